@@ -1,0 +1,346 @@
+//! What is in each image.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use sha2::{Digest as _, Sha256};
+
+use crate::image::{Image, ImageBuilder, Layer, hex};
+use crate::packages::{self, Group};
+use crate::paths::{Paths, find_program, variable};
+use crate::process::{create_folder, output, read, run, run_logged};
+use crate::progress::{self, Hint};
+use crate::toolchain::{self, Tool};
+
+/// What holds a pod's namespaces open.
+pub(crate) const PAUSE: &str = "localhost/javelin-pause:1";
+/// The Java example application.
+pub(crate) const SHOP: &str = "localhost/javelin-shop:1";
+/// An OpenTelemetry Collector.
+pub(crate) const COLLECTOR: &str = "localhost/javelin-collector:1";
+
+/// What the example and the agent use of the JDK.
+const MODULES: &str = "java.base,java.instrument,java.logging,java.management,java.naming,java.net.http,java.sql,\
+                       jdk.httpserver,jdk.management,jdk.unsupported";
+
+/// The product: one static program and the agent's jar, and nothing else.
+pub(crate) fn javelin(paths: &Paths) -> Result<Image> {
+    let agent = agent(paths)?;
+    let program = static_program(paths)?;
+    let version = env!("CARGO_PKG_VERSION");
+    progress::step("Writing the image", Hint::default(), || {
+        ImageBuilder::new(format!("localhost/javelin:{version}"))
+            .entrypoint(&["/javelin"])
+            .user(65532)
+            .label("org.opencontainers.image.title", "javelin")
+            .label("org.opencontainers.image.version", version)
+            .label("org.opencontainers.image.licenses", "Apache-2.0")
+            // The large part that seldom changes comes first.
+            .layer(Layer::default().copy("/javaagent.jar", 0o444, &agent)?)
+            .layer(Layer::default().copy("/javelin", 0o555, &program)?)
+            .write(&archive(paths, "javelin", version))
+    })
+}
+
+/// The example: a small Java runtime, the libraries that it needs, and the compiled classes.
+pub(crate) fn shop(paths: &Paths) -> Result<Image> {
+    packages::ensure(paths, &[Group::Java])?;
+    let java_home = java_home()?;
+    let sources = java_sources(&paths.root().join("deploy/examples/shop/src"))?;
+    let mut parts = vec![MODULES.as_bytes().to_vec(), read(&java_home.join("release"))?];
+    for source in &sources {
+        parts.push(read(source)?);
+    }
+    cached(paths, "shop", &parts, |work| {
+        let classes = work.join("classes");
+        let runtime = work.join("java");
+        run(Command::new(java_home.join("bin/javac")).arg("-d").arg(&classes).args(&sources))?;
+        run(Command::new(java_home.join("bin/jlink"))
+            .args(["--add-modules", MODULES, "--strip-java-debug-attributes", "--no-header-files", "--no-man-pages"])
+            .arg("--output")
+            .arg(&runtime))?;
+        let mut base = Layer::default()
+            .folder("/tmp", 0o1777)
+            .file("/etc/passwd", 0o444, "shop:x:1000:1000::/tmp:/sbin/nologin\n")
+            .file("/etc/group", 0o444, "shop:x:1000:\n")
+            .copy_tree("/opt/java", &runtime)?;
+        for library in libraries(&runtime)? {
+            base = base.copy(&library.to_string_lossy(), 0o555, &library)?;
+        }
+        let builder = ImageBuilder::new(SHOP)
+            .entrypoint(&["/opt/java/bin/java", "-cp", "/app", "Shop"])
+            .user(1000)
+            .environment("JAVA_HOME", "/opt/java")
+            .layer(base)
+            .layer(Layer::default().copy_tree("/app", &classes)?);
+        Ok(builder)
+    })
+}
+
+/// A Collector that reads its configuration where the upstream images do not: `/etc/otelcol/config.yaml`.
+pub(crate) fn collector(paths: &Paths) -> Result<Image> {
+    let tools = toolchain::ensure(paths, &[Tool::Collector])?;
+    let program = fs::canonicalize(tools.program("otelcol")).context("the Collector is gone from the cache: run `cargo xtask tools`")?;
+    let key = program.to_string_lossy().into_owned().into_bytes();
+    cached(paths, "collector", &[key, COLLECTOR_CONFIG.as_bytes().to_vec()], |_| {
+        let layer = Layer::default()
+            .folder("/tmp", 0o1777)
+            .file("/etc/otelcol/config.yaml", 0o444, COLLECTOR_CONFIG)
+            .copy("/otelcol", 0o555, &program)?;
+        let builder = ImageBuilder::new(COLLECTOR)
+            .entrypoint(&["/otelcol", "--config", "/etc/otelcol/config.yaml"])
+            .user(65532)
+            .layer(layer);
+        Ok(builder)
+    })
+}
+
+/// One static program that waits.
+pub(crate) fn pause(paths: &Paths) -> Result<Image> {
+    let source = paths.root().join("xtask/tools/pause/pause.c");
+    cached(paths, "pause", &[read(&source)?], |work| {
+        packages::ensure(paths, &[Group::C])?;
+        let program = work.join("pause");
+        run(Command::new("gcc").args(["-static", "-Os", "-s", "-o"]).arg(&program).arg(&source))?;
+        check_static(&program)?;
+        let layer = Layer::default().copy("/pause", 0o555, &program)?;
+        Ok(ImageBuilder::new(PAUSE).entrypoint(&["/pause"]).user(65535).layer(layer))
+    })
+}
+
+/// The agent's jar of the version that `agent.lock` names, with the contents that it names.
+pub(crate) fn agent(paths: &Paths) -> Result<PathBuf> {
+    let lock = AgentLock::read(&paths.root().join("agent.lock"))?;
+    let folder = paths.cache().join("agent");
+    let jar = folder.join(format!("opentelemetry-javaagent-{}.jar", lock.version));
+    if jar.is_file() && sha256_of(&jar)? == lock.sha256 {
+        return Ok(jar);
+    }
+    packages::ensure(paths, &[Group::Maven])?;
+    create_folder(&folder)?;
+    let log = paths.build_log("agent");
+    let hint = Hint { first_time: Some(Duration::from_secs(20)), log: Some(&log) };
+    progress::step(&format!("Fetching the OpenTelemetry Java agent {}", lock.version), hint, || {
+        let mut maven = Command::new("mvn");
+        maven
+            .args(["--batch-mode", "--no-transfer-progress", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"])
+            .arg(format!("-Dartifact=io.opentelemetry.javaagent:opentelemetry-javaagent:{}", lock.version))
+            .arg(format!("-DoutputDirectory={}", folder.display()))
+            // Elsewhere than the checkout: there is no project to read.
+            .current_dir(&folder);
+        run_logged(&maven, &log)
+    })?;
+    let found = sha256_of(&jar)?;
+    if found != lock.sha256 {
+        let _ = fs::remove_file(&jar);
+        bail!(
+            "the agent {} has the digest {found} and agent.lock wants {}: if the version there was changed on purpose, change \
+             the digest too, else do not trust the file",
+            lock.version,
+            lock.sha256
+        );
+    }
+    Ok(jar)
+}
+
+/// The contents of `agent.lock`.
+struct AgentLock {
+    version: String,
+    sha256: String,
+}
+
+impl AgentLock {
+    fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("failed to read {}: is the checkout whole?", path.display()))?;
+        let value = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.trim().strip_prefix('=')?.trim().strip_prefix('"')?.strip_suffix('"'))
+                .map(str::to_owned)
+                .with_context(|| format!("{} has no line `{name} = \"...\"`", path.display()))
+        };
+        Ok(Self { version: value("version")?, sha256: value("sha256")? })
+    }
+}
+
+/// The release build of `javelin`, linked so that it starts from an empty root.
+fn static_program(paths: &Paths) -> Result<PathBuf> {
+    let cargo = variable("CARGO").unwrap_or_else(|| "cargo".into());
+    let metadata = output(
+        Command::new(&cargo).args(["metadata", "--format-version=1", "--no-deps", "--locked"]).current_dir(paths.root()),
+    )?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("`cargo metadata` gave no JSON")?;
+    let target_folder = metadata.get("target_directory").and_then(|folder| folder.as_str()).context("`cargo metadata` names no target folder")?;
+
+    // With a target named, the flags do not reach build scripts and procedural macros, which cannot be static.
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let cargo_home = variable("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cargo")));
+    let mut flags = vec![
+        String::from("-Ctarget-feature=+crt-static"),
+        // Whoever builds it, the same bytes: no path of the machine.
+        format!("--remap-path-prefix={}=/javelin", paths.root().display()),
+    ];
+    if let Some(cargo_home) = cargo_home {
+        flags.push(format!("--remap-path-prefix={}=/cargo", cargo_home.display()));
+    }
+    let mut build = Command::new(&cargo);
+    build
+        .args(["build", "--release", "--locked", "--package", "javelin", "--bin", "javelin", "--target", &target])
+        .current_dir(paths.root())
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    let log = paths.build_log("javelin");
+    let hint = Hint { first_time: Some(Duration::from_mins(4)), log: Some(&log) };
+    progress::step("Building javelin", hint, || run_logged(&build, &log))?;
+    let program = Path::new(target_folder).join(target).join("release/javelin");
+    check_static(&program)?;
+    Ok(program)
+}
+
+/// Gives what is in the cache under the parts' hash, or makes it with a folder to work in.
+fn cached(paths: &Paths, name: &str, parts: &[Vec<u8>], build: impl FnOnce(&Path) -> Result<ImageBuilder>) -> Result<Image> {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    hash.update(RECIPE);
+    let key: String = hex(&hash.finalize()).chars().take(12).collect();
+    let archive = archive(paths, name, &key);
+    if let Some(image) = Image::cached(&archive) {
+        return Ok(image);
+    }
+    let work = paths.cache().join("work").join(format!("{name}-{}", process::id()));
+    progress::step(&format!("Writing the {name} image"), Hint::default(), || {
+        create_folder(&work)?;
+        let image = build(&work).and_then(|builder| builder.write(&archive));
+        let _ = fs::remove_dir_all(&work);
+        image
+    })
+}
+
+fn archive(paths: &Paths, name: &str, key: &str) -> PathBuf {
+    paths.cache().join("images").join(format!("{name}-{key}.tar"))
+}
+
+/// Where the JDK is: what the environment says, else where `javac` is.
+fn java_home() -> Result<PathBuf> {
+    if let Some(home) = variable("JAVA_HOME").map(PathBuf::from) {
+        ensure!(
+            home.join("bin/jlink").is_file(),
+            "JAVA_HOME is {}, which has no bin/jlink: set it to a JDK, not a runtime, or unset it",
+            home.display()
+        );
+        return Ok(home);
+    }
+    let compiler = find_program("javac").context("javac is not on PATH: install a JDK")?;
+    let compiler = fs::canonicalize(&compiler).with_context(|| format!("failed to follow {}", compiler.display()))?;
+    let home = compiler.ancestors().nth(2).context("javac is not in a JDK: set JAVA_HOME to one")?;
+    Ok(home.to_path_buf())
+}
+
+fn java_sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("failed to read {}: is the checkout whole?", folder.display()))?;
+    let mut sources: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "java"))
+        .collect();
+    sources.sort();
+    ensure!(!sources.is_empty(), "{} has no Java source: is the checkout whole?", folder.display());
+    Ok(sources)
+}
+
+/// The system's libraries that a Java runtime is linked to, and their loader.
+fn libraries(runtime: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut programs = vec![runtime.join("bin/java")];
+    let mut folders = vec![runtime.join("lib")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)?.flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "so") {
+                programs.push(path);
+            }
+        }
+    }
+    let own = format!("{0}/lib:{0}/lib/server", runtime.display());
+    let listed = output(Command::new("ldd").args(&programs).env("LD_LIBRARY_PATH", own))?;
+    let mut found = BTreeSet::new();
+    for line in listed.lines() {
+        // `libz.so.1 => /lib/.../libz.so.1 (0x...)`, or the loader with its path alone.
+        let line = line.trim();
+        if line.ends_with("=> not found") {
+            bail!("the Java runtime needs a library that is not installed: {line}");
+        }
+        let path = line.split(" => ").last().and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+        if path.starts_with('/') && !line.ends_with(':') && !Path::new(path).starts_with(runtime) {
+            found.insert(PathBuf::from(path));
+        }
+    }
+    Ok(found)
+}
+
+/// An error unless the program asks for no loader.
+fn check_static(program: &Path) -> Result<()> {
+    let bytes = read(program)?;
+    ensure!(
+        interpreter_is_absent(&bytes) == Some(true),
+        "{} is not a static program: check that the toolchain's target is glibc's and that its libc.a is installed",
+        program.display()
+    );
+    Ok(())
+}
+
+/// Reads the program headers of a 64-bit little-endian ELF file.
+fn interpreter_is_absent(bytes: &[u8]) -> Option<bool> {
+    const PROGRAM_HEADERS: usize = 32;
+    const ENTRY_SIZE: usize = 54;
+    const ENTRY_COUNT: usize = 56;
+    const INTERPRETER: u32 = 3;
+
+    if !bytes.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let half = |at: usize| Some(usize::from(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
+    let start = u64::from_le_bytes(bytes.get(PROGRAM_HEADERS..PROGRAM_HEADERS + 8)?.try_into().ok()?);
+    let (size, count) = (half(ENTRY_SIZE)?, half(ENTRY_COUNT)?);
+    for index in 0..count {
+        let at = usize::try_from(start).ok()? + index * size;
+        let kind = u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?);
+        if kind == INTERPRETER {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
+fn sha256_of(file: &Path) -> Result<String> {
+    Ok(hex(&Sha256::digest(read(file)?)))
+}
+
+/// Bumped when what is put into an image changes otherwise than by its sources.
+const RECIPE: &str = "1";
+
+const COLLECTOR_CONFIG: &str = "\
+receivers:
+  otlp:
+    protocols:
+      grpc: { endpoint: 0.0.0.0:4317 }
+      http: { endpoint: 0.0.0.0:4318 }
+exporters:
+  debug: {}
+service:
+  telemetry:
+    metrics: { level: none }
+  pipelines:
+    traces: { receivers: [otlp], exporters: [debug] }
+    metrics: { receivers: [otlp], exporters: [debug] }
+    logs: { receivers: [otlp], exporters: [debug] }
+";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! The handle on a cluster: the one of `cluster up`, or the one that `KUBECONFIG` names.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::cluster;
+use crate::image::Image;
+use crate::paths::{Paths, find_program, variable};
+use crate::process::{output, run};
+use crate::progress::{self, Hint};
+use crate::toolchain::{self, Tool};
+
+/// A cluster that answers, and the programs to use it with.
+#[derive(Debug, Clone)]
+pub(crate) struct Cluster {
+    /// What `KUBECONFIG` is to be for it.
+    pub(crate) kubeconfig: PathBuf,
+    /// The folder of our programs.
+    pub(crate) bin: PathBuf,
+    whose: Whose,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Started by `cluster up`.
+    Ours,
+    /// Named by the environment.
+    Theirs,
+}
+
+impl Cluster {
+    pub(crate) fn own(kubeconfig: PathBuf, bin: PathBuf) -> Self {
+        Self { kubeconfig, bin, whose: Whose::Ours }
+    }
+
+    /// The cluster that the environment names, when it names one. It may be that of `cluster up`.
+    pub(crate) fn from_env(paths: &Paths) -> Result<Option<Self>> {
+        let Some(kubeconfig) = variable("KUBECONFIG").map(PathBuf::from) else { return Ok(None) };
+        let bin = paths.bin();
+        let ours = cluster::kubeconfig(paths);
+        if fs::canonicalize(&kubeconfig).is_ok_and(|found| fs::canonicalize(&ours).is_ok_and(|ours| ours == found)) {
+            return Ok(Some(Self::own(ours, bin)));
+        }
+        // Their own programs fit their cluster, and spare a build.
+        let mut tools = Vec::new();
+        if find_program("kubectl").is_none() {
+            tools.push(Tool::Kubernetes);
+        }
+        if find_program("helm").is_none() {
+            tools.push(Tool::Helm4);
+        }
+        toolchain::ensure(paths, &tools)?;
+        Ok(Some(Self { kubeconfig, bin, whose: Whose::Theirs }))
+    }
+
+    /// The cluster that the environment names, else that of `cluster up`, which must be up.
+    pub(crate) fn of_the_user(paths: &Paths) -> Result<Self> {
+        if let Some(cluster) = Self::from_env(paths)? {
+            return Ok(cluster);
+        }
+        if !cluster::status(paths)?.is_up() {
+            bail!("no cluster: run `cargo xtask cluster up`, or set KUBECONFIG to one that you have");
+        }
+        Ok(Self::own(cluster::kubeconfig(paths), paths.bin()))
+    }
+
+    /// Runs `kubectl` and gives what it wrote to standard output.
+    pub(crate) fn kubectl<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
+        output(self.kubectl_command().args(arguments))
+    }
+
+    /// Runs `helm` and gives what it wrote to standard output.
+    #[expect(dead_code, reason = "for the demo and the tests")]
+    pub(crate) fn helm<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
+        output(self.command("helm").args(arguments))
+    }
+
+    /// `kubectl` on this cluster, for those who want its input, its output or its exit code.
+    pub(crate) fn kubectl_command(&self) -> Command {
+        self.command("kubectl")
+    }
+
+    /// Any of the programs, with `KUBECONFIG` set to this cluster.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let ours = self.bin.join(program);
+        let theirs = (self.whose == Whose::Theirs).then(|| find_program(program)).flatten();
+        let mut command = Command::new(theirs.unwrap_or(ours));
+        command.env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
+    /// Makes an image known to the cluster's node, with no registry between.
+    pub(crate) fn load_image(&self, image: &Image) -> Result<()> {
+        let archive = image.archive();
+        let context = match self.whose {
+            Whose::Ours => String::new(),
+            Whose::Theirs => self.kubectl(&["config", "current-context"])?,
+        };
+        let name = format!("Loading {} into the cluster", image.reference());
+        if self.whose == Whose::Ours {
+            return progress::step(&name, Hint::default(), || cluster::load_image(&self.bin, archive));
+        }
+        let mut command = if let Some(kind) = context.strip_prefix("kind-") {
+            let mut command = Command::new("kind");
+            command.args(["load", "image-archive", "--name", kind]).arg(archive);
+            command
+        } else if let Some(k3d) = context.strip_prefix("k3d-") {
+            let mut command = Command::new("k3d");
+            command.args(["image", "import", "--cluster", k3d]).arg(archive);
+            command
+        } else {
+            bail!(
+                "images cannot be loaded into the cluster of the context \"{context}\" from here: load {archive} on its \
+                 nodes, or push it to a registry that they pull from (`skopeo copy oci-archive:{archive} \
+                 docker://REGISTRY/{name}`) and give `--image-prefix REGISTRY`",
+                archive = archive.display(),
+                name = image.reference().trim_start_matches("localhost/"),
+            )
+        };
+        progress::step(&name, Hint::default(), || run(&mut command))
+    }
+
+    /// What to type to use it from a shell.
+    pub(crate) fn shell_lines(&self) -> String {
+        format!("export KUBECONFIG={}\nexport PATH={}:$PATH", self.kubeconfig.display(), self.bin.display())
+    }
+}

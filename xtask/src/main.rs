@@ -1,0 +1,146 @@
+//! Javelin's own chores, as `cargo xtask VERB`.
+//!
+//! - [`toolchain`] builds the Kubernetes programs, Helm and a Collector from Go modules into a user cache.
+//! - [`cluster`] starts and stops a one-node Kubernetes in a network namespace of its own.
+//! - [`image`] writes image archives without a container engine; [`images`] says what is in each.
+//! - [`kube`] is the handle that everything else uses on a cluster, ours or the user's.
+//!
+//! Results go to standard output, progress and errors to standard error.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
+
+mod cluster;
+mod image;
+mod images;
+mod kube;
+mod packages;
+mod paths;
+mod process;
+mod progress;
+mod toolchain;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::kube::Cluster;
+use crate::paths::Paths;
+use crate::toolchain::Tool;
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  caused by: {cause}");
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    let paths = Paths::from_environment()?;
+    match arguments.verb {
+        Verb::Cluster { verb } => run_cluster(&paths, verb),
+        Verb::Image { which, output, load } => run_image(&paths, which, output, load),
+        Verb::Tools => {
+            toolchain::ensure(&paths, &Tool::ALL)?;
+            println!("{}", paths.bin().display());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run_cluster(paths: &Paths, verb: ClusterVerb) -> Result<ExitCode> {
+    match verb {
+        ClusterVerb::Up => {
+            let cluster = cluster::up(paths)?;
+            println!("{}", cluster.shell_lines());
+        }
+        ClusterVerb::Down => cluster::down(paths)?,
+        ClusterVerb::Status => {
+            let status = cluster::status(paths)?;
+            print!("{status}");
+            if !status.is_up() {
+                return Ok(ExitCode::from(1));
+            }
+        }
+        ClusterVerb::RestartApiserver => cluster::restart_apiserver(paths)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_image(paths: &Paths, which: Which, output: Option<PathBuf>, load: bool) -> Result<ExitCode> {
+    let mut image = match which {
+        Which::Javelin => images::javelin(paths)?,
+        Which::Shop => images::shop(paths)?,
+        Which::Collector => images::collector(paths)?,
+        Which::Pause => images::pause(paths)?,
+    };
+    if let Some(output) = output {
+        image.copy_to(&output)?;
+    }
+    println!("{image}");
+    if load {
+        Cluster::of_the_user(paths)?.load_image(&image)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Javelin's own chores.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// A real one-node Kubernetes on this machine, without a container engine
+    Cluster {
+        #[command(subcommand)]
+        verb: ClusterVerb,
+    },
+    /// Write an image archive that `docker load`, `kind load image-archive` and `skopeo copy oci-archive:` take
+    Image {
+        /// Which image to write
+        #[arg(value_enum, default_value_t = Which::Javelin)]
+        which: Which,
+        /// Where to write it [default: a file in the user cache]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Also load it into the cluster: the one of `cluster up`, or the one that KUBECONFIG names
+        #[arg(long)]
+        load: bool,
+    },
+    /// Build every tool that the other verbs use, and print the folder they are in
+    Tools,
+}
+
+#[derive(Debug, Subcommand)]
+enum ClusterVerb {
+    /// Start it, or say that it is up already
+    Up,
+    /// Stop it and remove everything but its logs
+    Down,
+    /// Say what runs; the exit code is 1 when it is not up
+    Status,
+    /// Stop and start its API server, as an upgrade of a control plane does
+    RestartApiserver,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// The product
+    Javelin,
+    /// The Java example application
+    Shop,
+    /// An OpenTelemetry Collector
+    Collector,
+    /// What holds a pod's namespaces open in the cluster of `cluster up`
+    Pause,
+}
