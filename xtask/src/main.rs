@@ -121,7 +121,7 @@ enum Verb {
     Tools,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Copy, Subcommand)]
 enum ClusterVerb {
     /// Start it, or say that it is up already
     Up,

@@ -1,4 +1,4 @@
-//! Tools built from Go modules: Kubernetes, containerd, Helm, a Collector, CoreDNS.
+//! Tools built from Go modules: Kubernetes, containerd, Helm, a Collector, `CoreDNS`.
 //!
 //! Each lives in the user cache under a key of its module's files and link flags, so a second run and a fresh clone
 //! cost nothing. A build happens in a temporary folder that is renamed into place when it is whole. One lock keeps two
@@ -56,10 +56,6 @@ pub(crate) struct Toolchain {
 }
 
 impl Toolchain {
-    pub(crate) fn bin(&self) -> &Path {
-        &self.bin
-    }
-
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }

@@ -1,5 +1,6 @@
 //! The configuration files of the cluster's processes.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -42,7 +43,7 @@ fn write_identities(layout: &Layout) -> Result<()> {
     let mut tokens = String::new();
     for (name, user, groups) in IDENTITIES {
         let token = random_token()?;
-        tokens.push_str(&format!("{token},{user},{user},\"{groups}\"\n"));
+        writeln!(tokens, "{token},{user},{user},\"{groups}\"")?;
         let (file, server) = match name {
             "admin" => (String::from("kubeconfig"), format!("https://127.0.0.1:{}", layout.port)),
             _ => (format!("{name}.kubeconfig"), format!("https://{NODE_ADDRESS}:6443")),

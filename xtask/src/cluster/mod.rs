@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use self::daemons::{Daemon, Started};
+use self::daemons::Started;
 use crate::images;
 use crate::kube::Cluster;
 use crate::packages::{self, Group};
@@ -38,7 +38,7 @@ use crate::toolchain::{self, Tool, Toolchain};
 const RUN: &str = "/run/javelin";
 /// The name of the network namespace, of the control group and of the pods' network.
 const NAME: &str = "javelin";
-/// The node's address, which CoreDNS answers on as well.
+/// The node's address, which `CoreDNS` answers on as well.
 const NODE_ADDRESS: &str = "10.100.0.1";
 const NODE: &str = "node0";
 /// The variable that every process of the cluster carries.
@@ -46,7 +46,7 @@ const MARK: &str = "JAVELIN_CLUSTER";
 /// The first port to try for the API server on the host's loopback address.
 const FIRST_PORT: u16 = 16443;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Starts the cluster, or finds that it is up.
@@ -86,10 +86,10 @@ pub(crate) fn up(paths: &Paths) -> Result<Cluster> {
 /// Stops the cluster and removes everything but its logs.
 pub(crate) fn down(paths: &Paths) -> Result<()> {
     check_root()?;
-    let _lock = lock()?;
+    let lock = lock()?;
     let layout = Layout::for_removal(paths)?;
     progress::step("Stopping the cluster", Hint::default(), || teardown::remove(&layout))?;
-    drop(_lock);
+    drop(lock);
     teardown::remove_run_folder()
 }
 
