@@ -27,9 +27,9 @@ pub(crate) struct Image {
     /// The manifest's: what a registry calls the image.
     digest: String,
     archive: PathBuf,
+    /// The names of the layers in the archive.
+    layers: Vec<String>,
     layers_bytes: u64,
-    /// What its layers come to when a registry has compressed them.
-    compressed_bytes: u64,
 }
 
 impl Image {
@@ -44,10 +44,32 @@ impl Image {
 
     /// Also keeps it elsewhere.
     pub(crate) fn copy_to(&mut self, file: &Path) -> Result<()> {
-        fs::copy(&self.archive, file)
-            .with_context(|| format!("failed to write {}: does its folder exist?", file.display()))?;
+        fs::copy(&self.archive, file).with_context(|| {
+            format!("failed to write {}: does its folder exist?", file.display())
+        })?;
         self.archive = file.to_path_buf();
         Ok(())
+    }
+
+    /// What its layers come to when a registry has compressed them, as megabytes.
+    pub(crate) fn compressed_size(&self) -> Result<String> {
+        let file = File::open(&self.archive)
+            .with_context(|| format!("failed to read {}", self.archive.display()))?;
+        let mut archive = tar::Archive::new(file);
+        let mut sum = 0;
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            if self
+                .layers
+                .iter()
+                .any(|layer| entry.path_bytes().as_ref() == layer.as_bytes())
+            {
+                let mut encoder = GzEncoder::new(Counter(0), Compression::default());
+                io::copy(&mut entry, &mut encoder)?;
+                sum += encoder.finish()?.0;
+            }
+        }
+        Ok(megabytes(sum))
     }
 
     /// The image that is in the cache under this name.
@@ -62,7 +84,7 @@ impl fmt::Display for Image {
         writeln!(f, "{}", self.reference)?;
         writeln!(f, "  digest      {}", self.digest)?;
         writeln!(f, "  archive     {}", self.archive.display())?;
-        write!(f, "  size        {}, {} compressed", megabytes(self.layers_bytes), megabytes(self.compressed_bytes))
+        write!(f, "  size        {}", megabytes(self.layers_bytes))
     }
 }
 
@@ -125,15 +147,18 @@ impl ImageBuilder {
             (digest, size)
         };
 
-        let (mut layers_bytes, mut compressed_bytes) = (0, 0);
         let mut layers = Vec::new();
         for layer in &self.layers {
-            let bytes = layer.to_tar()?;
-            layers_bytes += bytes.len() as u64;
-            compressed_bytes += compressed_size(&bytes)?;
-            layers.push(add(bytes));
+            layers.push(add(layer.to_tar()?));
         }
-        let diff_ids: Vec<String> = layers.iter().map(|(digest, _)| format!("sha256:{digest}")).collect();
+        let layer_names: Vec<String> = layers
+            .iter()
+            .map(|(digest, _)| format!("blobs/sha256/{digest}"))
+            .collect();
+        let diff_ids: Vec<String> = layers
+            .iter()
+            .map(|(digest, _)| format!("sha256:{digest}"))
+            .collect();
         let config = json!({
             "architecture": go_architecture(),
             "os": "linux",
@@ -166,10 +191,16 @@ impl ImageBuilder {
 
         let mut index_entry = descriptor("manifest.v1+json", &manifest_digest, manifest_size);
         if let Some(entry) = index_entry.as_object_mut() {
-            let tag = self.reference.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+            let tag = self
+                .reference
+                .rsplit_once(':')
+                .map_or("latest", |(_, tag)| tag);
             let names = json!({ "io.containerd.image.name": self.reference, "org.opencontainers.image.ref.name": tag });
             entry.insert(String::from("annotations"), names);
-            entry.insert(String::from("platform"), json!({ "architecture": go_architecture(), "os": "linux" }));
+            entry.insert(
+                String::from("platform"),
+                json!({ "architecture": go_architecture(), "os": "linux" }),
+            );
         }
         let index = json!({
             "schemaVersion": 2,
@@ -179,21 +210,26 @@ impl ImageBuilder {
         let docker = json!([{
             "Config": format!("blobs/sha256/{config_digest}"),
             "RepoTags": [self.reference],
-            "Layers": layers.iter().map(|(digest, _)| format!("blobs/sha256/{digest}")).collect::<Vec<_>>(),
+            "Layers": layer_names,
         }]);
         blobs.insert(String::from("index.json"), serde_json::to_vec(&index)?);
         blobs.insert(String::from("manifest.json"), serde_json::to_vec(&docker)?);
-        blobs.insert(String::from("oci-layout"), serde_json::to_vec(&json!({ "imageLayoutVersion": "1.0.0" }))?);
+        blobs.insert(
+            String::from("oci-layout"),
+            serde_json::to_vec(&json!({ "imageLayoutVersion": "1.0.0" }))?,
+        );
 
         let image = Image {
             reference: self.reference.clone(),
             digest: format!("sha256:{manifest_digest}"),
             archive: archive.to_path_buf(),
-            layers_bytes,
-            compressed_bytes,
+            layers_bytes: layers.iter().map(|(_, size)| *size as u64).sum(),
+            layers: layer_names,
         };
         write_whole(archive, |file| write_archive(&blobs, file))?;
-        write_whole(&description(archive), |file| Ok(file.write_all(&serde_json::to_vec_pretty(&image)?)?))?;
+        write_whole(&description(archive), |file| {
+            Ok(file.write_all(&serde_json::to_vec_pretty(&image)?)?)
+        })?;
         Ok(image)
     }
 }
@@ -219,7 +255,13 @@ impl Layer {
     }
 
     pub(crate) fn file(mut self, path: &str, mode: u32, contents: impl Into<Vec<u8>>) -> Self {
-        self.insert(path, Entry::File { mode, contents: contents.into() });
+        self.insert(
+            path,
+            Entry::File {
+                mode,
+                contents: contents.into(),
+            },
+        );
         self
     }
 
@@ -232,19 +274,26 @@ impl Layer {
     pub(crate) fn copy_tree(mut self, path: &str, source: &Path) -> Result<Self> {
         use std::os::unix::fs::PermissionsExt as _;
 
-        let entries = fs::read_dir(source).with_context(|| format!("failed to read {}", source.display()))?;
+        let entries =
+            fs::read_dir(source).with_context(|| format!("failed to read {}", source.display()))?;
         for entry in entries {
             let entry = entry?;
             let inside = format!("{path}/{}", entry.file_name().to_string_lossy());
             let kind = entry.file_type()?;
             if kind.is_dir() {
-                self = self.folder(&inside, 0o755).copy_tree(&inside, &entry.path())?;
+                self = self
+                    .folder(&inside, 0o755)
+                    .copy_tree(&inside, &entry.path())?;
             } else if kind.is_symlink() {
                 let target = fs::read_link(entry.path())?;
                 self.insert(&inside, Entry::Link { target });
             } else {
                 let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
-                self = self.copy(&inside, if executable { 0o555 } else { 0o444 }, &entry.path())?;
+                self = self.copy(
+                    &inside,
+                    if executable { 0o555 } else { 0o444 },
+                    &entry.path(),
+                )?;
             }
         }
         Ok(self)
@@ -254,7 +303,9 @@ impl Layer {
         let path = path.trim_matches('/');
         for (end, _) in path.match_indices('/') {
             let parent = path.get(..end).unwrap_or_default().to_owned();
-            self.entries.entry(parent).or_insert(Entry::Folder { mode: 0o755 });
+            self.entries
+                .entry(parent)
+                .or_insert(Entry::Folder { mode: 0o755 });
         }
         self.entries.insert(path.to_owned(), entry);
     }
@@ -263,13 +314,19 @@ impl Layer {
         let mut archive = tar::Builder::new(Vec::new());
         for (path, entry) in &self.entries {
             let append = match entry {
-                Entry::Folder { mode } => {
-                    archive.append_data(&mut header(EntryType::Directory, *mode, 0), format!("{path}/"), io::empty())
+                Entry::Folder { mode } => archive.append_data(
+                    &mut header(EntryType::Directory, *mode, 0),
+                    format!("{path}/"),
+                    io::empty(),
+                ),
+                Entry::File { mode, contents } => archive.append_data(
+                    &mut header(EntryType::Regular, *mode, contents.len()),
+                    path,
+                    contents.as_slice(),
+                ),
+                Entry::Link { target } => {
+                    archive.append_link(&mut header(EntryType::Symlink, 0o777, 0), path, target)
                 }
-                Entry::File { mode, contents } => {
-                    archive.append_data(&mut header(EntryType::Regular, *mode, contents.len()), path, contents.as_slice())
-                }
-                Entry::Link { target } => archive.append_link(&mut header(EntryType::Symlink, 0o777, 0), path, target),
             };
             append.with_context(|| format!("failed to put /{path} into a layer"))?;
         }
@@ -297,7 +354,11 @@ pub(crate) fn go_architecture() -> &'static str {
 fn write_archive(entries: &BTreeMap<String, Vec<u8>>, file: &mut File) -> Result<()> {
     let mut archive = tar::Builder::new(file);
     for (path, contents) in entries {
-        archive.append_data(&mut header(EntryType::Regular, 0o644, contents.len()), path, contents.as_slice())?;
+        archive.append_data(
+            &mut header(EntryType::Regular, 0o644, contents.len()),
+            path,
+            contents.as_slice(),
+        )?;
     }
     archive.finish()?;
     Ok(())
@@ -320,7 +381,8 @@ fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Resul
         create_folder(folder)?;
     }
     let temporary = path.with_extension(format!("{}.unfinished", process::id()));
-    let mut file = File::create(&temporary).with_context(|| format!("failed to create {}", temporary.display()))?;
+    let mut file = File::create(&temporary)
+        .with_context(|| format!("failed to create {}", temporary.display()))?;
     fill(&mut file)
         .and_then(|()| Ok(fs::rename(&temporary, path)?))
         .with_context(|| format!("failed to write {}", path.display()))
@@ -329,12 +391,6 @@ fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Resul
 /// What is known of an archive, beside it.
 fn description(archive: &Path) -> PathBuf {
     archive.with_extension("json")
-}
-
-fn compressed_size(bytes: &[u8]) -> Result<u64> {
-    let mut encoder = GzEncoder::new(Counter(0), Compression::default());
-    encoder.write_all(bytes)?;
-    Ok(encoder.finish()?.0)
 }
 
 /// A sink that only counts.

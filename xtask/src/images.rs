@@ -51,21 +51,37 @@ pub(crate) fn shop(paths: &Paths) -> Result<Image> {
     packages::ensure(paths, &[Group::Java])?;
     let java_home = java_home()?;
     let sources = java_sources(&paths.root().join("deploy/examples/shop/src"))?;
-    let mut parts = vec![MODULES.as_bytes().to_vec(), read(&java_home.join("release"))?];
+    let mut parts = vec![
+        MODULES.as_bytes().to_vec(),
+        read(&java_home.join("release"))?,
+    ];
     for source in &sources {
         parts.push(read(source)?);
     }
     cached(paths, "shop", &parts, |work| {
         let classes = work.join("classes");
         let runtime = work.join("java");
-        run(Command::new(java_home.join("bin/javac")).arg("-d").arg(&classes).args(&sources))?;
+        run(Command::new(java_home.join("bin/javac"))
+            .arg("-d")
+            .arg(&classes)
+            .args(&sources))?;
         run(Command::new(java_home.join("bin/jlink"))
-            .args(["--add-modules", MODULES, "--strip-java-debug-attributes", "--no-header-files", "--no-man-pages"])
+            .args([
+                "--add-modules",
+                MODULES,
+                "--strip-java-debug-attributes",
+                "--no-header-files",
+                "--no-man-pages",
+            ])
             .arg("--output")
             .arg(&runtime))?;
         let mut base = Layer::default()
             .folder("/tmp", 0o1777)
-            .file("/etc/passwd", 0o444, "shop:x:1000:1000::/tmp:/sbin/nologin\n")
+            .file(
+                "/etc/passwd",
+                0o444,
+                "shop:x:1000:1000::/tmp:/sbin/nologin\n",
+            )
             .file("/etc/group", 0o444, "shop:x:1000:\n")
             .copy_tree("/opt/java", &runtime)?;
         for library in libraries(&runtime)? {
@@ -84,19 +100,25 @@ pub(crate) fn shop(paths: &Paths) -> Result<Image> {
 /// A Collector that reads its configuration where the upstream images do not: `/etc/otelcol/config.yaml`.
 pub(crate) fn collector(paths: &Paths) -> Result<Image> {
     let tools = toolchain::ensure(paths, &[Tool::Collector])?;
-    let program = fs::canonicalize(tools.program("otelcol")).context("the Collector is gone from the cache: run `cargo xtask tools`")?;
+    let program = fs::canonicalize(tools.program("otelcol"))
+        .context("the Collector is gone from the cache: run `cargo xtask tools`")?;
     let key = program.to_string_lossy().into_owned().into_bytes();
-    cached(paths, "collector", &[key, COLLECTOR_CONFIG.as_bytes().to_vec()], |_| {
-        let layer = Layer::default()
-            .folder("/tmp", 0o1777)
-            .file("/etc/otelcol/config.yaml", 0o444, COLLECTOR_CONFIG)
-            .copy("/otelcol", 0o555, &program)?;
-        let builder = ImageBuilder::new(COLLECTOR)
-            .entrypoint(&["/otelcol", "--config", "/etc/otelcol/config.yaml"])
-            .user(65532)
-            .layer(layer);
-        Ok(builder)
-    })
+    cached(
+        paths,
+        "collector",
+        &[key, COLLECTOR_CONFIG.as_bytes().to_vec()],
+        |_| {
+            let layer = Layer::default()
+                .folder("/tmp", 0o1777)
+                .file("/etc/otelcol/config.yaml", 0o444, COLLECTOR_CONFIG)
+                .copy("/otelcol", 0o555, &program)?;
+            let builder = ImageBuilder::new(COLLECTOR)
+                .entrypoint(&["/otelcol", "--config", "/etc/otelcol/config.yaml"])
+                .user(65532)
+                .layer(layer);
+            Ok(builder)
+        },
+    )
 }
 
 /// One static program that waits.
@@ -105,10 +127,16 @@ pub(crate) fn pause(paths: &Paths) -> Result<Image> {
     cached(paths, "pause", &[read(&source)?], |work| {
         packages::ensure(paths, &[Group::C])?;
         let program = work.join("pause");
-        run(Command::new("gcc").args(["-static", "-Os", "-s", "-o"]).arg(&program).arg(&source))?;
+        run(Command::new("gcc")
+            .args(["-static", "-Os", "-s", "-o"])
+            .arg(&program)
+            .arg(&source))?;
         check_static(&program)?;
         let layer = Layer::default().copy("/pause", 0o555, &program)?;
-        Ok(ImageBuilder::new(PAUSE).entrypoint(&["/pause"]).user(65535).layer(layer))
+        Ok(ImageBuilder::new(PAUSE)
+            .entrypoint(&["/pause"])
+            .user(65535)
+            .layer(layer))
     })
 }
 
@@ -123,17 +151,31 @@ pub(crate) fn agent(paths: &Paths) -> Result<PathBuf> {
     packages::ensure(paths, &[Group::Maven])?;
     create_folder(&folder)?;
     let log = paths.build_log("agent");
-    let hint = Hint { first_time: Some(Duration::from_secs(20)), log: Some(&log) };
-    progress::step(&format!("Fetching the OpenTelemetry Java agent {}", lock.version), hint, || {
-        let mut maven = Command::new("mvn");
-        maven
-            .args(["--batch-mode", "--no-transfer-progress", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"])
-            .arg(format!("-Dartifact=io.opentelemetry.javaagent:opentelemetry-javaagent:{}", lock.version))
-            .arg(format!("-DoutputDirectory={}", folder.display()))
-            // Elsewhere than the checkout: there is no project to read.
-            .current_dir(&folder);
-        run_logged(&maven, &log)
-    })?;
+    let hint = Hint {
+        first_time: Some(Duration::from_secs(20)),
+        log: Some(&log),
+    };
+    progress::step(
+        &format!("Fetching the OpenTelemetry Java agent {}", lock.version),
+        hint,
+        || {
+            let mut maven = Command::new("mvn");
+            maven
+                .args([
+                    "--batch-mode",
+                    "--no-transfer-progress",
+                    "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy",
+                ])
+                .arg(format!(
+                    "-Dartifact=io.opentelemetry.javaagent:opentelemetry-javaagent:{}",
+                    lock.version
+                ))
+                .arg(format!("-DoutputDirectory={}", folder.display()))
+                // Elsewhere than the checkout: there is no project to read.
+                .current_dir(&folder);
+            run_logged(&maven, &log)
+        },
+    )?;
     let found = sha256_of(&jar)?;
     if found != lock.sha256 {
         let _ = fs::remove_file(&jar);
@@ -155,14 +197,26 @@ struct AgentLock {
 
 impl AgentLock {
     fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("failed to read {}: is the checkout whole?", path.display()))?;
+        let text = fs::read_to_string(path).with_context(|| {
+            format!("failed to read {}: is the checkout whole?", path.display())
+        })?;
         let value = |name: &str| {
             text.lines()
-                .find_map(|line| line.strip_prefix(name)?.trim().strip_prefix('=')?.trim().strip_prefix('"')?.strip_suffix('"'))
+                .find_map(|line| {
+                    line.strip_prefix(name)?
+                        .trim()
+                        .strip_prefix('=')?
+                        .trim()
+                        .strip_prefix('"')?
+                        .strip_suffix('"')
+                })
                 .map(str::to_owned)
                 .with_context(|| format!("{} has no line `{name} = \"...\"`", path.display()))
         };
-        Ok(Self { version: value("version")?, sha256: value("sha256")? })
+        Ok(Self {
+            version: value("version")?,
+            sha256: value("sha256")?,
+        })
     }
 }
 
@@ -170,37 +224,68 @@ impl AgentLock {
 fn static_program(paths: &Paths) -> Result<PathBuf> {
     let cargo = variable("CARGO").unwrap_or_else(|| "cargo".into());
     let metadata = output(
-        Command::new(&cargo).args(["metadata", "--format-version=1", "--no-deps", "--locked"]).current_dir(paths.root()),
+        Command::new(&cargo)
+            .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
+            .current_dir(paths.root()),
     )?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("`cargo metadata` gave no JSON")?;
-    let target_folder = metadata.get("target_directory").and_then(|folder| folder.as_str()).context("`cargo metadata` names no target folder")?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&metadata).context("`cargo metadata` gave no JSON")?;
+    let target_folder = metadata
+        .get("target_directory")
+        .and_then(|folder| folder.as_str())
+        .context("`cargo metadata` names no target folder")?;
 
     // With a target named, the flags do not reach build scripts and procedural macros, which cannot be static.
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let cargo_home = variable("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cargo")));
+    let cargo_home = variable("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cargo")));
     let mut flags = vec![
         String::from("-Ctarget-feature=+crt-static"),
         // Whoever builds it, the same bytes: no path of the machine.
         format!("--remap-path-prefix={}=/javelin", paths.root().display()),
     ];
     if let Some(cargo_home) = cargo_home {
-        flags.push(format!("--remap-path-prefix={}=/cargo", cargo_home.display()));
+        flags.push(format!(
+            "--remap-path-prefix={}=/cargo",
+            cargo_home.display()
+        ));
     }
     let mut build = Command::new(&cargo);
     build
-        .args(["build", "--release", "--locked", "--package", "javelin", "--bin", "javelin", "--target", &target])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "javelin",
+            "--bin",
+            "javelin",
+            "--target",
+            &target,
+        ])
         .current_dir(paths.root())
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     let log = paths.build_log("javelin");
-    let hint = Hint { first_time: Some(Duration::from_mins(4)), log: Some(&log) };
+    let hint = Hint {
+        first_time: Some(Duration::from_mins(4)),
+        log: Some(&log),
+    };
     progress::step("Building javelin", hint, || run_logged(&build, &log))?;
-    let program = Path::new(target_folder).join(target).join("release/javelin");
+    let program = Path::new(target_folder)
+        .join(target)
+        .join("release/javelin");
     check_static(&program)?;
     Ok(program)
 }
 
 /// Gives what is in the cache under the parts' hash, or makes it with a folder to work in.
-fn cached(paths: &Paths, name: &str, parts: &[Vec<u8>], build: impl FnOnce(&Path) -> Result<ImageBuilder>) -> Result<Image> {
+fn cached(
+    paths: &Paths,
+    name: &str,
+    parts: &[Vec<u8>],
+    build: impl FnOnce(&Path) -> Result<ImageBuilder>,
+) -> Result<Image> {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.len().to_le_bytes());
@@ -212,17 +297,27 @@ fn cached(paths: &Paths, name: &str, parts: &[Vec<u8>], build: impl FnOnce(&Path
     if let Some(image) = Image::cached(&archive) {
         return Ok(image);
     }
-    let work = paths.cache().join("work").join(format!("{name}-{}", process::id()));
-    progress::step(&format!("Writing the {name} image"), Hint::default(), || {
-        create_folder(&work)?;
-        let image = build(&work).and_then(|builder| builder.write(&archive));
-        let _ = fs::remove_dir_all(&work);
-        image
-    })
+    let work = paths
+        .cache()
+        .join("work")
+        .join(format!("{name}-{}", process::id()));
+    progress::step(
+        &format!("Writing the {name} image"),
+        Hint::default(),
+        || {
+            create_folder(&work)?;
+            let image = build(&work).and_then(|builder| builder.write(&archive));
+            let _ = fs::remove_dir_all(&work);
+            image
+        },
+    )
 }
 
 fn archive(paths: &Paths, name: &str, key: &str) -> PathBuf {
-    paths.cache().join("images").join(format!("{name}-{key}.tar"))
+    paths
+        .cache()
+        .join("images")
+        .join(format!("{name}-{key}.tar"))
 }
 
 /// Where the JDK is: what the environment says, else where `javac` is.
@@ -236,20 +331,36 @@ fn java_home() -> Result<PathBuf> {
         return Ok(home);
     }
     let compiler = find_program("javac").context("javac is not on PATH: install a JDK")?;
-    let compiler = fs::canonicalize(&compiler).with_context(|| format!("failed to follow {}", compiler.display()))?;
-    let home = compiler.ancestors().nth(2).context("javac is not in a JDK: set JAVA_HOME to one")?;
+    let compiler = fs::canonicalize(&compiler)
+        .with_context(|| format!("failed to follow {}", compiler.display()))?;
+    let home = compiler
+        .ancestors()
+        .nth(2)
+        .context("javac is not in a JDK: set JAVA_HOME to one")?;
     Ok(home.to_path_buf())
 }
 
 fn java_sources(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("failed to read {}: is the checkout whole?", folder.display()))?;
+    let entries = fs::read_dir(folder).with_context(|| {
+        format!(
+            "failed to read {}: is the checkout whole?",
+            folder.display()
+        )
+    })?;
     let mut sources: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "java"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "java")
+        })
         .collect();
     sources.sort();
-    ensure!(!sources.is_empty(), "{} has no Java source: is the checkout whole?", folder.display());
+    ensure!(
+        !sources.is_empty(),
+        "{} has no Java source: is the checkout whole?",
+        folder.display()
+    );
     Ok(sources)
 }
 
@@ -268,7 +379,11 @@ fn libraries(runtime: &Path) -> Result<BTreeSet<PathBuf>> {
         }
     }
     let own = format!("{0}/lib:{0}/lib/server", runtime.display());
-    let listed = output(Command::new("ldd").args(&programs).env("LD_LIBRARY_PATH", own))?;
+    let listed = output(
+        Command::new("ldd")
+            .args(&programs)
+            .env("LD_LIBRARY_PATH", own),
+    )?;
     let mut found = BTreeSet::new();
     for line in listed.lines() {
         // `libz.so.1 => /lib/.../libz.so.1 (0x...)`, or the loader with its path alone.
@@ -276,7 +391,11 @@ fn libraries(runtime: &Path) -> Result<BTreeSet<PathBuf>> {
         if line.ends_with("=> not found") {
             bail!("the Java runtime needs a library that is not installed: {line}");
         }
-        let path = line.split(" => ").last().and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+        let path = line
+            .split(" => ")
+            .last()
+            .and_then(|rest| rest.split(' ').next())
+            .unwrap_or_default();
         if path.starts_with('/') && !line.ends_with(':') && !Path::new(path).starts_with(runtime) {
             found.insert(PathBuf::from(path));
         }
@@ -305,8 +424,17 @@ fn interpreter_is_absent(bytes: &[u8]) -> Option<bool> {
     if !bytes.starts_with(b"\x7fELF\x02\x01") {
         return None;
     }
-    let half = |at: usize| Some(usize::from(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?)));
-    let start = u64::from_le_bytes(bytes.get(PROGRAM_HEADERS..PROGRAM_HEADERS + 8)?.try_into().ok()?);
+    let half = |at: usize| {
+        Some(usize::from(u16::from_le_bytes(
+            bytes.get(at..at + 2)?.try_into().ok()?,
+        )))
+    };
+    let start = u64::from_le_bytes(
+        bytes
+            .get(PROGRAM_HEADERS..PROGRAM_HEADERS + 8)?
+            .try_into()
+            .ok()?,
+    );
     let (size, count) = (half(ENTRY_SIZE)?, half(ENTRY_COUNT)?);
     for index in 0..count {
         let at = usize::try_from(start).ok()? + index * size;

@@ -34,15 +34,23 @@ enum Whose {
 
 impl Cluster {
     pub(crate) fn own(kubeconfig: PathBuf, bin: PathBuf) -> Self {
-        Self { kubeconfig, bin, whose: Whose::Ours }
+        Self {
+            kubeconfig,
+            bin,
+            whose: Whose::Ours,
+        }
     }
 
     /// The cluster that the environment names, when it names one. It may be that of `cluster up`.
     pub(crate) fn from_env(paths: &Paths) -> Result<Option<Self>> {
-        let Some(kubeconfig) = variable("KUBECONFIG").map(PathBuf::from) else { return Ok(None) };
+        let Some(kubeconfig) = variable("KUBECONFIG").map(PathBuf::from) else {
+            return Ok(None);
+        };
         let bin = paths.bin();
         let ours = cluster::kubeconfig(paths);
-        if fs::canonicalize(&kubeconfig).is_ok_and(|found| fs::canonicalize(&ours).is_ok_and(|ours| ours == found)) {
+        if fs::canonicalize(&kubeconfig)
+            .is_ok_and(|found| fs::canonicalize(&ours).is_ok_and(|ours| ours == found))
+        {
             return Ok(Some(Self::own(ours, bin)));
         }
         // Their own programs fit their cluster, and spare a build.
@@ -54,7 +62,11 @@ impl Cluster {
             tools.push(Tool::Helm4);
         }
         toolchain::ensure(paths, &tools)?;
-        Ok(Some(Self { kubeconfig, bin, whose: Whose::Theirs }))
+        Ok(Some(Self {
+            kubeconfig,
+            bin,
+            whose: Whose::Theirs,
+        }))
     }
 
     /// The cluster that the environment names, else that of `cluster up`, which must be up.
@@ -63,7 +75,9 @@ impl Cluster {
             return Ok(cluster);
         }
         if !cluster::status(paths)?.is_up() {
-            bail!("no cluster: run `cargo xtask cluster up`, or set KUBECONFIG to one that you have");
+            bail!(
+                "no cluster: run `cargo xtask cluster up`, or set KUBECONFIG to one that you have"
+            );
         }
         Ok(Self::own(cluster::kubeconfig(paths), paths.bin()))
     }
@@ -87,7 +101,9 @@ impl Cluster {
     /// Any of the programs, with `KUBECONFIG` set to this cluster.
     pub(crate) fn command(&self, program: &str) -> Command {
         let ours = self.bin.join(program);
-        let theirs = (self.whose == Whose::Theirs).then(|| find_program(program)).flatten();
+        let theirs = (self.whose == Whose::Theirs)
+            .then(|| find_program(program))
+            .flatten();
         let mut command = Command::new(theirs.unwrap_or(ours));
         command.env("KUBECONFIG", &self.kubeconfig);
         command
@@ -102,15 +118,21 @@ impl Cluster {
         };
         let name = format!("Loading {} into the cluster", image.reference());
         if self.whose == Whose::Ours {
-            return progress::step(&name, Hint::default(), || cluster::load_image(&self.bin, archive));
+            return progress::step(&name, Hint::default(), || {
+                cluster::load_image(&self.bin, archive)
+            });
         }
         let mut command = if let Some(kind) = context.strip_prefix("kind-") {
             let mut command = Command::new("kind");
-            command.args(["load", "image-archive", "--name", kind]).arg(archive);
+            command
+                .args(["load", "image-archive", "--name", kind])
+                .arg(archive);
             command
         } else if let Some(k3d) = context.strip_prefix("k3d-") {
             let mut command = Command::new("k3d");
-            command.args(["image", "import", "--cluster", k3d]).arg(archive);
+            command
+                .args(["image", "import", "--cluster", k3d])
+                .arg(archive);
             command
         } else {
             bail!(
@@ -126,6 +148,10 @@ impl Cluster {
 
     /// What to type to use it from a shell.
     pub(crate) fn shell_lines(&self) -> String {
-        format!("export KUBECONFIG={}\nexport PATH={}:$PATH", self.kubeconfig.display(), self.bin.display())
+        format!(
+            "export KUBECONFIG={}\nexport PATH={}:$PATH",
+            self.kubeconfig.display(),
+            self.bin.display()
+        )
     }
 }

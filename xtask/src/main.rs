@@ -6,7 +6,11 @@
 //! - [`kube`] is the handle that everything else uses on a cluster, ours or the user's.
 //!
 //! Results go to standard output, progress and errors to standard error.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program"
+)]
 
 mod cluster;
 mod image;
@@ -26,6 +30,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::kube::Cluster;
 use crate::paths::Paths;
+use crate::progress::Hint;
 use crate::toolchain::Tool;
 
 fn main() -> ExitCode {
@@ -45,7 +50,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let paths = Paths::from_environment()?;
     match arguments.verb {
         Verb::Cluster { verb } => run_cluster(&paths, verb),
-        Verb::Image { which, output, load } => run_image(&paths, which, output, load),
+        Verb::Image {
+            which,
+            output,
+            load,
+        } => run_image(&paths, which, output, load),
         Verb::Tools => {
             toolchain::ensure(&paths, &Tool::ALL)?;
             println!("{}", paths.bin().display());
@@ -83,7 +92,12 @@ fn run_image(paths: &Paths, which: Which, output: Option<PathBuf>, load: bool) -
     if let Some(output) = output {
         image.copy_to(&output)?;
     }
-    println!("{image}");
+    let compressed = progress::step(
+        "Measuring what a registry would hold",
+        Hint::default(),
+        || image.compressed_size(),
+    )?;
+    println!("{image}, {compressed} compressed");
     if load {
         Cluster::of_the_user(paths)?.load_image(&image)?;
     }

@@ -43,15 +43,27 @@ pub(crate) fn ensure(paths: &Paths, groups: &[Group]) -> Result<()> {
         );
     }
     if !rustix::process::geteuid().is_root() {
-        bail!("some packages are missing: run `sudo apt-get update && sudo apt-get install --no-install-recommends {list}`, and the same command again");
+        bail!(
+            "some packages are missing: run `sudo apt-get update && sudo apt-get install --no-install-recommends {list}`, and the same command again"
+        );
     }
 
     progress::note(&format!("Installing the packages {list}"));
     let log = paths.build_log("packages");
-    let hint = Hint { first_time: Some(Duration::from_secs(30)), log: Some(&log) };
-    progress::step("Refreshing the package lists", hint, || run_logged(apt_get().arg("update"), &log))?;
+    let hint = Hint {
+        first_time: Some(Duration::from_secs(30)),
+        log: Some(&log),
+    };
+    progress::step("Refreshing the package lists", hint, || {
+        run_logged(apt_get().arg("update"), &log)
+    })?;
     progress::step("Installing packages", hint, || {
-        run_logged(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(&missing), &log)
+        run_logged(
+            apt_get()
+                .args(["install", "--yes", "--no-install-recommends"])
+                .args(&missing),
+            &log,
+        )
     })?;
 
     let still_missing = self::missing(groups);
@@ -68,9 +80,14 @@ pub(crate) fn ensure(paths: &Paths, groups: &[Group]) -> Result<()> {
 
 /// The folder of the CNI plugins: Debian's, or the one upstream names.
 pub(crate) fn cni_plugins() -> Option<&'static Path> {
-    ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"].map(Path::new).into_iter().find(|folder| {
-        ["ptp", "host-local", "portmap", "loopback"].iter().all(|plugin| folder.join(plugin).is_file())
-    })
+    ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"]
+        .map(Path::new)
+        .into_iter()
+        .find(|folder| {
+            ["ptp", "host-local", "portmap", "loopback"]
+                .iter()
+                .all(|plugin| folder.join(plugin).is_file())
+        })
 }
 
 fn missing(groups: &[Group]) -> Vec<&'static str> {
@@ -89,21 +106,57 @@ impl Group {
     fn needs(self) -> Vec<Need> {
         match self {
             Self::Cluster => vec![
-                Need { provided: || has("runc"), package: "runc" },
-                Need { provided: || cni_plugins().is_some(), package: "containernetworking-plugins" },
-                Need { provided: || has("iptables") && has("iptables-restore"), package: "iptables" },
-                Need { provided: || has("conntrack"), package: "conntrack" },
-                Need { provided: || has("ip"), package: "iproute2" },
-                Need { provided: || has("socat"), package: "socat" },
-                Need { provided: || has("nsenter") && has("setsid") && has("setpriv"), package: "util-linux" },
-                Need { provided: || has("mount") && has("umount"), package: "mount" },
+                Need {
+                    provided: || has("runc"),
+                    package: "runc",
+                },
+                Need {
+                    provided: || cni_plugins().is_some(),
+                    package: "containernetworking-plugins",
+                },
+                Need {
+                    provided: || has("iptables") && has("iptables-restore"),
+                    package: "iptables",
+                },
+                Need {
+                    provided: || has("conntrack"),
+                    package: "conntrack",
+                },
+                Need {
+                    provided: || has("ip"),
+                    package: "iproute2",
+                },
+                Need {
+                    provided: || has("socat"),
+                    package: "socat",
+                },
+                Need {
+                    provided: || has("nsenter") && has("setsid") && has("setpriv"),
+                    package: "util-linux",
+                },
+                Need {
+                    provided: || has("mount") && has("umount"),
+                    package: "mount",
+                },
             ],
             Self::C => vec![
-                Need { provided: || has("gcc"), package: "gcc" },
-                Need { provided: has_static_libc, package: "libc6-dev" },
+                Need {
+                    provided: || has("gcc"),
+                    package: "gcc",
+                },
+                Need {
+                    provided: has_static_libc,
+                    package: "libc6-dev",
+                },
             ],
-            Self::Java => vec![Need { provided: || has("javac") && has("jlink"), package: "default-jdk-headless" }],
-            Self::Maven => vec![Need { provided: || has("mvn"), package: "maven" }],
+            Self::Java => vec![Need {
+                provided: || has("javac") && has("jlink"),
+                package: "default-jdk-headless",
+            }],
+            Self::Maven => vec![Need {
+                provided: || has("mvn"),
+                package: "maven",
+            }],
         }
     }
 }
@@ -121,6 +174,9 @@ fn has_static_libc() -> bool {
 
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
-    command.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C.UTF-8");
+    command
+        .arg("--quiet")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("LC_ALL", "C.UTF-8");
     command
 }

@@ -18,9 +18,17 @@ impl Paths {
     pub(crate) fn from_environment() -> Result<Self> {
         // Cargo sets it for `cargo xtask`; the value from build time may be another checkout's, when the two share a
         // target folder.
-        let manifest = variable("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), Into::into);
-        let root = manifest.parent().map(Path::to_path_buf).context("xtask is not in a checkout: run it as `cargo xtask`")?;
-        Ok(Self { root, cache: user_folder("XDG_CACHE_HOME", ".cache")?, state: user_folder("XDG_STATE_HOME", ".local/state")? })
+        let manifest = variable("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), Into::into);
+        let root = manifest
+            .parent()
+            .map(Path::to_path_buf)
+            .context("xtask is not in a checkout: run it as `cargo xtask`")?;
+        Ok(Self {
+            root,
+            cache: user_folder("XDG_CACHE_HOME", ".cache")?,
+            state: user_folder("XDG_STATE_HOME", ".local/state")?,
+        })
     }
 
     /// The root of the checkout.
@@ -58,17 +66,25 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
-    env::split_paths(&path).chain(system).map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
+    env::split_paths(&path)
+        .chain(system)
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
 }
 
 fn user_folder(variable_name: &str, under_home: &str) -> Result<PathBuf> {
     let base = match (variable(variable_name), variable("HOME")) {
         (Some(base), _) => PathBuf::from(base),
         (None, Some(home)) => PathBuf::from(home).join(under_home),
-        (None, None) => bail!("neither {variable_name} nor HOME is set: set one of them to a folder that can be written"),
+        (None, None) => bail!(
+            "neither {variable_name} nor HOME is set: set one of them to a folder that can be written"
+        ),
     };
     if base.is_relative() {
-        bail!("{variable_name} is {}, which is not an absolute path: make it one", base.display());
+        bail!(
+            "{variable_name} is {}, which is not an absolute path: make it one",
+            base.display()
+        );
     }
     Ok(base.join("javelin"))
 }

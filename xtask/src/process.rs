@@ -29,12 +29,21 @@ pub(crate) fn run_logged(command: &Command, log: &Path) -> Result<()> {
     if let Some(folder) = log.parent() {
         create_folder(folder)?;
     }
-    let file = File::create(log).with_context(|| format!("failed to create the log file {}", log.display()))?;
+    let file = File::create(log)
+        .with_context(|| format!("failed to create the log file {}", log.display()))?;
     let mut bound = bound_to_us(command);
-    bound.stdin(Stdio::null()).stderr(file.try_clone()?).stdout(file);
+    bound
+        .stdin(Stdio::null())
+        .stderr(file.try_clone()?)
+        .stdout(file);
     let status = bound.status().with_context(|| cannot_start(command))?;
     if !status.success() {
-        bail!("`{}` failed ({status}); the end of {}:\n{}", show(command), log.display(), tail_of(log));
+        bail!(
+            "`{}` failed ({status}); the end of {}:\n{}",
+            show(command),
+            log.display(),
+            tail_of(log)
+        );
     }
     Ok(())
 }
@@ -48,7 +57,8 @@ pub(crate) fn tail_of(file: &Path) -> String {
 }
 
 pub(crate) fn create_folder(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("failed to create {}: make it writable", folder.display()))
+    fs::create_dir_all(folder)
+        .with_context(|| format!("failed to create {}: make it writable", folder.display()))
 }
 
 pub(crate) fn write(file: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
@@ -60,16 +70,31 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
 }
 
 fn capture(command: &mut Command) -> Result<Output> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| cannot_start(command))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| cannot_start(command))?;
     if !output.status.success() {
-        let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
-        bail!("`{}` failed ({}):\n{}", show(command), output.status, tail(said));
+        let said = if output.stderr.is_empty() {
+            &output.stdout
+        } else {
+            &output.stderr
+        };
+        bail!(
+            "`{}` failed ({}):\n{}",
+            show(command),
+            output.status,
+            tail(said)
+        );
     }
     Ok(output)
 }
 
 fn cannot_start(command: &Command) -> String {
-    format!("failed to start {}: is it installed and on PATH?", command.get_program().display())
+    format!(
+        "failed to start {}: is it installed and on PATH?",
+        command.get_program().display()
+    )
 }
 
 /// The same command, to be killed by the kernel when this process dies: a build that nobody waits for is a waste.
@@ -77,7 +102,9 @@ fn bound_to_us(command: &Command) -> Command {
     let mut bound = match find_program("setpriv") {
         Some(setpriv) => {
             let mut bound = Command::new(setpriv);
-            bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program());
+            bound
+                .args(["--pdeathsig", "KILL", "--"])
+                .arg(command.get_program());
             bound
         }
         None => Command::new(command.get_program()),
@@ -97,16 +124,29 @@ fn bound_to_us(command: &Command) -> Command {
 
 fn show(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy()];
-    words.extend(command.get_args().map(|argument| argument.to_string_lossy()));
+    words.extend(
+        command
+            .get_args()
+            .map(|argument| argument.to_string_lossy()),
+    );
     words.join(" ")
 }
 
 fn tail(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let shown = lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    let shown = lines
+        .get(lines.len().saturating_sub(TAIL_LINES)..)
+        .unwrap_or_default();
     if shown.is_empty() {
         return String::from("    (it said nothing)");
     }
-    shown.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    shown
+        .iter()
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

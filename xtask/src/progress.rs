@@ -42,7 +42,11 @@ pub(crate) fn step<T>(name: &str, hint: Hint<'_>, work: impl FnOnce() -> Result<
     let (done, is_done) = mpsc::channel::<()>();
     let result = thread::scope(|scope| {
         scope.spawn(move || {
-            let beat = if terminal { Duration::from_secs(1) } else { Duration::from_secs(30) };
+            let beat = if terminal {
+                Duration::from_secs(1)
+            } else {
+                Duration::from_secs(30)
+            };
             while is_done.recv_timeout(beat) == Err(RecvTimeoutError::Timeout) {
                 let elapsed = exactly(started.elapsed());
                 if terminal {
@@ -58,9 +62,16 @@ pub(crate) fn step<T>(name: &str, hint: Hint<'_>, work: impl FnOnce() -> Result<
         result
     });
 
-    let verdict = if result.is_ok() { "done in" } else { "failed after" };
+    let verdict = if result.is_ok() {
+        "done in"
+    } else {
+        "failed after"
+    };
     let (begin, end) = if terminal { ("\r", "\x1b[K") } else { ("", "") };
-    eprintln!("{begin}{name}: {verdict} {}{end}", exactly(started.elapsed()));
+    eprintln!(
+        "{begin}{name}: {verdict} {}{end}",
+        exactly(started.elapsed())
+    );
     result
 }
 
@@ -76,6 +87,10 @@ fn exactly(duration: Duration) -> String {
     if duration < Duration::from_mins(1) {
         format!("{:.1} s", duration.as_secs_f64())
     } else {
-        format!("{} min {} s", duration.as_secs() / 60, duration.as_secs() % 60)
+        format!(
+            "{} min {} s",
+            duration.as_secs() / 60,
+            duration.as_secs() % 60
+        )
     }
 }

@@ -83,8 +83,14 @@ pub(crate) fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Kubernetes, Self::Containerd, Self::CoreDns, Self::Helm4, Self::Collector, Self::Helm3];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Kubernetes,
+        Self::Containerd,
+        Self::CoreDns,
+        Self::Helm4,
+        Self::Collector,
+        Self::Helm3,
+    ];
 
     fn recipe(self) -> Recipe {
         match self {
@@ -187,30 +193,58 @@ impl Build {
         let recipe = tool.recipe();
         let source = paths.root().join("xtask/tools").join(recipe.module);
         let manifest_path = source.join("go.mod");
-        let manifest = fs::read_to_string(&manifest_path)
-            .with_context(|| format!("failed to read {}: is the checkout whole?", manifest_path.display()))?;
+        let manifest = fs::read_to_string(&manifest_path).with_context(|| {
+            format!(
+                "failed to read {}: is the checkout whole?",
+                manifest_path.display()
+            )
+        })?;
         let version = required_version(&manifest, recipe.versioned_by)
-            .with_context(|| format!("{} requires no {}", manifest_path.display(), recipe.versioned_by))?
+            .with_context(|| {
+                format!(
+                    "{} requires no {}",
+                    manifest_path.display(),
+                    recipe.versioned_by
+                )
+            })?
             .to_owned();
         let go_needed = manifest
             .lines()
             .find_map(|line| line.strip_prefix("go "))
             .map(parse_version)
             .with_context(|| format!("{} has no `go` line", manifest_path.display()))?;
-        let link_flags = format!("-s -w {}", expand(recipe.version_flags, &version)).trim_end().to_owned();
+        let link_flags = format!("-s -w {}", expand(recipe.version_flags, &version))
+            .trim_end()
+            .to_owned();
 
         let mut files = Vec::new();
         for entry in fs::read_dir(&source)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "go" || extension == "mod" || extension == "sum") {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.extension().is_some_and(|extension| {
+                extension == "go" || extension == "mod" || extension == "sum"
+            }) {
+                let name = path
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 let contents = crate::process::read(&path)?;
                 files.push((name, contents));
             }
         }
         let key = key(&[RECIPE, recipe.package, recipe.tags, &link_flags], files);
-        let target = paths.cache().join("tools").join(format!("{}-{version}-{key}", recipe.module));
-        Ok(Self { recipe, source, version, link_flags, go_needed, target })
+        let target = paths
+            .cache()
+            .join("tools")
+            .join(format!("{}-{version}-{key}", recipe.module));
+        Ok(Self {
+            recipe,
+            source,
+            version,
+            link_flags,
+            go_needed,
+            target,
+        })
     }
 
     fn is_done(&self) -> bool {
@@ -220,10 +254,17 @@ impl Build {
     fn run(&self, paths: &Paths) -> Result<()> {
         let go = find_go()?;
         self.check_go(&go)?;
-        let folder = paths.cache().join("tools").join(format!("{UNFINISHED}{}-{}", self.recipe.module, process::id()));
+        let folder = paths.cache().join("tools").join(format!(
+            "{UNFINISHED}{}-{}",
+            self.recipe.module,
+            process::id()
+        ));
         create_folder(&folder)?;
         let log = paths.build_log(self.recipe.module);
-        let hint = Hint { first_time: Some(Duration::from_mins(self.recipe.minutes)), log: Some(&log) };
+        let hint = Hint {
+            first_time: Some(Duration::from_mins(self.recipe.minutes)),
+            log: Some(&log),
+        };
         let name = format!("Building {} v{}", self.recipe.title, self.version);
         progress::step(&name, hint, || run_logged(&self.command(&go, &folder), &log)).with_context(|| {
             format!(
@@ -237,7 +278,8 @@ impl Build {
             for name in *names {
                 if name != built {
                     let path = folder.join(name);
-                    symlink(built, &path).with_context(|| format!("failed to link {}", path.display()))?;
+                    symlink(built, &path)
+                        .with_context(|| format!("failed to link {}", path.display()))?;
                 }
             }
         }
@@ -247,10 +289,16 @@ impl Build {
 
     fn command(&self, go: &Path, folder: &Path) -> Command {
         let mut command = Command::new(go);
-        command.current_dir(&self.source).arg("build").args(["-tags", self.recipe.tags]);
+        command
+            .current_dir(&self.source)
+            .arg("build")
+            .args(["-tags", self.recipe.tags]);
         command.args(["-ldflags", &self.link_flags]);
         // A folder with a slash at its end takes any number of programs, each under its package's name.
-        command.arg("-o").arg(folder.join("")).arg(self.recipe.package);
+        command
+            .arg("-o")
+            .arg(folder.join(""))
+            .arg(self.recipe.package);
         command
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "-trimpath -mod=readonly -buildvcs=false")
@@ -261,14 +309,26 @@ impl Build {
     }
 
     fn check_go(&self, go: &Path) -> Result<()> {
-        let said = output(Command::new(go).arg("version").current_dir(&self.source).env("GOWORK", "off"))?;
-        let found = said.split_whitespace().find_map(|word| word.strip_prefix("go1.")).map(|rest| parse_version(&format!("1.{rest}")));
+        let said = output(
+            Command::new(go)
+                .arg("version")
+                .current_dir(&self.source)
+                .env("GOWORK", "off"),
+        )?;
+        let found = said
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("go1."))
+            .map(|rest| parse_version(&format!("1.{rest}")));
         match found {
             Some(found) if found >= self.go_needed => Ok(()),
             _ => bail!(
                 "{} needs Go {} or newer and `{} version` says \"{said}\": install a newer Go and put it first on PATH",
                 self.recipe.title,
-                self.go_needed.iter().map(u32::to_string).collect::<Vec<_>>().join("."),
+                self.go_needed
+                    .iter()
+                    .map(u32::to_string)
+                    .collect::<Vec<_>>()
+                    .join("."),
                 go.display()
             ),
         }
@@ -302,13 +362,20 @@ fn find_go() -> Result<PathBuf> {
 fn lock(paths: &Paths) -> Result<File> {
     create_folder(paths.cache())?;
     let path = paths.cache().join("lock");
-    let file = File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
+    let file =
+        File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            progress::step("Waiting for another xtask that is building", Hint::default(), || Ok(file.lock()?))?;
+            progress::step(
+                "Waiting for another xtask that is building",
+                Hint::default(),
+                || Ok(file.lock()?),
+            )?;
         }
-        Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("failed to lock {}", path.display())),
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("failed to lock {}", path.display()));
+        }
     }
     Ok(file)
 }
@@ -320,7 +387,8 @@ fn remove_unfinished(paths: &Paths) -> Result<()> {
     for entry in fs::read_dir(&tools)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            fs::remove_dir_all(entry.path()).with_context(|| format!("failed to remove {}", entry.path().display()))?;
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("failed to remove {}", entry.path().display()))?;
         }
     }
     Ok(())
@@ -342,7 +410,10 @@ fn key(settings: &[&str], mut files: Vec<(String, Vec<u8>)>) -> String {
         add(name.as_bytes());
         add(contents);
     }
-    crate::image::hex(&hash.finalize()).chars().take(12).collect()
+    crate::image::hex(&hash.finalize())
+        .chars()
+        .take(12)
+        .collect()
 }
 
 /// The version, without its `v`, that a `go.mod` requires of a module.
@@ -351,14 +422,22 @@ fn required_version<'a>(manifest: &'a str, module: &str) -> Option<&'a str> {
         let line = line.trim();
         let line = line.strip_prefix("require ").unwrap_or(line);
         let mut words = line.split_whitespace();
-        (words.next() == Some(module)).then(|| words.next())?.and_then(|version| version.strip_prefix('v'))
+        (words.next() == Some(module))
+            .then(|| words.next())?
+            .and_then(|version| version.strip_prefix('v'))
     })
 }
 
 fn expand(flags: &str, version: &str) -> String {
     let mut parts = version.split('.');
-    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    flags.replace("{}", version).replace("{major}", major).replace("{minor}", minor)
+    let (major, minor) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
+    flags
+        .replace("{}", version)
+        .replace("{major}", major)
+        .replace("{minor}", minor)
 }
 
 /// The leading numbers of `1.26.8` or `1.27rc1`.

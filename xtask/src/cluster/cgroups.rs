@@ -55,7 +55,9 @@ pub(super) fn remove() -> Result<()> {
         // Groups cannot be removed before the kernel has let go of the last process.
         while let Err(error) = remove_group(&group) {
             if Instant::now() > deadline {
-                return Err(error).with_context(|| format!("failed to remove the control group {}", group.display()));
+                return Err(error).with_context(|| {
+                    format!("failed to remove the control group {}", group.display())
+                });
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -64,7 +66,10 @@ pub(super) fn remove() -> Result<()> {
 }
 
 fn hierarchies() -> Result<Vec<Mount>> {
-    let found: Vec<Mount> = mounts()?.into_iter().filter(|mount| mount.kind.starts_with("cgroup")).collect();
+    let found: Vec<Mount> = mounts()?
+        .into_iter()
+        .filter(|mount| mount.kind.starts_with("cgroup"))
+        .collect();
     if found.is_empty() {
         bail!("no control groups are mounted: mount them under /sys/fs/cgroup");
     }
@@ -72,7 +77,11 @@ fn hierarchies() -> Result<Vec<Mount>> {
 }
 
 fn groups() -> Result<Vec<PathBuf>> {
-    Ok(hierarchies()?.into_iter().map(|mount| mount.point.join(NAME)).filter(|group| group.is_dir()).collect())
+    Ok(hierarchies()?
+        .into_iter()
+        .map(|mount| mount.point.join(NAME))
+        .filter(|group| group.is_dir())
+        .collect())
 }
 
 fn enable_controllers(group: &Path) -> Result<()> {
@@ -80,7 +89,10 @@ fn enable_controllers(group: &Path) -> Result<()> {
         .with_context(|| format!("failed to read the controllers of {}", group.display()))?;
     for controller in available.split_whitespace() {
         // Some cannot be handed down, and the kubelet says which it misses.
-        let _ = fs::write(group.join("cgroup.subtree_control"), format!("+{controller}"));
+        let _ = fs::write(
+            group.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        );
     }
     Ok(())
 }
@@ -88,7 +100,12 @@ fn enable_controllers(group: &Path) -> Result<()> {
 fn collect_processes(group: &Path, found: &mut Vec<i32>) {
     let listed = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     // Zero stands for a process that this process's namespace does not show.
-    found.extend(listed.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
+    found.extend(
+        listed
+            .lines()
+            .filter_map(|line| line.parse::<i32>().ok())
+            .filter(|pid| *pid > 0),
+    );
     for child in children(group) {
         collect_processes(&child, found);
     }
@@ -102,6 +119,12 @@ fn remove_group(group: &Path) -> std::io::Result<()> {
 }
 
 fn children(group: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(group) else { return Vec::new() };
-    entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()).collect()
+    let Ok(entries) = fs::read_dir(group) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir() && !path.is_symlink())
+        .collect()
 }

@@ -19,7 +19,11 @@ use crate::process::{create_folder, write};
 const IDENTITIES: [(&str, &str, &str); 6] = [
     ("admin", "admin", "system:masters"),
     ("kubelet", "system:node:node0", "system:nodes"),
-    ("kube-controller-manager", "system:kube-controller-manager", ""),
+    (
+        "kube-controller-manager",
+        "system:kube-controller-manager",
+        "",
+    ),
     ("kube-scheduler", "system:kube-scheduler", ""),
     ("kube-proxy", "system:kube-proxy", ""),
     ("coredns", "coredns", "system:masters"),
@@ -45,8 +49,14 @@ fn write_identities(layout: &Layout) -> Result<()> {
         let token = random_token()?;
         writeln!(tokens, "{token},{user},{user},\"{groups}\"")?;
         let (file, server) = match name {
-            "admin" => (String::from("kubeconfig"), format!("https://127.0.0.1:{}", layout.port)),
-            _ => (format!("{name}.kubeconfig"), format!("https://{NODE_ADDRESS}:6443")),
+            "admin" => (
+                String::from("kubeconfig"),
+                format!("https://127.0.0.1:{}", layout.port),
+            ),
+            _ => (
+                format!("{name}.kubeconfig"),
+                format!("https://{NODE_ADDRESS}:6443"),
+            ),
         };
         let contents = json!({
             "apiVersion": "v1",
@@ -121,7 +131,8 @@ fn pod_network(layout: &Layout) -> Value {
 }
 
 fn containerd(layout: &Layout) -> Result<String> {
-    let plugins = packages::cni_plugins().context("the CNI plugins are gone: install containernetworking-plugins")?;
+    let plugins = packages::cni_plugins()
+        .context("the CNI plugins are gone: install containernetworking-plugins")?;
     Ok(format!(
         r#"version = 4
 root = "{root}"
@@ -201,4 +212,7 @@ fn random_token() -> Result<String> {
     Ok(hex(&bytes))
 }
 
-const _: () = assert!(matches!(NODE.as_bytes(), b"node0"), "IDENTITIES and the certificates name the node");
+const _: () = assert!(
+    matches!(NODE.as_bytes(), b"node0"),
+    "IDENTITIES and the certificates name the node"
+);

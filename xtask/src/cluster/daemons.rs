@@ -32,12 +32,24 @@ pub(super) struct Started {
 
 /// Those that the API server needs, itself, and what the pause image is loaded into.
 pub(super) fn first(layout: &Layout) -> [Daemon; 5] {
-    [etcd(layout), apiserver(layout), containerd(layout), inner_forwarder(), outer_forwarder(layout)]
+    [
+        etcd(layout),
+        apiserver(layout),
+        containerd(layout),
+        inner_forwarder(),
+        outer_forwarder(layout),
+    ]
 }
 
 /// Those that need the API server.
 pub(super) fn rest(layout: &Layout) -> [Daemon; 5] {
-    [kubelet(layout), controllers(layout), scheduler(layout), proxy(layout), dns(layout)]
+    [
+        kubelet(layout),
+        controllers(layout),
+        scheduler(layout),
+        proxy(layout),
+        dns(layout),
+    ]
 }
 
 pub(super) fn all(layout: &Layout) -> Vec<Daemon> {
@@ -65,7 +77,10 @@ pub(super) fn apiserver(layout: &Layout) -> Daemon {
             String::from("--secure-port=6443"),
             String::from("--service-account-issuer=https://kubernetes.default.svc.cluster.local"),
             format!("--service-account-key-file={}", pki("service-accounts.key")),
-            format!("--service-account-signing-key-file={}", pki("service-accounts.key")),
+            format!(
+                "--service-account-signing-key-file={}",
+                pki("service-accounts.key")
+            ),
             String::from("--service-cluster-ip-range=10.96.0.0/16"),
             format!("--tls-cert-file={}", pki("apiserver.crt")),
             format!("--tls-private-key-file={}", pki("apiserver.key")),
@@ -88,7 +103,14 @@ fn etcd(layout: &Layout) -> Daemon {
 }
 
 fn containerd(layout: &Layout) -> Daemon {
-    inside(layout, "containerd", vec![format!("--config={}", layout.path("containerd.toml").display())])
+    inside(
+        layout,
+        "containerd",
+        vec![format!(
+            "--config={}",
+            layout.path("containerd.toml").display()
+        )],
+    )
 }
 
 fn kubelet(layout: &Layout) -> Daemon {
@@ -97,7 +119,10 @@ fn kubelet(layout: &Layout) -> Daemon {
         "kubelet",
         vec![
             format!("--config={}", layout.path("kubelet.json").display()),
-            format!("--kubeconfig={}", layout.path("kubelet.kubeconfig").display()),
+            format!(
+                "--kubeconfig={}",
+                layout.path("kubelet.kubeconfig").display()
+            ),
             format!("--root-dir={}", layout.path("kubelet").display()),
             format!("--cert-dir={}", layout.path("kubelet/pki").display()),
             format!("--hostname-override={NODE}"),
@@ -115,10 +140,16 @@ fn controllers(layout: &Layout) -> Daemon {
             String::from("--bind-address=127.0.0.1"),
             format!("--cluster-signing-cert-file={}", pki("ca.crt")),
             format!("--cluster-signing-key-file={}", pki("ca.key")),
-            format!("--kubeconfig={}", layout.path("kube-controller-manager.kubeconfig").display()),
+            format!(
+                "--kubeconfig={}",
+                layout.path("kube-controller-manager.kubeconfig").display()
+            ),
             String::from("--leader-elect=false"),
             format!("--root-ca-file={}", pki("ca.crt")),
-            format!("--service-account-private-key-file={}", pki("service-accounts.key")),
+            format!(
+                "--service-account-private-key-file={}",
+                pki("service-accounts.key")
+            ),
             String::from("--use-service-account-credentials=true"),
         ],
     )
@@ -130,7 +161,10 @@ fn scheduler(layout: &Layout) -> Daemon {
         "kube-scheduler",
         vec![
             String::from("--bind-address=127.0.0.1"),
-            format!("--kubeconfig={}", layout.path("kube-scheduler.kubeconfig").display()),
+            format!(
+                "--kubeconfig={}",
+                layout.path("kube-scheduler.kubeconfig").display()
+            ),
             String::from("--leader-elect=false"),
         ],
     )
@@ -148,14 +182,24 @@ fn proxy(layout: &Layout) -> Daemon {
             String::from("--conntrack-tcp-timeout-established=0"),
             String::from("--healthz-bind-address=127.0.0.1:10256"),
             format!("--hostname-override={NODE}"),
-            format!("--kubeconfig={}", layout.path("kube-proxy.kubeconfig").display()),
+            format!(
+                "--kubeconfig={}",
+                layout.path("kube-proxy.kubeconfig").display()
+            ),
             String::from("--proxy-mode=iptables"),
         ],
     )
 }
 
 fn dns(layout: &Layout) -> Daemon {
-    inside(layout, "coredns", vec![String::from("-conf"), layout.path("Corefile").display().to_string()])
+    inside(
+        layout,
+        "coredns",
+        vec![
+            String::from("-conf"),
+            layout.path("Corefile").display().to_string(),
+        ],
+    )
 }
 
 /// The cluster's end of the way to the API server.
@@ -177,7 +221,10 @@ fn outer_forwarder(layout: &Layout) -> Daemon {
         name: "forwarder-outside",
         program: PathBuf::from("socat"),
         arguments: vec![
-            format!("TCP-LISTEN:{},bind=127.0.0.1,fork,reuseaddr,nodelay,backlog=128", layout.port),
+            format!(
+                "TCP-LISTEN:{},bind=127.0.0.1,fork,reuseaddr,nodelay,backlog=128",
+                layout.port
+            ),
             format!("UNIX-CONNECT:{RUN}/apiserver.sock"),
         ],
         inside: false,
@@ -185,7 +232,12 @@ fn outer_forwarder(layout: &Layout) -> Daemon {
 }
 
 fn inside(layout: &Layout, name: &'static str, arguments: Vec<String>) -> Daemon {
-    Daemon { name, program: layout.program(name), arguments, inside: true }
+    Daemon {
+        name,
+        program: layout.program(name),
+        arguments,
+        inside: true,
+    }
 }
 
 impl Daemon {
@@ -208,15 +260,27 @@ impl Daemon {
             .current_dir("/")
             .env_clear()
             .env("HOME", "/root")
-            .env("PATH", format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", layout.bin.display()))
+            .env(
+                "PATH",
+                format!(
+                    "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                    layout.bin.display()
+                ),
+            )
             .env(MARK, &layout.state)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file);
-        let child = command.spawn().with_context(|| format!("failed to start {}", self.name))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("failed to start {}", self.name))?;
         // Each of setsid and nsenter becomes the next program, so this is the process id of the last.
         write(&self.pid_file(), child.id().to_string())?;
-        Ok(Started { name: self.name, child, log })
+        Ok(Started {
+            name: self.name,
+            child,
+            log,
+        })
     }
 
     /// Ends it, the hard way as a crash does, and waits until it is gone.
@@ -224,7 +288,10 @@ impl Daemon {
         let deadline = Instant::now() + Duration::from_secs(10);
         while let Some(pid) = self.pid() {
             if Instant::now() > deadline {
-                bail!("{} did not end within 10 s of being killed: `cargo xtask cluster down` and `up` start anew", self.name);
+                bail!(
+                    "{} did not end within 10 s of being killed: `cargo xtask cluster down` and `up` start anew",
+                    self.name
+                );
             }
             let _ = kill_process(pid, Signal::KILL);
             thread::sleep(POLL / 5);
@@ -234,7 +301,11 @@ impl Daemon {
 
     /// The process, when it runs: process ids are used again, so the process must be one of the cluster's.
     pub(super) fn pid(&self) -> Option<Pid> {
-        let pid: i32 = fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()?;
+        let pid: i32 = fs::read_to_string(self.pid_file())
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
         is_marked(pid).then_some(())?;
         Pid::from_raw(pid)
     }
@@ -249,14 +320,20 @@ impl Started {
     pub(super) fn check_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!("{} ended ({status}); the end of {}:\n{}", self.name, self.log.display(), tail_of(&self.log)),
+            Some(status) => bail!(
+                "{} ended ({status}); the end of {}:\n{}",
+                self.name,
+                self.log.display(),
+                tail_of(&self.log)
+            ),
         }
     }
 
     /// Whether something listens on this TCP port in the network namespace that it is in.
     pub(super) fn listens_on(&self, port: u16) -> bool {
         let listening = |table: &str| {
-            let table = fs::read_to_string(format!("/proc/{}/net/{table}", self.child.id())).unwrap_or_default();
+            let table = fs::read_to_string(format!("/proc/{}/net/{table}", self.child.id()))
+                .unwrap_or_default();
             table.lines().skip(1).any(|line| is_listener(line, port))
         };
         listening("tcp") || listening("tcp6")
@@ -265,7 +342,9 @@ impl Started {
 
 /// Every process of this or of an earlier cluster, but for what runs in its containers.
 pub(super) fn marked() -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -276,8 +355,11 @@ pub(super) fn marked() -> Vec<i32> {
 /// Whether a process carries the mark. One that has ended but was not yet waited for has no environment.
 fn is_marked(pid: i32) -> bool {
     let mark = format!("{MARK}=/");
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(mark.as_bytes())))
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+        environment
+            .split(|byte| *byte == 0)
+            .any(|entry| entry.starts_with(mark.as_bytes()))
+    })
 }
 
 /// Reads a line of /proc/net/tcp: number, local address and port, remote address and port, state.

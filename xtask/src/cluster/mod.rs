@@ -52,7 +52,15 @@ const POLL: Duration = Duration::from_millis(100);
 /// Starts the cluster, or finds that it is up.
 pub(crate) fn up(paths: &Paths) -> Result<Cluster> {
     check_root()?;
-    let tools = toolchain::ensure(paths, &[Tool::Kubernetes, Tool::Containerd, Tool::CoreDns, Tool::Helm4])?;
+    let tools = toolchain::ensure(
+        paths,
+        &[
+            Tool::Kubernetes,
+            Tool::Containerd,
+            Tool::CoreDns,
+            Tool::Helm4,
+        ],
+    )?;
     packages::ensure(paths, &[Group::Cluster, Group::C])?;
     let pause = images::pause(paths)?;
     let _lock = lock()?;
@@ -70,7 +78,11 @@ pub(crate) fn up(paths: &Paths) -> Result<Cluster> {
             "Found a cluster that is not whole: starting it anew"
         });
     }
-    progress::step("Removing what an earlier cluster left", Hint::default(), || teardown::remove(&layout))?;
+    progress::step(
+        "Removing what an earlier cluster left",
+        Hint::default(),
+        || teardown::remove(&layout),
+    )?;
 
     let started = Instant::now();
     let result = start(&layout, pause.archive());
@@ -78,8 +90,16 @@ pub(crate) fn up(paths: &Paths) -> Result<Cluster> {
         // The logs stay.
         teardown::remove(&layout)?;
     }
-    result.with_context(|| format!("the cluster did not start: its logs are in {}", layout.logs().display()))?;
-    progress::note(&format!("The cluster is up after {:.1} s", started.elapsed().as_secs_f64()));
+    result.with_context(|| {
+        format!(
+            "the cluster did not start: its logs are in {}",
+            layout.logs().display()
+        )
+    })?;
+    progress::note(&format!(
+        "The cluster is up after {:.1} s",
+        started.elapsed().as_secs_f64()
+    ));
     Ok(layout.cluster())
 }
 
@@ -88,7 +108,9 @@ pub(crate) fn down(paths: &Paths) -> Result<()> {
     check_root()?;
     let lock = lock()?;
     let layout = Layout::for_removal(paths)?;
-    progress::step("Stopping the cluster", Hint::default(), || teardown::remove(&layout))?;
+    progress::step("Stopping the cluster", Hint::default(), || {
+        teardown::remove(&layout)
+    })?;
     drop(lock);
     teardown::remove_run_folder()
 }
@@ -118,7 +140,11 @@ pub(crate) fn restart_apiserver(paths: &Paths) -> Result<()> {
 
 /// Loads an image archive into the cluster's containerd.
 pub(crate) fn load_image(bin: &Path, archive: &Path) -> Result<()> {
-    run(Command::new(bin.join("ctr")).arg("--address").arg(containerd_socket()).args(["-n", "k8s.io", "images", "import"]).arg(archive))
+    run(Command::new(bin.join("ctr"))
+        .arg("--address")
+        .arg(containerd_socket())
+        .args(["-n", "k8s.io", "images", "import"])
+        .arg(archive))
 }
 
 /// Where the cluster of this user keeps its kubeconfig, whether or not it is up.
@@ -141,7 +167,8 @@ impl Layout {
         let mut layout = Self::for_removal(paths)?;
         for program in ["kubelet", "containerd", "coredns"] {
             let link = tools.program(program);
-            let target = fs::canonicalize(&link).with_context(|| format!("failed to follow {}", link.display()))?;
+            let target = fs::canonicalize(&link)
+                .with_context(|| format!("failed to follow {}", link.display()))?;
             layout.generation.push_str(&target.to_string_lossy());
             layout.generation.push('\n');
         }
@@ -152,12 +179,24 @@ impl Layout {
     fn for_removal(paths: &Paths) -> Result<Self> {
         let state = paths.cluster_state();
         // The kubelet makes sockets below it, the longest with this much more.
-        let longest = state.as_os_str().len() + "/kubelet/device-plugins/kubelet.sock.0000000000".len();
+        let longest =
+            state.as_os_str().len() + "/kubelet/device-plugins/kubelet.sock.0000000000".len();
         if longest > 107 {
-            bail!("{} is too long a path for the sockets under it: set XDG_STATE_HOME to a shorter folder", state.display());
+            bail!(
+                "{} is too long a path for the sockets under it: set XDG_STATE_HOME to a shorter folder",
+                state.display()
+            );
         }
-        let port = fs::read_to_string(state.join("port")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(FIRST_PORT);
-        Ok(Self { state, bin: paths.bin(), generation: String::new(), port })
+        let port = fs::read_to_string(state.join("port"))
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(FIRST_PORT);
+        Ok(Self {
+            state,
+            bin: paths.bin(),
+            generation: String::new(),
+            port,
+        })
     }
 
     fn cluster(&self) -> Cluster {
@@ -208,21 +247,48 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, running) in &self.running {
-            writeln!(f, "{name:<26} {}", if *running { "runs" } else { "does not run" })?;
+            writeln!(
+                f,
+                "{name:<26} {}",
+                if *running { "runs" } else { "does not run" }
+            )?;
         }
-        writeln!(f, "{:<26} {}", "API server", if self.answers { "answers" } else { "does not answer" })?;
-        writeln!(f, "{:<26} {}", "node", if self.node_ready { "ready" } else { "not ready" })?;
+        writeln!(
+            f,
+            "{:<26} {}",
+            "API server",
+            if self.answers {
+                "answers"
+            } else {
+                "does not answer"
+            }
+        )?;
+        writeln!(
+            f,
+            "{:<26} {}",
+            "node",
+            if self.node_ready {
+                "ready"
+            } else {
+                "not ready"
+            }
+        )?;
         if self.is_up() {
             writeln!(f, "\nThe cluster is up. To use it:\n{}", self.shell_lines)
         } else {
-            writeln!(f, "\nThe cluster is not up. `cargo xtask cluster up` starts it.")
+            writeln!(
+                f,
+                "\nThe cluster is not up. `cargo xtask cluster up` starts it."
+            )
         }
     }
 }
 
 fn inspect(layout: &Layout) -> Status {
-    let running: Vec<(&'static str, bool)> =
-        daemons::all(layout).iter().map(|daemon| (daemon.name, daemon.pid().is_some())).collect();
+    let running: Vec<(&'static str, bool)> = daemons::all(layout)
+        .iter()
+        .map(|daemon| (daemon.name, daemon.pid().is_some()))
+        .collect();
     // Without its processes, asking would only wait.
     let any = running.iter().any(|(_, running)| *running);
     let answers = any && api_answers(layout);
@@ -255,7 +321,9 @@ fn start(layout: &Layout, pause: &Path) -> Result<()> {
     let inner = &mut inner.start(layout)?;
     let outer = &mut outer.start(layout)?;
     let apiserver = &mut progress::step("Starting the API server", Hint::default(), || {
-        wait_until("etcd listens", &mut [etcd], |started| started.iter().all(|etcd| etcd.listens_on(2379)))?;
+        wait_until("etcd listens", &mut [etcd], |started| {
+            started.iter().all(|etcd| etcd.listens_on(2379))
+        })?;
         let mut apiserver = apiserver.start(layout)?;
         wait_for_api(layout, &mut [etcd, inner, outer, &mut apiserver])?;
         Ok(apiserver)
@@ -274,13 +342,25 @@ fn start(layout: &Layout, pause: &Path) -> Result<()> {
     let mut everything: Vec<&mut Started> = vec![etcd, containerd, inner, outer, apiserver];
     everything.extend(rest.iter_mut());
     progress::step("Waiting for the node", Hint::default(), || {
-        wait_until("the node is ready", &mut everything, |_| node_is_ready(layout))?;
-        wait_until("CoreDNS and kube-proxy listen", &mut everything, |started| {
-            started.iter().any(|daemon| daemon.listens_on(8181)) && started.iter().any(|daemon| daemon.listens_on(10256))
+        wait_until("the node is ready", &mut everything, |_| {
+            node_is_ready(layout)
         })?;
-        wait_until("the default service account is there", &mut everything, |_| {
-            output(kubectl(layout).args(["get", "serviceaccount", "default", "--output=name"])).is_ok()
-        })
+        wait_until(
+            "CoreDNS and kube-proxy listen",
+            &mut everything,
+            |started| {
+                started.iter().any(|daemon| daemon.listens_on(8181))
+                    && started.iter().any(|daemon| daemon.listens_on(10256))
+            },
+        )?;
+        wait_until(
+            "the default service account is there",
+            &mut everything,
+            |_| {
+                output(kubectl(layout).args(["get", "serviceaccount", "default", "--output=name"]))
+                    .is_ok()
+            },
+        )
     })?;
     // Last: it says that the start was whole.
     write(&layout.path("generation"), &layout.generation)
@@ -300,7 +380,13 @@ fn node_is_ready(layout: &Layout) -> bool {
 }
 
 fn ctr_answers(layout: &Layout) -> bool {
-    output(Command::new(layout.program("ctr")).arg("--address").arg(containerd_socket()).args(["--timeout=2s", "version"])).is_ok()
+    output(
+        Command::new(layout.program("ctr"))
+            .arg("--address")
+            .arg(containerd_socket())
+            .args(["--timeout=2s", "version"]),
+    )
+    .is_ok()
 }
 
 fn kubectl(layout: &Layout) -> Command {
@@ -310,7 +396,11 @@ fn kubectl(layout: &Layout) -> Command {
 }
 
 /// Polls until the condition holds; a process of the cluster that ends meanwhile is an error at once.
-fn wait_until(what: &str, started: &mut [&mut Started], condition: impl Fn(&[&mut Started]) -> bool) -> Result<()> {
+fn wait_until(
+    what: &str,
+    started: &mut [&mut Started],
+    condition: impl Fn(&[&mut Started]) -> bool,
+) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         for daemon in started.iter_mut() {
@@ -320,7 +410,10 @@ fn wait_until(what: &str, started: &mut [&mut Started], condition: impl Fn(&[&mu
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("waited {} s and it is still not so that {what}: the logs say why", PATIENCE.as_secs());
+            bail!(
+                "waited {} s and it is still not so that {what}: the logs say why",
+                PATIENCE.as_secs()
+            );
         }
         thread::sleep(POLL);
     }
@@ -340,11 +433,16 @@ fn free_port() -> Result<u16> {
 fn lock() -> Result<File> {
     create_folder(Path::new(RUN))?;
     let path = Path::new(RUN).join("lock");
-    let file = File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
+    let file =
+        File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            progress::step("Waiting for another xtask that starts or stops the cluster", Hint::default(), || Ok(file.lock()?))?;
+            progress::step(
+                "Waiting for another xtask that starts or stops the cluster",
+                Hint::default(),
+                || Ok(file.lock()?),
+            )?;
         }
         Err(TryLockError::Error(error)) => return Err(error).context("failed to lock the cluster"),
     }

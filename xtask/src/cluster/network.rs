@@ -50,7 +50,9 @@ pub(super) fn remove() -> Result<()> {
     }
     if made_folder().exists() {
         // Somebody else's namespaces may be in it by now, and then it stays.
-        let empty = Path::new("/run/netns").read_dir().is_ok_and(|mut entries| entries.next().is_none());
+        let empty = Path::new("/run/netns")
+            .read_dir()
+            .is_ok_and(|mut entries| entries.next().is_none());
         if empty {
             let _ = rustix::mount::unmount("/run/netns", rustix::mount::UnmountFlags::DETACH);
             let _ = std::fs::remove_dir("/run/netns");

@@ -55,21 +55,34 @@ pub(super) fn remove_run_folder() -> Result<()> {
 pub(super) fn remember_tunables(layout: &Layout) -> Result<()> {
     let values: BTreeMap<&str, String> = TUNABLES
         .into_iter()
-        .filter_map(|name| Some((name, fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?)))
+        .filter_map(|name| {
+            Some((
+                name,
+                fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?,
+            ))
+        })
         .collect();
     create_folder(&layout.state)?;
-    write(&layout.path(TUNABLES_FILE), serde_json::to_vec_pretty(&values)?)
+    write(
+        &layout.path(TUNABLES_FILE),
+        serde_json::to_vec_pretty(&values)?,
+    )
 }
 
 pub(super) fn mounts() -> Result<Vec<Mount>> {
-    let table = fs::read_to_string("/proc/self/mountinfo").context("failed to read /proc/self/mountinfo")?;
+    let table = fs::read_to_string("/proc/self/mountinfo")
+        .context("failed to read /proc/self/mountinfo")?;
     Ok(table.lines().filter_map(parse_mount).collect())
 }
 
 fn restore_tunables(layout: &Layout) -> Result<()> {
-    let Ok(text) = fs::read(layout.path(TUNABLES_FILE)) else { return Ok(()) };
+    let Ok(text) = fs::read(layout.path(TUNABLES_FILE)) else {
+        return Ok(());
+    };
     // Cut short by a kill before anything was changed.
-    let Ok(values) = serde_json::from_slice::<BTreeMap<String, String>>(&text) else { return Ok(()) };
+    let Ok(values) = serde_json::from_slice::<BTreeMap<String, String>>(&text) else {
+        return Ok(());
+    };
     for (name, value) in values {
         let path = Path::new("/proc/sys").join(name);
         if fs::read_to_string(&path).is_ok_and(|found| found != value) {
@@ -95,7 +108,9 @@ fn end_processes() -> Result<()> {
             quiet = 0;
         }
         if Instant::now() > deadline {
-            bail!("these processes do not end though they were killed: {pids:?}; what they wait for is in /proc/PID/stack");
+            bail!(
+                "these processes do not end though they were killed: {pids:?}; what they wait for is in /proc/PID/stack"
+            );
         }
         for pid in pids.into_iter().filter_map(Pid::from_raw) {
             // It may have ended by itself.
@@ -114,7 +129,8 @@ fn unmount_below(folders: &[&Path]) -> Result<()> {
     // Deepest first, and what lies on top of another before it.
     points.sort_by_key(|point| point.components().count());
     for point in points.iter().rev() {
-        unmount(point, UnmountFlags::DETACH).with_context(|| format!("failed to unmount {}", point.display()))?;
+        unmount(point, UnmountFlags::DETACH)
+            .with_context(|| format!("failed to unmount {}", point.display()))?;
     }
     Ok(())
 }
@@ -131,11 +147,20 @@ fn remove_traces(layout: &Layout) {
 
     let results = Path::new("/var/lib/cni/results");
     for entry in fs::read_dir(results).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&format!("{NAME}-")) {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(&format!("{NAME}-"))
+        {
             let _ = fs::remove_file(entry.path());
         }
     }
-    for folder in [results, Path::new("/var/lib/cni")] {
+    for folder in [
+        "/var/lib/cni/results",
+        "/var/lib/cni",
+        "/var/lib/kubelet/device-plugins",
+        "/var/lib/kubelet",
+    ] {
         // Fails when somebody else's are in it, as it should.
         let _ = fs::remove_dir(folder);
     }
@@ -145,7 +170,9 @@ fn remove_contents(folder: &Path, kept: &str) -> Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| format!("failed to read {}", folder.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("failed to read {}", folder.display()));
+        }
     };
     for entry in entries {
         let entry = entry?;
@@ -182,7 +209,12 @@ fn parse_mount(line: &str) -> Option<Mount> {
 /// The kernel writes blanks in paths as backslash and three octal digits.
 fn unescape(text: &str) -> String {
     let mut plain = text.to_owned();
-    for (escape, character) in [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")] {
+    for (escape, character) in [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ] {
         plain = plain.replace(escape, character);
     }
     plain

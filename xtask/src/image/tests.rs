@@ -10,7 +10,11 @@ fn builder() -> ImageBuilder {
         .environment("A", "1")
         .label("z", "last")
         .label("a", "first")
-        .layer(Layer::default().file("/bin/thing", 0o555, "thing").folder("/tmp", 0o1777))
+        .layer(
+            Layer::default()
+                .file("/bin/thing", 0o555, "thing")
+                .folder("/tmp", 0o1777),
+        )
         .layer(Layer::default().file(&format!("/{}", "long/".repeat(40) + "name"), 0o444, "deep"))
 }
 
@@ -22,10 +26,21 @@ fn entries(bytes: &[u8]) -> Vec<(String, u32, Vec<u8>)> {
         .map(|entry| {
             let mut entry = entry.unwrap();
             let header = entry.header().clone();
-            assert_eq!((header.mtime().unwrap(), header.uid().unwrap(), header.gid().unwrap()), (0, 0, 0));
+            assert_eq!(
+                (
+                    header.mtime().unwrap(),
+                    header.uid().unwrap(),
+                    header.gid().unwrap()
+                ),
+                (0, 0, 0)
+            );
             let mut contents = Vec::new();
             entry.read_to_end(&mut contents).unwrap();
-            (entry.path().unwrap().display().to_string(), header.mode().unwrap(), contents)
+            (
+                entry.path().unwrap().display().to_string(),
+                header.mode().unwrap(),
+                contents,
+            )
         })
         .collect()
 }
@@ -33,7 +48,10 @@ fn entries(bytes: &[u8]) -> Vec<(String, u32, Vec<u8>)> {
 #[test]
 fn two_archives_of_the_same_are_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let (one, other) = (folder.path().join("one.tar"), folder.path().join("other.tar"));
+    let (one, other) = (
+        folder.path().join("one.tar"),
+        folder.path().join("other.tar"),
+    );
     let first = builder().write(&one).unwrap();
     let second = builder().write(&other).unwrap();
     assert_eq!(fs::read(&one).unwrap(), fs::read(&other).unwrap());
@@ -46,7 +64,11 @@ fn another_mode_is_another_image() {
     let folder = tempfile::tempdir().unwrap();
     let write = |mode| {
         let layer = Layer::default().file("/a", mode, "same");
-        ImageBuilder::new("x:1").layer(layer).write(&folder.path().join("x.tar")).unwrap().digest
+        ImageBuilder::new("x:1")
+            .layer(layer)
+            .write(&folder.path().join("x.tar"))
+            .unwrap()
+            .digest
     };
     assert_ne!(write(0o444), write(0o555));
 }
@@ -56,32 +78,57 @@ fn both_indexes_name_blobs_that_are_there_under_their_digests() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image.tar");
     let image = builder().write(&path).unwrap();
-    let files: BTreeMap<String, Vec<u8>> =
-        entries(&fs::read(&path).unwrap()).into_iter().map(|(path, _, contents)| (path, contents)).collect();
+    let files: BTreeMap<String, Vec<u8>> = entries(&fs::read(&path).unwrap())
+        .into_iter()
+        .map(|(path, _, contents)| (path, contents))
+        .collect();
     for (name, contents) in files.iter().filter(|(name, _)| name.starts_with("blobs/")) {
-        assert_eq!(*name, format!("blobs/sha256/{}", hex(&Sha256::digest(contents))));
+        assert_eq!(
+            *name,
+            format!("blobs/sha256/{}", hex(&Sha256::digest(contents)))
+        );
     }
 
     let docker: serde_json::Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
     assert_eq!(docker[0]["RepoTags"][0], "localhost/thing:1");
-    let config: serde_json::Value = serde_json::from_slice(&files[docker[0]["Config"].as_str().unwrap()]).unwrap();
+    let config: serde_json::Value =
+        serde_json::from_slice(&files[docker[0]["Config"].as_str().unwrap()]).unwrap();
     assert_eq!(config["config"]["User"], "65532:65532");
     assert_eq!(config["config"]["Env"], json!(["B=2", "A=1"]));
 
     let index: serde_json::Value = serde_json::from_slice(&files["index.json"]).unwrap();
     assert_eq!(index["manifests"][0]["digest"], image.digest);
-    let manifest: serde_json::Value =
-        serde_json::from_slice(&files[&format!("blobs/sha256/{}", image.digest.trim_start_matches("sha256:"))]).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(
+        &files[&format!(
+            "blobs/sha256/{}",
+            image.digest.trim_start_matches("sha256:")
+        )],
+    )
+    .unwrap();
     let layer = manifest["layers"][0]["digest"].as_str().unwrap();
-    assert_eq!(docker[0]["Layers"][0], format!("blobs/sha256/{}", layer.trim_start_matches("sha256:")));
+    assert_eq!(
+        docker[0]["Layers"][0],
+        format!("blobs/sha256/{}", layer.trim_start_matches("sha256:"))
+    );
     assert_eq!(config["rootfs"]["diff_ids"][0], layer);
 }
 
 #[test]
 fn a_layer_has_the_folders_of_its_files_and_is_sorted() {
-    let layer = Layer::default().file("/b/c/file", 0o444, "x").folder("/tmp", 0o1777).file("/a", 0o555, "y");
-    let found: Vec<(String, u32)> =
-        entries(&layer.to_tar().unwrap()).into_iter().map(|(path, mode, _)| (path, mode)).collect();
-    let wanted = [("a", 0o555), ("b/", 0o755), ("b/c/", 0o755), ("b/c/file", 0o444), ("tmp/", 0o1777)];
+    let layer = Layer::default()
+        .file("/b/c/file", 0o444, "x")
+        .folder("/tmp", 0o1777)
+        .file("/a", 0o555, "y");
+    let found: Vec<(String, u32)> = entries(&layer.to_tar().unwrap())
+        .into_iter()
+        .map(|(path, mode, _)| (path, mode))
+        .collect();
+    let wanted = [
+        ("a", 0o555),
+        ("b/", 0o755),
+        ("b/c/", 0o755),
+        ("b/c/file", 0o444),
+        ("tmp/", 0o1777),
+    ];
     assert_eq!(found, wanted.map(|(path, mode)| (path.to_owned(), mode)));
 }

@@ -30,7 +30,10 @@ fn the_agent_lock_is_read() {
     let path = folder.path().join("agent.lock");
     fs::write(&path, "version = \"1.2.3\"\nsha256 = \"abc\"\n").unwrap();
     let lock = AgentLock::read(&path).unwrap();
-    assert_eq!((lock.version.as_str(), lock.sha256.as_str()), ("1.2.3", "abc"));
+    assert_eq!(
+        (lock.version.as_str(), lock.sha256.as_str()),
+        ("1.2.3", "abc")
+    );
 
     fs::write(&path, "version = 1\n").unwrap();
     assert!(AgentLock::read(&path).is_err());
