@@ -376,14 +376,14 @@ fn header(kind: EntryType, mode: u32, size: usize) -> Header {
     header
 }
 
-fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+fn write_whole(path: &Path, contents: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     if let Some(folder) = path.parent() {
         create_folder(folder)?;
     }
     let temporary = path.with_extension(format!("{}.unfinished", process::id()));
     let mut file = File::create(&temporary)
         .with_context(|| format!("failed to create {}", temporary.display()))?;
-    fill(&mut file)
+    contents(&mut file)
         .and_then(|()| Ok(fs::rename(&temporary, path)?))
         .with_context(|| format!("failed to write {}", path.display()))
 }

@@ -144,6 +144,11 @@ fn controllers(layout: &Layout) -> Daemon {
                 "--kubeconfig={}",
                 layout.path("kube-controller-manager.kubeconfig").display()
             ),
+            // It makes the folder, which by default is in /usr.
+            format!(
+                "--flex-volume-plugin-dir={}",
+                layout.path("volume-plugins").display()
+            ),
             String::from("--leader-elect=false"),
             format!("--root-ca-file={}", pki("ca.crt")),
             format!(

@@ -1,6 +1,6 @@
 //! A real one-node Kubernetes on one Linux machine, without a container engine or a registry.
 //!
-//! etcd, the API server, the controllers, the scheduler, the kubelet, kube-proxy, CoreDNS and containerd run as plain
+//! etcd, the API server, the controllers, the scheduler, the kubelet, kube-proxy, `CoreDNS` and containerd run as plain
 //! processes in a network namespace of their own, so that no traffic leaves it and nothing outside it changes. The API
 //! server is reached from outside over a Unix socket, which belongs to no network namespace: one `socat` on either
 //! side makes that a port on the loopback address.
@@ -117,6 +117,8 @@ pub(crate) fn down(paths: &Paths) -> Result<()> {
 
 /// What runs.
 pub(crate) fn status(paths: &Paths) -> Result<Status> {
+    // The environment of another user's processes, which says that they are the cluster's, is closed to others.
+    check_root()?;
     let layout = Layout::for_removal(paths)?;
     Ok(inspect(&layout))
 }
@@ -232,7 +234,9 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) fn is_up(&self) -> bool {
-        self.answers && self.node_ready && self.running.iter().all(|(_, running)| *running)
+        // The generation is written last.
+        let whole = !self.generation.is_empty();
+        whole && self.answers && self.node_ready && self.running.iter().all(|(_, running)| *running)
     }
 
     fn is_absent(&self) -> bool {
@@ -305,6 +309,7 @@ fn start(layout: &Layout, pause: &Path) -> Result<()> {
     let mut layout = layout.clone();
     layout.port = free_port()?;
     let layout = &layout;
+    teardown::remove_logs(layout)?;
     for folder in [layout.logs(), PathBuf::from(RUN).join("pids")] {
         create_folder(&folder)?;
     }

@@ -51,6 +51,11 @@ pub(super) fn remove_run_folder() -> Result<()> {
     remove_if_there(Path::new(RUN), |path| fs::remove_dir_all(path))
 }
 
+/// What an earlier cluster said.
+pub(super) fn remove_logs(layout: &Layout) -> Result<()> {
+    remove_if_there(&layout.logs(), |path| fs::remove_dir_all(path))
+}
+
 /// Writes down the machine's settings before the kubelet changes them.
 pub(super) fn remember_tunables(layout: &Layout) -> Result<()> {
     let values: BTreeMap<&str, String> = TUNABLES
@@ -155,6 +160,9 @@ fn remove_traces(layout: &Layout) {
             let _ = fs::remove_file(entry.path());
         }
     }
+    if !another_kubelet_runs() {
+        let _ = fs::remove_file("/var/lib/kubelet/device-plugins/kubelet.sock");
+    }
     for folder in [
         "/var/lib/cni/results",
         "/var/lib/cni",
@@ -164,6 +172,19 @@ fn remove_traces(layout: &Layout) {
         // Fails when somebody else's are in it, as it should.
         let _ = fs::remove_dir(folder);
     }
+}
+
+/// Asked when ours have ended; one that nobody has waited for yet has no command line.
+fn another_kubelet_runs() -> bool {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+        .any(|line| {
+            let program = line.split(|byte| *byte == 0).next().unwrap_or_default();
+            program.rsplit(|byte| *byte == b'/').next() == Some(b"kubelet")
+        })
 }
 
 fn remove_contents(folder: &Path, kept: &str) -> Result<()> {
