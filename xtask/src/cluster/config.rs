@@ -96,7 +96,7 @@ fn kubelet(layout: &Layout) -> Value {
         "enforceNodeAllocatable": [],
         "failCgroupV1": false,
         "failSwapOn": false,
-        "localStorageCapacityIsolation": false,
+        "localStorageCapacityIsolation": true,
         "evictionHard": { "memory.available": "50Mi", "nodefs.available": "0%", "imagefs.available": "0%" },
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
