@@ -1,12 +1,13 @@
 //! Running other programs, with errors that show what was run and what it said.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::paths::find_program;
+use crate::progress::{self, Hint};
 
 /// How much of a program's output an error shows.
 const TAIL_LINES: usize = 20;
@@ -67,6 +68,25 @@ pub(crate) fn write(file: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
 
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("failed to read {}", file.display()))
+}
+
+/// Holds a lock file; it is let go when the result is dropped, or by the kernel when this process is killed.
+pub(crate) fn lock_file(path: &Path, waiting: &str) -> Result<File> {
+    if let Some(folder) = path.parent() {
+        create_folder(folder)?;
+    }
+    let file =
+        File::create(path).with_context(|| format!("failed to create {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            progress::step(waiting, Hint::default(), || Ok(file.lock()?))?;
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("failed to lock {}", path.display()));
+        }
+    }
+    Ok(file)
 }
 
 fn capture(command: &mut Command) -> Result<Output> {

@@ -4,7 +4,7 @@
 //! cost nothing. A build happens in a temporary folder that is renamed into place when it is whole. One lock keeps two
 //! runs from building the same thing.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
 use crate::paths::{Paths, find_program};
-use crate::process::{create_folder, output, run_logged};
+use crate::process::{create_folder, lock_file, output, run_logged};
 use crate::progress::{self, Hint};
 
 /// Bumped when the way of building changes.
@@ -68,7 +68,10 @@ pub(crate) fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
         builds.push(Build::of(*tool, paths)?);
     }
     if builds.iter().any(|build| !build.is_done()) {
-        let _lock = lock(paths)?;
+        let _lock = lock_file(
+            &paths.cache().join("lock"),
+            "Waiting for another xtask that builds tools",
+        )?;
         remove_unfinished(paths)?;
         for build in builds.iter().filter(|build| !build.is_done()) {
             build.run(paths)?;
@@ -357,27 +360,6 @@ fn find_go() -> Result<PathBuf> {
         "Go is not installed, and the cluster's programs are built from Go modules: install Go (https://go.dev/doc/install) \
          and put it on PATH",
     )
-}
-
-fn lock(paths: &Paths) -> Result<File> {
-    create_folder(paths.cache())?;
-    let path = paths.cache().join("lock");
-    let file =
-        File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            progress::step(
-                "Waiting for another xtask that is building",
-                Hint::default(),
-                || Ok(file.lock()?),
-            )?;
-        }
-        Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("failed to lock {}", path.display()));
-        }
-    }
-    Ok(file)
 }
 
 /// What a killed run left. Only under the lock: nobody else is building.

@@ -16,7 +16,7 @@ mod network;
 mod teardown;
 
 use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +30,7 @@ use crate::images;
 use crate::kube::Cluster;
 use crate::packages::{self, Group};
 use crate::paths::{Paths, variable};
-use crate::process::{create_folder, output, run, write};
+use crate::process::{create_folder, lock_file, output, run, write};
 use crate::progress::{self, Hint};
 use crate::toolchain::{self, Tool, Toolchain};
 
@@ -42,7 +42,7 @@ const NAME: &str = "javelin";
 const NODE_ADDRESS: &str = "10.100.0.1";
 const NODE: &str = "node0";
 /// The variable that every process of the cluster carries.
-const MARK: &str = "JAVELIN_CLUSTER";
+const MARK: &str = "JAVELIN_XTASK_CLUSTER_PROCESS";
 /// The first port to try for the API server on the host's loopback address.
 const FIRST_PORT: u16 = 16443;
 
@@ -63,7 +63,7 @@ pub(crate) fn up(paths: &Paths) -> Result<Cluster> {
     )?;
     packages::ensure(paths, &[Group::Cluster, Group::C])?;
     let pause = images::pause(paths)?;
-    let _lock = lock()?;
+    let _lock = lock(paths)?;
 
     let layout = Layout::of(paths, &tools)?;
     let found = inspect(&layout);
@@ -106,13 +106,11 @@ pub(crate) fn up(paths: &Paths) -> Result<Cluster> {
 /// Stops the cluster and removes everything but its logs.
 pub(crate) fn down(paths: &Paths) -> Result<()> {
     check_root()?;
-    let lock = lock()?;
+    let _lock = lock(paths)?;
     let layout = Layout::for_removal(paths)?;
     progress::step("Stopping the cluster", Hint::default(), || {
         teardown::remove(&layout)
-    })?;
-    drop(lock);
-    teardown::remove_run_folder()
+    })
 }
 
 /// What runs.
@@ -127,7 +125,7 @@ pub(crate) fn status(paths: &Paths) -> Result<Status> {
 pub(crate) fn restart_apiserver(paths: &Paths) -> Result<()> {
     check_root()?;
     let tools = toolchain::ensure(paths, &[Tool::Kubernetes, Tool::Containerd, Tool::CoreDns])?;
-    let _lock = lock()?;
+    let _lock = lock(paths)?;
     let layout = Layout::of(paths, &tools)?;
     if !inspect(&layout).is_up() {
         bail!("the cluster is not up: run `cargo xtask cluster up` first");
@@ -313,6 +311,7 @@ fn start(layout: &Layout, pause: &Path) -> Result<()> {
     for folder in [layout.logs(), PathBuf::from(RUN).join("pids")] {
         create_folder(&folder)?;
     }
+    teardown::remember_state(layout)?;
     teardown::remember_tunables(layout)?;
     cgroups::create()?;
     network::create()?;
@@ -434,24 +433,12 @@ fn free_port() -> Result<u16> {
         .context("no port is free on 127.0.0.1 between 16443 and 16542: end what listens there")
 }
 
-/// One cluster per machine, whoever starts it: the network namespace has one name.
-fn lock() -> Result<File> {
-    create_folder(Path::new(RUN))?;
-    let path = Path::new(RUN).join("lock");
-    let file =
-        File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            progress::step(
-                "Waiting for another xtask that starts or stops the cluster",
-                Hint::default(),
-                || Ok(file.lock()?),
-            )?;
-        }
-        Err(TryLockError::Error(error)) => return Err(error).context("failed to lock the cluster"),
-    }
-    Ok(file)
+/// Starting and stopping exclude one another. Not in the folder that `down` removes.
+fn lock(paths: &Paths) -> Result<File> {
+    lock_file(
+        &paths.cache().join("cluster.lock"),
+        "Waiting for another xtask that starts or stops the cluster",
+    )
 }
 
 fn check_root() -> Result<()> {

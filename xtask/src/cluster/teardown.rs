@@ -36,19 +36,29 @@ pub(super) struct Mount {
 
 /// Removes everything of a cluster but its logs.
 pub(super) fn remove(layout: &Layout) -> Result<()> {
+    // An earlier run may have had another folder for its state: only the names under /run are fixed.
+    let mut states = vec![layout.state.clone()];
+    if let Ok(recorded) = fs::read_to_string(state_file()) {
+        let recorded = PathBuf::from(recorded);
+        if recorded.is_absolute() && recorded != layout.state {
+            states.push(recorded);
+        }
+    }
     end_processes()?;
-    unmount_below(&[&layout.state, Path::new(RUN)])?;
+    unmount_below(&states)?;
     cgroups::remove()?;
     network::remove()?;
-    restore_tunables(layout)?;
-    remove_traces(layout);
-    remove_contents(&layout.state, "logs")?;
-    remove_contents(Path::new(RUN), "lock")
+    for state in &states {
+        restore_tunables(state)?;
+        remove_traces(state);
+        remove_all_but_logs(state)?;
+    }
+    remove_if_there(Path::new(RUN), |path| fs::remove_dir_all(path))
 }
 
-/// The last thing of `down`: the folder with the lock, which is not held any more.
-pub(super) fn remove_run_folder() -> Result<()> {
-    remove_if_there(Path::new(RUN), |path| fs::remove_dir_all(path))
+/// Writes down where the state is, for a run that keeps it elsewhere.
+pub(super) fn remember_state(layout: &Layout) -> Result<()> {
+    write(&state_file(), layout.state.as_os_str().as_encoded_bytes())
 }
 
 /// What an earlier cluster said.
@@ -80,8 +90,8 @@ pub(super) fn mounts() -> Result<Vec<Mount>> {
     Ok(table.lines().filter_map(parse_mount).collect())
 }
 
-fn restore_tunables(layout: &Layout) -> Result<()> {
-    let Ok(text) = fs::read(layout.path(TUNABLES_FILE)) else {
+fn restore_tunables(state: &Path) -> Result<()> {
+    let Ok(text) = fs::read(state.join(TUNABLES_FILE)) else {
         return Ok(());
     };
     // Cut short by a kill before anything was changed.
@@ -125,11 +135,13 @@ fn end_processes() -> Result<()> {
     }
 }
 
-fn unmount_below(folders: &[&Path]) -> Result<()> {
+fn unmount_below(states: &[PathBuf]) -> Result<()> {
     let mut points: Vec<PathBuf> = mounts()?
         .into_iter()
         .map(|mount| mount.point)
-        .filter(|point| folders.iter().any(|folder| point.starts_with(folder)))
+        .filter(|point| {
+            point.starts_with(RUN) || states.iter().any(|state| point.starts_with(state))
+        })
         .collect();
     // Deepest first, and what lies on top of another before it.
     points.sort_by_key(|point| point.components().count());
@@ -141,10 +153,10 @@ fn unmount_below(folders: &[&Path]) -> Result<()> {
 }
 
 /// What the kubelet and the CNI plugins leave in places that cannot be set.
-fn remove_traces(layout: &Layout) {
+fn remove_traces(state: &Path) {
     let logs = Path::new("/var/log/containers");
     for entry in fs::read_dir(logs).into_iter().flatten().flatten() {
-        if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(&layout.state)) {
+        if fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(state)) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -187,7 +199,7 @@ fn another_kubelet_runs() -> bool {
         })
 }
 
-fn remove_contents(folder: &Path, kept: &str) -> Result<()> {
+fn remove_all_but_logs(folder: &Path) -> Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -197,7 +209,7 @@ fn remove_contents(folder: &Path, kept: &str) -> Result<()> {
     };
     for entry in entries {
         let entry = entry?;
-        if entry.file_name() == kept {
+        if entry.file_name() == "logs" {
             continue;
         }
         if entry.file_type()?.is_dir() {
@@ -239,6 +251,10 @@ fn unescape(text: &str) -> String {
         plain = plain.replace(escape, character);
     }
     plain
+}
+
+fn state_file() -> PathBuf {
+    Path::new(RUN).join("state")
 }
 
 const TUNABLES_FILE: &str = "machine-settings.json";
