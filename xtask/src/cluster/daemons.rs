@@ -149,6 +149,9 @@ fn controllers(layout: &Layout) -> Daemon {
                 "--flex-volume-plugin-dir={}",
                 layout.path("volume-plugins").display()
             ),
+            // It makes an account and a token for each of its controllers first: the usual limits would take 5 s.
+            String::from("--kube-api-burst=1000"),
+            String::from("--kube-api-qps=500"),
             String::from("--leader-elect=false"),
             format!("--root-ca-file={}", pki("ca.crt")),
             format!(
