@@ -1,0 +1,37 @@
+# syntax=docker/dockerfile:1
+# One image: webhook, command line, copier and the agent's jar. `cargo xtask image` writes the same content as an
+# archive without a container engine.
+#
+# In a closed network set RUST_IMAGE and MAVEN_IMAGE to your mirror's.
+ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
+ARG MAVEN_IMAGE=docker.io/library/maven:3.9-eclipse-temurin-17
+
+# Static against glibc, whose allocator is replaced, so that it runs on an empty root. With an explicit target, or
+# the flag would also be tried on procedural macros.
+FROM ${RUST_IMAGE} AS program
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    target="$(uname -m)-unknown-linux-gnu" \
+    && RUSTFLAGS="-C target-feature=+crt-static" \
+       cargo build --package javelin --release --locked --target "$target" \
+    && cp "target/$target/release/javelin" /javelin
+
+FROM ${MAVEN_IMAGE} AS agent
+WORKDIR /agent
+COPY agent.lock .
+RUN --mount=type=cache,target=/root/.m2 \
+    version="$(sed -n 's/^version = "\(.*\)"$/\1/p' agent.lock)" \
+    && sha256="$(sed -n 's/^sha256 = "\(.*\)"$/\1/p' agent.lock)" \
+    && mvn --batch-mode --no-transfer-progress org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+       -Dartifact="io.opentelemetry.javaagent:opentelemetry-javaagent:$version" \
+       -DoutputDirectory=/agent -Dmdep.stripVersion=true \
+    && echo "$sha256  opentelemetry-javaagent.jar" | sha256sum --check \
+    && chmod 0444 opentelemetry-javaagent.jar
+
+FROM scratch
+COPY --from=agent /agent/opentelemetry-javaagent.jar /javaagent.jar
+COPY --from=program --chmod=0555 /javelin /javelin
+# A number, or the kubelet cannot tell that it is not root.
+USER 65532
+ENTRYPOINT ["/javelin"]

@@ -1,0 +1,160 @@
+//! Certificates: who signs, what is served, and what to do next.
+//!
+//! ```text
+//! authority   a name-constrained CA and the leaves that it signs      (pure but for key generation)
+//! store       the Secret's data <-> an authority and its predecessors (pure)
+//! state       what is stored, published and served + now -> actions   (pure)
+//! files       a certificate that somebody else made, from two files
+//! ```
+//!
+//! Invariants: nothing here talks to a cluster or asks the clock; whatever is parsed is also checked, so that a
+//! value of these types can be used as it is.
+//!
+//! Deliberately not here: TLS itself ([`server::tls`](crate::server::tls)) and the Kubernetes API
+//! ([`cluster`](crate::cluster)).
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::certificate::X509Certificate;
+
+pub use authority::{Authority, AuthorityCertificate, AuthorityError};
+
+pub mod authority;
+pub mod files;
+pub mod state;
+pub mod store;
+
+/// The name that the API server asks for in the handshake: `<service>.<namespace>.svc`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceName {
+    service: String,
+    namespace: String,
+}
+
+impl ServiceName {
+    /// Checks that both parts are DNS labels, as Kubernetes does.
+    pub fn new(service: &str, namespace: &str) -> Result<Self, InvalidServiceName> {
+        for part in [service, namespace] {
+            if !is_dns_label(part) {
+                return Err(InvalidServiceName(part.to_owned()));
+            }
+        }
+        Ok(Self {
+            service: service.to_owned(),
+            namespace: namespace.to_owned(),
+        })
+    }
+
+    /// The Service's name.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// The Service's namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.svc", self.service, self.namespace)
+    }
+}
+
+/// Neither a Service nor a Namespace can have this name.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a DNS label (lower-case letters, digits and `-`, at most 63)")]
+pub struct InvalidServiceName(String);
+
+/// How long certificates live.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// Of the authority in the Secret.
+    pub authority: Duration,
+    /// Of the leaf that each replica signs for itself.
+    pub leaf: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_hours(24);
+        Self {
+            authority: 730 * DAY,
+            leaf: DAY,
+        }
+    }
+}
+
+/// When a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// The first moment.
+    pub not_before: SystemTime,
+    /// The last moment.
+    pub not_after: SystemTime,
+}
+
+impl Validity {
+    /// One that begins [`CLOCK_SKEW`] before `now` and ends `lifetime` after it.
+    pub fn starting(now: SystemTime, lifetime: Duration) -> Self {
+        Self {
+            not_before: now - CLOCK_SKEW,
+            not_after: now + lifetime,
+        }
+    }
+
+    /// Is `now` inside?
+    pub fn contains(&self, now: SystemTime) -> bool {
+        self.not_before <= now && now <= self.not_after
+    }
+
+    /// When two thirds are over: time to replace what is valid so.
+    pub fn two_thirds(&self) -> SystemTime {
+        let whole = self
+            .not_after
+            .duration_since(self.not_before)
+            .unwrap_or_default();
+        self.not_before + whole * 2 / 3
+    }
+
+    fn of(certificate: &X509Certificate<'_>) -> Self {
+        let validity = certificate.validity();
+        Self {
+            not_before: from_timestamp(validity.not_before.timestamp()),
+            not_after: from_timestamp(validity.not_after.timestamp()),
+        }
+    }
+}
+
+/// A certificate to serve, with its key.
+#[derive(Debug)]
+pub struct Leaf {
+    /// The certificate, then intermediates, if any.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The private key, PKCS#8, SEC1 or PKCS#1. Its `Debug` shows nothing.
+    pub key: PrivateKeyDer<'static>,
+    /// When the certificate is valid.
+    pub validity: Validity,
+}
+
+/// notBefore lies this far back: clocks of API servers and nodes differ, and Go refuses a certificate from the
+/// future.
+pub const CLOCK_SKEW: Duration = Duration::from_hours(1);
+
+fn is_dns_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn from_timestamp(seconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! `javelin install`: the copier of the init container.
+//!
+//! Runs as any uid on a read-only root. What stands at the end is the whole jar or nothing: it is written
+//! beside its place, checked, and renamed.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use super::{Hinted, note};
+use crate::agent;
+
+/// Copy the agent's jar into a volume and check it; run by the init container
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The volume's directory; the jar becomes DIR/javaagent.jar, mode 0444
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// The jar to copy
+    #[arg(long, value_name = "FILE", default_value = "/javaagent.jar")]
+    from: PathBuf,
+    /// What the jar's SHA-256 must be [default: the digest of the agent that this version ships]
+    #[arg(long, value_name = "HEX")]
+    sha256: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let Args { to, from, sha256 } = args;
+    let expected = sha256.as_deref().unwrap_or_else(|| agent::sha256());
+    let target = to.join("javaagent.jar");
+    // Left over from a run that was killed, or ours: one name, since one init container runs at a time.
+    let temporary = to.join(".javaagent.jar.part");
+    let size = copy(from, &temporary, expected).inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })?;
+    fs::rename(&temporary, &target)
+        .with_context(|| format!("cannot put {} in its place", target.display()))?;
+    note(&format!(
+        "{}: {size} bytes, sha256 {expected}",
+        target.display()
+    ));
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path, expected: &str) -> anyhow::Result<u64> {
+    let mut jar = File::open(from).map_err(|error| Hinted {
+        message: format!("cannot read {}", from.display()),
+        hint:
+            "the image does not carry the agent there; check agent.image in Javelin's configuration"
+                .to_owned(),
+        source: Some(error.into()),
+    })?;
+    // Anew each time: a mode of 0444 would keep us from writing into what an earlier run left.
+    let _ = fs::remove_file(to);
+    let mut part = File::options()
+        .write(true)
+        .create_new(true)
+        .open(to)
+        .map_err(|e| cannot_write(to, e))?;
+    let (mut digest, mut size, mut buffer) = (Sha256::new(), 0, vec![0; BUFFER_SIZE]);
+    loop {
+        let read = jar
+            .read(&mut buffer)
+            .with_context(|| format!("cannot read {}", from.display()))?;
+        let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else {
+            break;
+        };
+        digest.update(chunk);
+        part.write_all(chunk)
+            .map_err(|error| cannot_write(to, error))?;
+        size += chunk.len() as u64;
+    }
+    let actual = format!("{:x}", digest.finalize());
+    if !actual.eq_ignore_ascii_case(expected) {
+        return Err(Hinted {
+            message: format!("{} has the sha256 {actual}, not {expected}", from.display()),
+            hint: "the jar is damaged or was exchanged: mirror the image again, by digest; \
+                   for a jar of your own pass its digest with --sha256"
+                .to_owned(),
+            source: None,
+        }
+        .into());
+    }
+    part.set_permissions(Permissions::from_mode(0o444))
+        .map_err(|error| cannot_write(to, error))?;
+    // Only what is on the volume counts: a full one may say so no earlier than here.
+    part.sync_all().map_err(|error| cannot_write(to, error))?;
+    Ok(size)
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> Hinted {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the volume is full: it needs twice the jar's size for a moment (64Mi are enough); \
+             look at the node's disk and at ephemeral-storage limits"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "the volume is not writable for this uid: an fsGroup or another init container narrowed its mode"
+        }
+        io::ErrorKind::NotFound => "the directory does not exist: is the volume mounted there?",
+        io::ErrorKind::ReadOnlyFilesystem => "the volume is mounted read-only in this container",
+        _ => "look at the node: its disk or the volume is in the way",
+    };
+    Hinted {
+        message: format!("cannot write {}", path.display()),
+        hint: hint.to_owned(),
+        source: Some(error.into()),
+    }
+}
+
+const BUFFER_SIZE: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;

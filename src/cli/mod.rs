@@ -1,0 +1,105 @@
+//! The command line: one verb per file. The only place that prints and that reads the environment.
+
+use std::{error::Error, fmt::Write as _, io, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+mod install;
+mod manifest;
+mod preview;
+mod serve;
+
+/// Puts the OpenTelemetry Java agent into labelled Kubernetes pods.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, disable_help_subcommand = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(serve::Args),
+    Preview(preview::Args),
+    Install(install::Args),
+}
+
+/// How a run ended, and the program's exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: done, and something was found (`preview --check`: something would change).
+    Found,
+    /// 2: wrong usage, or the environment is in the way.
+    Failed,
+}
+
+/// An error that knows what to do next.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Hinted {
+    message: String,
+    hint: String,
+    source: Option<anyhow::Error>,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    // clap itself ends the program with 2 on wrong usage and with 0 after help.
+    let Cli { verb } = Cli::parse();
+    let result = match verb {
+        Verb::Serve(args) => serve::run(args).map(|()| Exit::Done),
+        Verb::Preview(args) => preview::run(&args),
+        Verb::Install(args) => install::run(&args).map(|()| Exit::Done),
+    };
+    result.unwrap_or_else(|error| report(&error)).into()
+}
+
+/// Tells a person what went wrong: the error, its causes, a hint.
+fn report(error: &anyhow::Error) -> Exit {
+    let closed = |cause: &(dyn Error + 'static)| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    // Whoever reads our output has read enough.
+    if error.chain().any(closed) {
+        return Exit::Done;
+    }
+    let style = anstyle::AnsiColor::Red.on_default().bold();
+    let mut text = format!("{style}error:{style:#} {error}\n");
+    for cause in error.chain().skip(1) {
+        let _ = writeln!(text, "  {cause}");
+    }
+    for hinted in error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<Hinted>())
+    {
+        let _ = writeln!(text, "\nhint: {}", hinted.hint);
+    }
+    note(text.trim_end());
+    Exit::Failed
+}
+
+/// A line for the person, on stderr. Failing to write it is nobody's problem.
+fn note(line: &str) {
+    use io::Write as _;
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Found => Self::from(1),
+            Exit::Failed => Self::from(2),
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  javelin preview -f deployment.yaml          what the agent changes, as a diff
+  helm template shop | javelin preview -f -   the same for a chart
+  javelin preview -f pod.yaml -o patch        the webhook's JSON Patch, byte for byte";

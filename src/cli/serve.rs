@@ -1,0 +1,419 @@
+//! `javelin serve`: the webhook.
+//!
+//! Puts the parts together, and supervises them: whatever runs in the background runs for ever, so the end of
+//! any of it is the end of the process, never silence.
+//!
+//! Deliberately not here: anything that another verb needs, and any decision. `run` reads top to bottom.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use self::supervision::{Background, supervise};
+use crate::certs::files::CertificateFiles;
+use crate::certs::{Lifetimes, ServiceName};
+use crate::cluster::client::{self, Cluster, Names};
+use crate::cluster::keeper::Keeper;
+use crate::cluster::{probe, watch};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::review;
+use crate::server::config_file::ConfigFile;
+use crate::server::connection::Transport;
+use crate::server::readiness::{Condition, Readiness};
+use crate::server::routes::Reviews;
+use crate::server::tls::{Acceptor, Identity};
+use crate::server::{Limits, admin, listener};
+use crate::shutdown::{Shutdown, Signals};
+use crate::telemetry::{self, LogFormat};
+
+mod supervision;
+
+/// Run the admission webhook.
+///
+/// Keeps a certificate authority in a Secret, signs its own certificate with it, and writes the caBundle of
+/// every webhook entry that calls its Service. With --tls-cert and --tls-key it serves that certificate instead
+/// and needs no cluster.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Address of the webhook (HTTPS); `[::]` includes IPv4
+    #[arg(
+        long,
+        env = "JAVELIN_LISTEN",
+        value_name = "ADDR",
+        default_value = "[::]:10250"
+    )]
+    listen: SocketAddr,
+
+    /// Address of /livez, /readyz and /metrics (plain HTTP)
+    #[arg(
+        long,
+        env = "JAVELIN_ADMIN_LISTEN",
+        value_name = "ADDR",
+        default_value = "[::]:8080"
+    )]
+    admin_listen: SocketAddr,
+
+    /// Configuration file, read again when its content changes; built-in defaults without one
+    #[arg(long, env = "JAVELIN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Name of the Service that the API server calls
+    #[arg(
+        long,
+        env = "JAVELIN_SERVICE",
+        value_name = "NAME",
+        default_value = "javelin"
+    )]
+    service: String,
+
+    /// Namespace of the Service, the Secret and the probe [default: the pod's own]
+    #[arg(long, env = "JAVELIN_NAMESPACE", value_name = "NAMESPACE")]
+    namespace: Option<String>,
+
+    /// Name of the Secret with the certificate authority
+    #[arg(
+        long,
+        env = "JAVELIN_SECRET",
+        value_name = "NAME",
+        default_value = "javelin-ca"
+    )]
+    secret: String,
+
+    /// Name of the MutatingWebhookConfiguration whose entries get the caBundle
+    #[arg(
+        long,
+        env = "JAVELIN_WEBHOOK_CONFIGURATION",
+        value_name = "NAME",
+        default_value = "javelin"
+    )]
+    webhook_configuration: String,
+
+    /// Name of the ConfigMap of the probe, which is only ever a dry run
+    #[arg(
+        long,
+        env = "JAVELIN_PROBE_CONFIGMAP",
+        value_name = "NAME",
+        default_value = "javelin-probe"
+    )]
+    probe_configmap: String,
+
+    /// Serve this certificate (PEM, then intermediates) instead of one of our own
+    #[arg(
+        long,
+        env = "JAVELIN_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert (PEM)
+    #[arg(
+        long,
+        env = "JAVELIN_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+
+    /// After SIGTERM, how long to go on serving while endpoints learn that this replica is not ready
+    #[arg(long, env = "JAVELIN_DRAIN_GRACE", value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
+    drain_grace: Duration,
+
+    /// How log lines look
+    #[arg(
+        long,
+        env = "JAVELIN_LOG_FORMAT",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t
+    )]
+    log_format: LogFormat,
+
+    /// What to log: a level, or a list such as `info,javelin=debug`
+    #[arg(
+        long,
+        env = "JAVELIN_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    log: String,
+}
+
+/// Serves until a signal ends it, or until something fails.
+pub(super) fn run(args: Args) -> anyhow::Result<()> {
+    let Args {
+        listen,
+        admin_listen,
+        config,
+        service,
+        namespace,
+        secret,
+        webhook_configuration,
+        probe_configmap,
+        tls_cert,
+        tls_key,
+        drain_grace,
+        log_format,
+        log,
+    } = args;
+    let source = match (tls_cert, tls_key) {
+        (Some(certificate), Some(key)) => Source::Files(CertificateFiles { certificate, key }),
+        _ => Source::Cluster {
+            service,
+            namespace,
+            secret,
+            webhook_configuration,
+            probe_configmap,
+        },
+    };
+    telemetry::init(log_format, &log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let outcome = runtime.block_on(Box::pin(serve(Options {
+        listen,
+        admin_listen,
+        config,
+        source,
+        drain_grace,
+    })));
+    // Whatever still runs now is not worth waiting for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// [`Args`] with the choice made.
+#[derive(Debug)]
+struct Options {
+    listen: SocketAddr,
+    admin_listen: SocketAddr,
+    config: Option<PathBuf>,
+    source: Source,
+    drain_grace: Duration,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug)]
+enum Source {
+    Files(CertificateFiles),
+    Cluster {
+        service: String,
+        namespace: Option<String>,
+        secret: String,
+        webhook_configuration: String,
+        probe_configmap: String,
+    },
+}
+
+async fn serve(options: Options) -> anyhow::Result<()> {
+    let Options {
+        listen,
+        admin_listen,
+        config,
+        source,
+        drain_grace,
+    } = options;
+    let signals = Signals::register().context("failed to register for signals")?;
+    let shutdown = Shutdown::new();
+    let metrics = Arc::new(Metrics::new());
+    let identity = Arc::new(Identity::new());
+    let mut background = Background::new();
+
+    let config = follow_config(config, &metrics, &mut background)?;
+    let webhook = bind(listen).await?;
+    let admin = bind(admin_listen).await?;
+    let readiness = Arc::new(Readiness::new(source.conditions(), shutdown.clone()));
+    match source {
+        Source::Files(files) => serve_files(&files, &identity, &readiness, &metrics)?,
+        Source::Cluster {
+            service,
+            namespace,
+            secret,
+            webhook_configuration,
+            probe_configmap,
+        } => {
+            let api_server = client::infer().await?;
+            let namespace = namespace.unwrap_or_else(|| api_server.default_namespace.clone());
+            let service = ServiceName::new(&service, &namespace)?;
+            let names = Names {
+                service,
+                secret,
+                configuration: webhook_configuration,
+                probe: probe_configmap,
+            };
+            let cluster = Cluster::new(api_server, names)?;
+            let port = webhook
+                .local_addr()
+                .map_or_else(|_| listen.port(), |address| address.port());
+            look_after_certificates(
+                &cluster,
+                port,
+                &identity,
+                &readiness,
+                &metrics,
+                &mut background,
+            );
+        }
+    }
+
+    let limits = Limits::default();
+    let reviews = Reviews::new(config, Arc::clone(&metrics), limits, review::answer);
+    let transport = Transport::Tls(Acceptor::new(identity)?, Arc::clone(&metrics));
+    let mut server = JoinSet::new();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin_listen, "serving");
+    server.spawn(listener::serve(
+        webhook,
+        transport,
+        reviews.router(),
+        shutdown.clone(),
+        limits,
+    ));
+    // The admin port outlives the drain, to tell about it: its own shutdown never comes.
+    let admin_router = admin::router(Arc::clone(&readiness), metrics);
+    let admin = listener::serve(
+        admin,
+        Transport::Plain,
+        admin_router,
+        Shutdown::new(),
+        limits,
+    );
+    background.spawn("admin port", async move {
+        admin.await;
+        std::future::pending().await
+    });
+    readiness.set(Condition::Listening, true);
+
+    supervise(signals, shutdown, server, background, drain_grace).await
+}
+
+impl Source {
+    /// What has to be true before the first review: whether an unknown authority's certificate is trusted,
+    /// nobody can tell.
+    fn conditions(&self) -> &'static [Condition] {
+        match self {
+            Self::Files(_) => &[Condition::Listening, Condition::Certificate],
+            Self::Cluster { .. } => &[
+                Condition::Listening,
+                Condition::Certificate,
+                Condition::Trusted,
+            ],
+        }
+    }
+}
+
+fn follow_config(
+    path: Option<PathBuf>,
+    metrics: &Arc<Metrics>,
+    background: &mut Background,
+) -> anyhow::Result<Arc<ArcSwap<Config>>> {
+    let Some(path) = path else {
+        return Ok(Arc::new(ArcSwap::from_pointee(Config::default())));
+    };
+    let file = ConfigFile::open(&path).context("failed to read the configuration")?;
+    let current = file.current();
+    background.spawn("configuration file", file.follow(Arc::clone(metrics)));
+    Ok(current)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listener::bind(address)
+        .await
+        .with_context(|| format!("failed to listen on {address}"))
+}
+
+fn serve_files(
+    files: &CertificateFiles,
+    identity: &Identity,
+    readiness: &Readiness,
+    metrics: &Metrics,
+) -> anyhow::Result<()> {
+    let leaf = files.load()?;
+    let not_after = leaf.validity.not_after;
+    identity.install(leaf).with_context(|| {
+        format!(
+            "failed to use {} with {}",
+            files.certificate.display(),
+            files.key.display()
+        )
+    })?;
+    metrics.leaf_expires(not_after);
+    readiness.set(Condition::Certificate, true);
+    Ok(())
+}
+
+fn look_after_certificates(
+    cluster: &Cluster,
+    port: u16,
+    identity: &Arc<Identity>,
+    readiness: &Arc<Readiness>,
+    metrics: &Arc<Metrics>,
+    background: &mut Background,
+) {
+    let changed = Arc::new(Notify::new());
+    let Names {
+        secret,
+        configuration,
+        ..
+    } = cluster.names().clone();
+    background.spawn(
+        "watch of the Secret",
+        watch::changes(cluster.secrets(), secret, Arc::clone(&changed)),
+    );
+    background.spawn(
+        "watch of the webhook configuration",
+        watch::changes(
+            cluster.configurations(),
+            configuration,
+            Arc::clone(&changed),
+        ),
+    );
+    let keeper = Keeper::new(
+        cluster.clone(),
+        Arc::clone(identity),
+        Arc::clone(readiness),
+        Arc::clone(metrics),
+        Lifetimes::default(),
+    );
+    background.spawn("certificates", keeper.run(changed));
+    background.spawn(
+        "probe",
+        probe::run(
+            cluster.clone(),
+            Arc::clone(readiness),
+            Arc::clone(metrics),
+            port,
+        ),
+    );
+}
+
+/// `500ms`, `5s` or `2m`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "expected a number and a unit, such as 5s".to_owned())?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" if number < 1_000_000 => Ok(Duration::from_secs(number * 60)),
+        _ => Err("expected ms, s or m after the number, such as 5s".to_owned()),
+    }
+}
+
+/// A review is some tens of microseconds of CPU, and each thread costs memory: one for the work and one beside
+/// it.
+const WORKER_THREADS: usize = 2;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,370 @@
+//! The requests that Javelin makes of the API server: each of one named object, each with a time limit.
+//!
+//! Invariants: a write names the resource version that it was computed from, so that a stale one is refused
+//! ([`ClusterError::Conflict`]). The webhook configuration is written by strategic-merge PATCH, by entry name,
+//! and never by server-side apply: an applier co-owns the whole entry, and then Helm 4, Flux and `kubectl apply
+//! --server-side` can no longer remove or rename it.
+//!
+//! Deliberately not here: what to write, and when.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::certs::ServiceName;
+use crate::certs::state::Entry;
+use crate::mutate::keys;
+
+/// The objects that Javelin reads and writes.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// The Service that API servers call. The Secret and the probe's `ConfigMap` are in its namespace.
+    pub service: ServiceName,
+    /// The Secret with the certificate authority.
+    pub secret: String,
+    /// The `MutatingWebhookConfiguration`.
+    pub configuration: String,
+    /// The `ConfigMap` of the probe, which never comes to be.
+    pub probe: String,
+}
+
+/// A client for those objects. Clones share its connections.
+#[derive(Clone)]
+pub struct Cluster {
+    secrets: Api<Secret>,
+    configurations: Api<MutatingWebhookConfiguration>,
+    config_maps: Api<ConfigMap>,
+    names: Names,
+}
+
+/// The Secret's data, and the version to name when changing it.
+#[derive(Debug)]
+pub struct SecretState {
+    /// To compare and swap.
+    pub version: String,
+    /// Decoded.
+    pub data: BTreeMap<String, Vec<u8>>,
+}
+
+/// The entries of the webhook configuration that call our Service, and the version to name when changing them.
+#[derive(Debug)]
+pub struct ConfigurationState {
+    /// To compare and swap.
+    pub version: String,
+    /// Other people's entries are left out.
+    pub entries: Vec<Entry>,
+}
+
+/// The address and credentials of the API server: from a kubeconfig, or the pod's own.
+pub async fn infer() -> Result<Config, ClusterError> {
+    Config::infer()
+        .await
+        .map_err(|source| ClusterError::Connect(Box::new(kube::Error::InferConfig(source))))
+}
+
+impl Cluster {
+    /// For the objects called `names`. Connects when first used.
+    pub fn new(config: Config, names: Names) -> Result<Self, ClusterError> {
+        let client =
+            Client::try_from(config).map_err(|source| ClusterError::Connect(Box::new(source)))?;
+        Ok(Self::over(client, names))
+    }
+
+    /// The same, over a client that is there already.
+    pub(super) fn over(client: Client, names: Names) -> Self {
+        let namespace = names.service.namespace();
+        Self {
+            secrets: Api::namespaced(client.clone(), namespace),
+            config_maps: Api::namespaced(client.clone(), namespace),
+            configurations: Api::all(client),
+            names,
+        }
+    }
+
+    /// The objects' names.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// To watch the Secret.
+    pub fn secrets(&self) -> Api<Secret> {
+        self.secrets.clone()
+    }
+
+    /// To watch the webhook configuration.
+    pub fn configurations(&self) -> Api<MutatingWebhookConfiguration> {
+        self.configurations.clone()
+    }
+
+    /// Reads the Secret.
+    pub async fn secret(&self) -> Result<SecretState, ClusterError> {
+        let target = self.secret_target();
+        let secret = within(REQUEST, self.secrets.get(&self.names.secret), &target).await?;
+        let data = secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, ByteString(value))| (key, value))
+            .collect();
+        Ok(SecretState {
+            version: secret.metadata.resource_version.unwrap_or_default(),
+            data,
+        })
+    }
+
+    /// Changes the Secret's data, if it still is at `version`. `None` removes a key.
+    pub async fn write_secret(
+        &self,
+        version: &str,
+        data: BTreeMap<&'static str, Option<Vec<u8>>>,
+    ) -> Result<(), ClusterError> {
+        let data: BTreeMap<_, _> = data
+            .into_iter()
+            .map(|(key, value)| (key, value.map(ByteString)))
+            .collect();
+        let patch = json!({ "metadata": { "resourceVersion": version }, "data": data });
+        let (params, request) = (writing(), Patch::Merge(patch));
+        let sent = self.secrets.patch(&self.names.secret, &params, &request);
+        within(REQUEST, sent, &self.secret_target()).await?;
+        Ok(())
+    }
+
+    /// Reads the webhook configuration.
+    pub async fn configuration(&self) -> Result<ConfigurationState, ClusterError> {
+        let target = self.configuration_target();
+        let configuration = within(
+            REQUEST,
+            self.configurations.get(&self.names.configuration),
+            &target,
+        )
+        .await?;
+        let version = configuration
+            .metadata
+            .resource_version
+            .clone()
+            .unwrap_or_default();
+        Ok(ConfigurationState {
+            version,
+            entries: own_entries(configuration, &self.names.service),
+        })
+    }
+
+    /// Writes `bundle` to the entries called `entries`, if the configuration still is at `version`.
+    pub async fn write_bundle(
+        &self,
+        version: &str,
+        entries: &[String],
+        bundle: &str,
+    ) -> Result<(), ClusterError> {
+        let bundle = ByteString(bundle.as_bytes().to_vec());
+        let webhooks: Vec<Value> = entries
+            .iter()
+            .map(|name| json!({ "name": name, "clientConfig": { "caBundle": bundle } }))
+            .collect();
+        let patch = json!({ "metadata": { "resourceVersion": version }, "webhooks": webhooks });
+        let (params, request) = (writing(), Patch::Strategic(patch));
+        let sent = self
+            .configurations
+            .patch(&self.names.configuration, &params, &request);
+        within(REQUEST, sent, &self.configuration_target()).await?;
+        Ok(())
+    }
+
+    /// Has the API server pretend to create the probe's `ConfigMap`. Would it carry the annotation that only we
+    /// set?
+    pub async fn probe(&self) -> Result<bool, ClusterError> {
+        let target = Target {
+            kind: "ConfigMap",
+            name: self.names.probe.clone(),
+            remedy: PROBE_REMEDY,
+        };
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": self.names.probe, "labels": { (keys::PROBE): "true" } },
+        });
+        let params = PatchParams {
+            dry_run: true,
+            field_manager: Some("javelin-probe".to_owned()),
+            ..Default::default()
+        };
+        let request = Patch::Apply(body);
+        let sent = self.config_maps.patch(&self.names.probe, &params, &request);
+        let config_map = within(PROBE_REQUEST, sent, &target).await?;
+        Ok(config_map
+            .metadata
+            .annotations
+            .unwrap_or_default()
+            .contains_key(keys::PROBE))
+    }
+
+    fn secret_target(&self) -> Target {
+        let name = format!("{}/{}", self.names.service.namespace(), self.names.secret);
+        Target {
+            kind: "Secret",
+            name,
+            remedy: SECRET_REMEDY,
+        }
+    }
+
+    fn configuration_target(&self) -> Target {
+        let name = self.names.configuration.clone();
+        Target {
+            kind: "MutatingWebhookConfiguration",
+            name,
+            remedy: CONFIGURATION_REMEDY,
+        }
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a request was about, and what to do if it is not there.
+#[derive(Debug, Clone)]
+pub struct Target {
+    kind: &'static str,
+    name: String,
+    remedy: &'static str,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// A request to the API server failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// There is no API server to speak to.
+    #[error(
+        "no Kubernetes API server is configured; give --tls-cert and --tls-key to serve without one"
+    )]
+    Connect(#[source] Box<kube::Error>),
+    /// Somebody else was faster: read again.
+    #[error("{0} has changed in the meantime")]
+    Conflict(Target),
+    /// The object is not there.
+    #[error("{0} does not exist; {remedy}", remedy = .0.remedy)]
+    Missing(Target),
+    /// We may not do that.
+    #[error(
+        "access to {target} is denied ({message}); the Role and ClusterRole of the chart allow it"
+    )]
+    Denied {
+        /// What we asked for.
+        target: Target,
+        /// The API server's words.
+        message: String,
+    },
+    /// The API server said no.
+    #[error("the API server refused the request for {target}: {code} {message}")]
+    Refused {
+        /// What we asked for.
+        target: Target,
+        /// The HTTP status.
+        code: u16,
+        /// The API server's words.
+        message: String,
+    },
+    /// No answer, or none that can be read.
+    #[error("the request for {target} failed")]
+    Transport {
+        /// What we asked for.
+        target: Target,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No answer in time.
+    #[error("the API server did not answer the request for {0} in time")]
+    TimedOut(Target),
+}
+
+/// Runs one request: with a limit, since the client itself waits for ever on a connection that has gone silent.
+async fn within<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, kube::Error>>,
+    target: &Target,
+) -> Result<T, ClusterError> {
+    match timeout(limit, Box::pin(request)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(explain(error, target.clone())),
+        Err(_) => Err(ClusterError::TimedOut(target.clone())),
+    }
+}
+
+fn explain(error: kube::Error, target: Target) -> ClusterError {
+    match error {
+        kube::Error::Api(status) if status.is_conflict() => ClusterError::Conflict(target),
+        kube::Error::Api(status) if status.is_not_found() => ClusterError::Missing(target),
+        kube::Error::Api(status) if matches!(status.code, 401 | 403) => ClusterError::Denied {
+            target,
+            message: status.message,
+        },
+        kube::Error::Api(status) => ClusterError::Refused {
+            target,
+            code: status.code,
+            message: status.message,
+        },
+        source => ClusterError::Transport {
+            target,
+            source: Box::new(source),
+        },
+    }
+}
+
+fn writing() -> PatchParams {
+    PatchParams {
+        field_manager: Some("javelin-ca".to_owned()),
+        ..Default::default()
+    }
+}
+
+fn own_entries(configuration: MutatingWebhookConfiguration, service: &ServiceName) -> Vec<Entry> {
+    let entries = configuration.webhooks.unwrap_or_default().into_iter();
+    entries
+        .filter(|entry| {
+            let called = entry.client_config.service.as_ref();
+            called.is_some_and(|called| {
+                called.name == service.service() && called.namespace == service.namespace()
+            })
+        })
+        .map(|entry| {
+            let ByteString(bundle) = entry.client_config.ca_bundle.unwrap_or_default();
+            Entry {
+                name: entry.name,
+                bundle,
+            }
+        })
+        .collect()
+}
+
+const SECRET_REMEDY: &str =
+    "the chart ships it without data: run the same `helm upgrade` again to bring it back";
+const CONFIGURATION_REMEDY: &str =
+    "the chart ships it: run the same `helm upgrade` again, or correct --webhook-configuration";
+const PROBE_REMEDY: &str = "its namespace seems to be gone";
+
+/// An ordinary request takes milliseconds; a busy API server queues one for a few seconds.
+const REQUEST: Duration = Duration::from_secs(10);
+
+/// A probe waits for the webhook's own timeout, 30 s at most, and the request's.
+const PROBE_REQUEST: Duration = Duration::from_secs(40);
+
+#[cfg(test)]
+mod tests;

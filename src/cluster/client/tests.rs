@@ -1,0 +1,193 @@
+//! The requests on the wire, seen by a stand-in for the API server. What a real one makes of them, the cluster
+//! suite shows.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use http_body_util::BodyExt;
+
+use super::*;
+
+/// What was asked, in one line, and its body.
+type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+
+/// A cluster that answers everything with `status` and `body`, and notes what it was asked.
+fn cluster(status: u16, body: &Value) -> (Cluster, Asked) {
+    let names = Names {
+        service: ServiceName::new("javelin", "javelin-system").unwrap(),
+        secret: "javelin-ca".to_owned(),
+        configuration: "javelin".to_owned(),
+        probe: "javelin-probe".to_owned(),
+    };
+    let asked = Asked::default();
+    let (noted, status, body) = (
+        Arc::clone(&asked),
+        StatusCode::from_u16(status).unwrap(),
+        body.to_string(),
+    );
+    let api_server = Router::new().fallback(async move |request: Request| {
+        let (parts, sent) = request.into_parts();
+        let content_type = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .map_or("", |value| value.to_str().unwrap());
+        let line = format!("{} {} {content_type}", parts.method, parts.uri);
+        let sent = sent.collect().await.unwrap().to_bytes();
+        noted
+            .lock()
+            .unwrap()
+            .push((line, serde_json::from_slice(&sent).unwrap_or_default()));
+        (status, Body::from(body))
+    });
+    (
+        Cluster::over(Client::new(api_server, "default"), names),
+        asked,
+    )
+}
+
+fn only(asked: &Asked) -> (String, Value) {
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), 1);
+    asked[0].clone()
+}
+
+fn status(code: u16, reason: &str) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "code": code, "reason": reason, "message": format!("the server says {reason}"),
+    })
+}
+
+#[tokio::test]
+async fn a_secret_is_swapped_by_a_merge_patch_with_its_version() {
+    let (cluster, asked) = cluster(200, &json!({ "metadata": { "resourceVersion": "8" } }));
+    let data = BTreeMap::from([("ca.crt", Some(b"x".to_vec())), ("previous.crt", None)]);
+
+    cluster.write_secret("7", data).await.unwrap();
+
+    let (line, body) = only(&asked);
+    assert_eq!(
+        line,
+        "PATCH /api/v1/namespaces/javelin-system/secrets/javelin-ca?&fieldManager=javelin-ca \
+         application/merge-patch+json"
+    );
+    assert_eq!(body["metadata"]["resourceVersion"], "7");
+    assert_eq!(
+        body["data"],
+        json!({ "ca.crt": "eA==", "previous.crt": null })
+    );
+}
+
+#[tokio::test]
+async fn a_bundle_is_written_by_a_strategic_merge_patch_by_entry_name_and_nothing_else() {
+    let (cluster, asked) = cluster(200, &json!({ "metadata": { "resourceVersion": "8" } }));
+
+    cluster
+        .write_bundle(
+            "7",
+            &["a.javelin.dev".to_owned(), "b.javelin.dev".to_owned()],
+            "x",
+        )
+        .await
+        .unwrap();
+
+    let (line, body) = only(&asked);
+    assert_eq!(
+        line,
+        "PATCH /apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/javelin?&fieldManager=javelin-ca \
+         application/strategic-merge-patch+json"
+    );
+    let expected = json!({
+        "metadata": { "resourceVersion": "7" },
+        "webhooks": [
+            { "name": "a.javelin.dev", "clientConfig": { "caBundle": "eA==" } },
+            { "name": "b.javelin.dev", "clientConfig": { "caBundle": "eA==" } },
+        ],
+    });
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn only_entries_that_call_our_service_are_ours() {
+    let entry = |name: &str, client: Value| json!({ "name": name, "clientConfig": client, "sideEffects": "None", "admissionReviewVersions": ["v1"] });
+    let service = |name: &str, namespace: &str| json!({ "service": { "name": name, "namespace": namespace } });
+    let mut bundled = service("javelin", "javelin-system");
+    bundled["caBundle"] = "eA==".into();
+    let (cluster, _) = cluster(
+        200,
+        &json!({
+            "metadata": { "resourceVersion": "7" },
+            "webhooks": [
+                entry("ours", service("javelin", "javelin-system")),
+                entry("bundled", bundled),
+                entry("other-service", service("other", "javelin-system")),
+                entry("other-namespace", service("javelin", "other")),
+                entry("url", json!({ "url": "https://example.com" })),
+            ],
+        }),
+    );
+
+    let configuration = cluster.configuration().await.unwrap();
+
+    assert_eq!(configuration.version, "7");
+    let entries: Vec<_> = configuration
+        .entries
+        .iter()
+        .map(|entry| (&*entry.name, &*entry.bundle))
+        .collect();
+    assert_eq!(entries, [("ours", &b""[..]), ("bundled", b"x")]);
+}
+
+#[tokio::test]
+async fn the_probe_is_a_dry_run() {
+    for (annotations, reached) in [
+        (json!({ (keys::PROBE): "x" }), true),
+        (json!({ "other": "x" }), false),
+    ] {
+        let (cluster, asked) = cluster(200, &json!({ "metadata": { "annotations": annotations } }));
+
+        assert_eq!(cluster.probe().await.unwrap(), reached);
+
+        let (line, body) = only(&asked);
+        assert_eq!(
+            line,
+            "PATCH /api/v1/namespaces/javelin-system/configmaps/javelin-probe?&dryRun=All&fieldManager=javelin-probe \
+             application/apply-patch+yaml"
+        );
+        assert_eq!(body["metadata"]["labels"][keys::PROBE], "true");
+    }
+}
+
+#[tokio::test]
+async fn errors_say_what_to_do() {
+    let failing = async |code, reason| {
+        cluster(code, &status(code, reason))
+            .0
+            .secret()
+            .await
+            .unwrap_err()
+    };
+
+    assert!(matches!(
+        failing(409, "Conflict").await,
+        ClusterError::Conflict(_)
+    ));
+    assert_eq!(
+        failing(404, "NotFound").await.to_string(),
+        "Secret javelin-system/javelin-ca does not exist; \
+         the chart ships it without data: run the same `helm upgrade` again to bring it back"
+    );
+    assert_eq!(
+        failing(403, "Forbidden").await.to_string(),
+        "access to Secret javelin-system/javelin-ca is denied (the server says Forbidden); \
+         the Role and ClusterRole of the chart allow it"
+    );
+    assert_eq!(
+        failing(500, "InternalError").await.to_string(),
+        "the API server refused the request for Secret javelin-system/javelin-ca: 500 the server says InternalError"
+    );
+}

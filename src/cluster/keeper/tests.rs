@@ -1,0 +1,297 @@
+//! Two keepers and one stand-in for the API server that knows about resource versions. Each round is called
+//! for, so there is nothing to wait for.
+
+use std::sync::Mutex;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::super::client::Names;
+use super::*;
+use crate::certs::ServiceName;
+use crate::shutdown::Shutdown;
+
+/// The two objects, and how often each was written.
+#[derive(Debug)]
+struct Store {
+    version: u64,
+    secret: Option<Value>,
+    configuration: Option<Value>,
+    secret_writes: usize,
+    bundle_writes: usize,
+    /// The next write comes too late: something else was faster.
+    outrun: bool,
+}
+
+#[derive(Debug, Clone)]
+struct ApiServer(Arc<Mutex<Store>>);
+
+impl ApiServer {
+    /// With the objects as the chart ships them.
+    fn new() -> Self {
+        let entry = |name: &str, service: &str| {
+            json!({
+                "name": name,
+                "clientConfig": { "service": { "name": service, "namespace": "javelin-system" } },
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+            })
+        };
+        Self(Arc::new(Mutex::new(Store {
+            version: 1,
+            secret: Some(json!({ "metadata": { "resourceVersion": "1" } })),
+            configuration: Some(json!({
+                "metadata": { "resourceVersion": "1" },
+                "webhooks": [entry("pod", "javelin"), entry("probe", "javelin"), entry("foreign", "other")],
+            })),
+            secret_writes: 0,
+            bundle_writes: 0,
+            outrun: false,
+        })))
+    }
+
+    fn keeper(&self) -> Keeper {
+        let api_server = self.clone();
+        let router =
+            Router::new().fallback(async move |request: Request| api_server.answer(request).await);
+        let names = Names {
+            service: ServiceName::new("javelin", "javelin-system").unwrap(),
+            secret: "javelin-ca".to_owned(),
+            configuration: "javelin".to_owned(),
+            probe: "javelin-probe".to_owned(),
+        };
+        let conditions = [Condition::Certificate, Condition::Trusted];
+        Keeper::new(
+            Cluster::over(Client::new(router, "default"), names),
+            Arc::new(Identity::new()),
+            Arc::new(Readiness::new(&conditions, Shutdown::new())),
+            Arc::new(Metrics::new()),
+            Lifetimes::default(),
+        )
+    }
+
+    fn edit(&self, edit: impl FnOnce(&mut Store)) {
+        edit(&mut self.0.lock().unwrap());
+    }
+
+    /// As `kubectl replace` does it.
+    fn wipe_bundles(&self) {
+        self.edit(|store| {
+            for entry in store.configuration.as_mut().unwrap()["webhooks"]
+                .as_array_mut()
+                .unwrap()
+            {
+                entry["clientConfig"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("caBundle");
+            }
+        });
+    }
+
+    fn writes(&self) -> (usize, usize) {
+        let store = self.0.lock().unwrap();
+        (store.secret_writes, store.bundle_writes)
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let mut store = self.0.lock().unwrap();
+        let is_secret = parts.uri.path().contains("/secrets/");
+        if parts.method == Method::PATCH {
+            store.version += 1;
+            let version = store.version.to_string();
+            let outrun = std::mem::take(&mut store.outrun);
+            let patch: Value = serde_json::from_slice(&body).unwrap();
+            let Some(object) = (if is_secret {
+                &mut store.secret
+            } else {
+                &mut store.configuration
+            }) else {
+                return failure(StatusCode::NOT_FOUND, "NotFound");
+            };
+            if outrun
+                || object["metadata"]["resourceVersion"] != patch["metadata"]["resourceVersion"]
+            {
+                return failure(StatusCode::CONFLICT, "Conflict");
+            }
+            object["metadata"]["resourceVersion"] = version.into();
+            if is_secret {
+                json_patch::merge(&mut object["data"], &patch["data"]);
+                store.secret_writes += 1;
+            } else {
+                for change in patch["webhooks"].as_array().unwrap() {
+                    let entries = object["webhooks"].as_array_mut().unwrap();
+                    let entry = entries
+                        .iter_mut()
+                        .find(|entry| entry["name"] == change["name"])
+                        .unwrap();
+                    entry["clientConfig"]["caBundle"] = change["clientConfig"]["caBundle"].clone();
+                }
+                store.bundle_writes += 1;
+            }
+        }
+        let object = if is_secret {
+            &store.secret
+        } else {
+            &store.configuration
+        };
+        match object {
+            Some(object) => axum::body::Body::from(object.to_string()).into_response(),
+            None => failure(StatusCode::NOT_FOUND, "NotFound"),
+        }
+    }
+}
+
+fn failure(code: StatusCode, reason: &str) -> Response {
+    let status = json!({ "kind": "Status", "status": "Failure", "code": code.as_u16(), "reason": reason, "message": "" });
+    (code, status.to_string()).into_response()
+}
+
+/// Rounds until nothing is left to do, as `run` goes through them.
+async fn settle(keeper: &mut Keeper) {
+    for _ in 0..5 {
+        if matches!(keeper.reconcile().await, Ok(Progress::Settled)) {
+            return;
+        }
+    }
+    panic!("it never settled");
+}
+
+#[tokio::test]
+async fn two_replicas_come_to_rest_with_one_authority_and_one_bundle() {
+    let api_server = ApiServer::new();
+    let (mut one, mut other) = (api_server.keeper(), api_server.keeper());
+
+    assert_eq!(one.reconcile().await.unwrap(), Progress::Wrote);
+    assert!(!one.readiness.is_ready());
+    settle(&mut other).await;
+    settle(&mut one).await;
+
+    assert!(one.readiness.is_ready() && other.readiness.is_ready());
+    assert_eq!(api_server.writes(), (1, 1));
+    let authority = |keeper: &Keeper| keeper.served.as_ref().unwrap().issuer.clone();
+    assert!(authority(&one) == authority(&other));
+    for _ in 0..3 {
+        settle(&mut one).await;
+        settle(&mut other).await;
+    }
+    assert_eq!(
+        api_server.writes(),
+        (1, 1),
+        "nothing is written that is right already"
+    );
+}
+
+#[tokio::test]
+async fn whoever_comes_second_takes_what_is_there() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+
+    api_server.edit(|store| store.outrun = true);
+    let refused = keeper.reconcile().await;
+    assert!(
+        matches!(
+            refused,
+            Err(KeeperError::Cluster(ClusterError::Conflict(_)))
+        ),
+        "{refused:?}"
+    );
+
+    settle(&mut keeper).await;
+    assert_eq!(api_server.writes(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_wiped_bundle_is_written_again_at_once_and_what_is_wiped_again_has_to_wait() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+    settle(&mut keeper).await;
+    // As if all had been well for a while.
+    keeper.publishing = Throttle::of_repairs();
+
+    api_server.wipe_bundles();
+    assert_eq!(keeper.reconcile().await.unwrap(), Progress::Wrote);
+    api_server.wipe_bundles();
+    let deferred = keeper.reconcile().await.unwrap();
+
+    assert!(
+        matches!(deferred, Progress::Deferred(wait) if wait <= Duration::from_millis(100)),
+        "{deferred:?}"
+    );
+    assert!(keeper.readiness.is_ready(), "once ready, always ready");
+}
+
+#[tokio::test]
+async fn a_new_authority_is_published_at_once_whatever_was_repaired_before() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+    settle(&mut keeper).await;
+    keeper.storing = Throttle::of_repairs();
+
+    api_server.edit(|store| store.secret.as_mut().unwrap()["data"] = json!({}));
+    settle(&mut keeper).await;
+
+    assert_eq!(api_server.writes(), (2, 2));
+    keeper.judge(
+        Ok(&keeper.cluster.configuration().await.unwrap().entries),
+        now(),
+    );
+    assert_eq!(
+        keeper.said.as_deref(),
+        Some("every webhook entry trusts the certificate")
+    );
+}
+
+#[tokio::test]
+async fn without_a_configuration_there_is_a_certificate_but_no_readiness() {
+    let api_server = ApiServer::new();
+    let configuration = api_server.0.lock().unwrap().configuration.take();
+    let mut keeper = api_server.keeper();
+
+    settle(&mut keeper).await;
+    assert!(keeper.served.is_some() && !keeper.readiness.is_ready());
+    assert!(
+        keeper
+            .said
+            .as_ref()
+            .unwrap()
+            .contains("MutatingWebhookConfiguration javelin does not exist")
+    );
+
+    api_server.edit(|store| store.configuration = configuration);
+    settle(&mut keeper).await;
+    assert!(keeper.readiness.is_ready());
+}
+
+#[tokio::test]
+async fn a_missing_secret_takes_nothing_away_and_a_due_leaf_is_renewed_from_memory() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+    settle(&mut keeper).await;
+    let first = keeper.served.clone().unwrap();
+
+    api_server.edit(|store| store.secret = None);
+    let missing = keeper.reconcile().await;
+    assert!(
+        matches!(missing, Err(KeeperError::Cluster(ClusterError::Missing(_)))),
+        "{missing:?}"
+    );
+    keeper.renew_from_memory(now());
+    assert_eq!(
+        keeper.served.as_ref().unwrap().renew_at,
+        first.renew_at,
+        "not due yet"
+    );
+    keeper.renew_from_memory(first.renew_at);
+
+    let second = keeper.served.unwrap();
+    assert!(second.renew_at > first.renew_at && second.issuer == first.issuer);
+    assert!(keeper.readiness.is_ready());
+}

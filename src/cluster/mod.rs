@@ -1,0 +1,25 @@
+//! The cluster, as far as Javelin needs it: the only Kubernetes client code.
+//!
+//! ```text
+//! client   the requests that are made, each with a limit     get, patch of three named objects
+//! watch    "something has changed", for one named object
+//! pace     how long to wait before doing the same again
+//! keeper   the loop: read, ask certs::state, act, read again
+//! probe    does the API server reach us?
+//! ```
+//!
+//! Rights needed, all limited by `resourceNames`: `get`, `watch`, `patch` on one Secret and on one
+//! `MutatingWebhookConfiguration`; `create`, `patch` on one `ConfigMap` (a dry run; nothing is stored). There
+//! is no `list`: a watch from resource version 0 begins with the object as it is.
+//!
+//! Invariants: no leader. Every write is a compare-and-swap on the resource version, and every replica computes
+//! the same content from the same Secret, so that two of them cannot fight.
+//!
+//! Deliberately not here: objects of anybody else, and decisions about certificates
+//! ([`certs::state`](crate::certs::state)).
+
+pub mod client;
+pub mod keeper;
+pub mod pace;
+pub mod probe;
+pub mod watch;

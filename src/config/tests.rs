@@ -1,0 +1,117 @@
+use super::*;
+
+fn refused(text: &str) -> String {
+    Config::parse(text, "javelin.yaml").unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_file_means_the_built_in_values() {
+    for text in ["", "# nothing\n", "{}", "---\n"] {
+        assert_eq!(
+            Config::parse(text, "javelin.yaml").unwrap(),
+            Config::default(),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn a_profile_is_laid_over_the_default_one() {
+    let config = Config::parse(
+        "
+excludedNamespaces: [kube-system, javelin-system]
+default:
+  agent: {image: registry.example/javelin:1}
+  otlp: {endpoint: 'http://collector:4317', protocol: grpc}
+  resourceAttributes: {k8s.cluster.name: one, team: a}
+profiles:
+  checkout:
+    otlp: {endpoint: 'http://other:4318'}
+    resourceAttributes: {team: b}
+",
+        "javelin.yaml",
+    )
+    .unwrap();
+    assert!(config.excludes("javelin-system") && !config.excludes("default"));
+    let checkout = config.profile("checkout").unwrap();
+    assert_eq!(checkout.agent.image, "registry.example/javelin:1");
+    // Another endpoint does not inherit the protocol of the one that it replaces.
+    assert_eq!(
+        checkout.otlp.as_ref().unwrap().protocol,
+        Protocol::HttpProtobuf
+    );
+    assert_eq!(checkout.resource_attributes["team"], "b");
+    assert_eq!(checkout.resource_attributes["k8s.cluster.name"], "one");
+    assert_ne!(checkout.hash, config.profile("true").unwrap().hash);
+    assert_eq!(config.profile("true"), config.profile("default"));
+    assert_eq!(config.profile("typo"), None);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place() {
+    let error = refused("default:\n  otlp:\n    endpont: http://x:4318\n");
+    assert!(error.contains("javelin.yaml"), "{error}");
+    assert!(
+        error.contains("endpont") && error.contains("endpoint"),
+        "{error}"
+    );
+    assert!(error.contains("line 3"), "{error}");
+}
+
+#[test]
+fn a_port_that_contradicts_its_protocol_is_refused_with_both_ways_out() {
+    let error = refused("default: {otlp: {endpoint: 'http://collector:4317'}}");
+    assert_eq!(
+        error,
+        "javelin.yaml: default.otlp.protocol: http/protobuf on port 4317, which is grpc's; \
+         write protocol: grpc, or port 4318"
+    );
+    let error = refused("profiles: {a: {otlp: {endpoint: 'http://c:4318', protocol: grpc}}}");
+    assert!(
+        error.starts_with("javelin.yaml: profiles.a.otlp.protocol: grpc on port 4318"),
+        "{error}"
+    );
+}
+
+#[test]
+fn wrong_values_are_refused_with_what_would_be_right() {
+    for (text, part) in [
+        (
+            "default: {otlp: {endpoint: 'collector:4318'}}",
+            "does not start with http://",
+        ),
+        (
+            "default: {otlp: {endpoint: 'http://u:p@c:4318'}}",
+            "credentials",
+        ),
+        ("default: {otlp: {endpoint: 'http://c:port'}}", "no port"),
+        ("default: {otlp: {endpoint: 'http://:4318'}}", "no host"),
+        ("default: {otlp: {protocol: grpc}}", "missing"),
+        (
+            "default: {otlp: {endpoint: 'http://c', protocol: http}}",
+            "http/protobuf, grpc",
+        ),
+        ("default: {delivery: csi}", "init-container"),
+        ("default: {agent: {image: ''}}", "image reference"),
+        (
+            "default: {agent: {imagePullPolicy: always}}",
+            "IfNotPresent",
+        ),
+        ("profiles: {'true': {}}", "taken"),
+        ("profiles: {Checkout: {}}", "DNS label"),
+        (
+            "default: {resourceAttributes: {'a=b': c}}",
+            "attribute's name",
+        ),
+        ("default: {resourceAttributes: {a: ''}}", "empty value"),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
+fn an_ipv6_endpoint_has_its_port_after_the_bracket() {
+    assert!(Config::parse("default: {otlp: {endpoint: 'http://[fd00::1]:4318'}}", "f").is_ok());
+    assert!(refused("default: {otlp: {endpoint: 'http://[fd00::1]:4317'}}").contains("4317"));
+}

@@ -1,0 +1,38 @@
+//! Javelin puts the OpenTelemetry Java agent into labelled Kubernetes pods.
+//!
+//! # Where things are
+//!
+//! | module | what it answers |
+//! |---|---|
+//! | [`mutate`] | what is to be done with this pod? A value in, a [`mutate::Decision`] out |
+//! | [`patch`] | how does a decision become a JSON Patch that surely applies? |
+//! | [`workload`] | what does the label on a Deployment do? |
+//! | [`config`] | what does the configuration file mean? |
+//! | [`review`] | how does the API server ask, and what is it told? |
+//! | [`server`] | who listens, and how long does anything take at most? |
+//! | [`certs`] | which certificate is served, and which authority signs it? Pure |
+//! | [`cluster`] | what is read from and written to the Kubernetes API? |
+//! | [`cli`] | what does a person type, and what is printed? |
+//!
+//! # What holds everywhere
+//!
+//! - [`mutate`], [`patch`], [`review`], [`workload`] and [`config`] do no I/O, ask no clock and are not async.
+//! - Only [`cli`] prints and reads the environment; only [`cluster`] names the Kubernetes client; only
+//!   `server::tls` names rustls; only [`time`] asks the clock.
+//! - Every answer to the API server says `allowed: true` and carries the request's UID.
+//! - A patch leaves only after it was applied to a copy and the engine took the result for complete.
+
+pub mod agent;
+pub mod certs;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod metrics;
+pub mod mutate;
+pub mod patch;
+pub mod review;
+pub mod server;
+pub mod shutdown;
+pub mod telemetry;
+pub mod time;
+pub mod workload;

@@ -1,0 +1,252 @@
+//! Every metric of the webhook, in one struct.
+//!
+//! Invariant: label values come from closed sets (entries, outcome codes, results). Nothing that a pod or its
+//! author can choose is ever a label, so the number of series is bounded.
+//!
+//! Deliberately not here: serving them ([`server`](crate::server)), and deciding when something is worth
+//! counting.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::review::Entry;
+use crate::time::unix_seconds;
+
+/// The process's metrics. Cheap to share behind an `Arc`; every field can be used through a shared reference.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reviews: Family<ReviewLabels, Counter>,
+    review_duration: Family<EntryLabels, Histogram, fn() -> Histogram>,
+    /// Bodies that are no AdmissionReview.
+    pub malformed_requests: Counter,
+    /// Panics that were caught and answered.
+    pub panics: Counter,
+    /// Requests refused because too many were being answered.
+    pub overloaded_requests: Counter,
+    /// TLS handshakes that failed or took too long.
+    pub tls_handshake_failures: Counter,
+    /// Connections to the webhook that are open now.
+    pub open_connections: Gauge,
+    config_reloads: Family<ReloadLabels, Counter>,
+    config_last_reload_success: Gauge,
+    leaf_not_after: Gauge,
+    authority_not_after: Gauge,
+    /// Webhook entries whose caBundle was written.
+    pub ca_bundle_writes: Counter,
+    probe_result: Family<ProbeLabels, Gauge>,
+}
+
+impl Metrics {
+    /// All metrics, registered, at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("javelin");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that is running", build);
+        let mut metrics = Self {
+            registry,
+            reviews: Family::default(),
+            review_duration: Family::new_with_constructor(review_duration_histogram),
+            malformed_requests: Counter::default(),
+            panics: Counter::default(),
+            overloaded_requests: Counter::default(),
+            tls_handshake_failures: Counter::default(),
+            open_connections: Gauge::default(),
+            config_reloads: Family::default(),
+            config_last_reload_success: Gauge::default(),
+            leaf_not_after: Gauge::default(),
+            authority_not_after: Gauge::default(),
+            ca_bundle_writes: Counter::default(),
+            probe_result: Family::default(),
+        };
+        metrics.register_server();
+        metrics.register_background();
+        // The configuration that a process starts with is good, or it would not have started.
+        metrics.config_last_reload_success.set(1);
+        metrics
+    }
+
+    /// Counts one answered review and the time that deciding took.
+    pub fn reviewed(&self, entry: &Entry, outcome: &'static str, took: Duration) {
+        let entry = entry_label(entry);
+        self.reviews
+            .get_or_create(&ReviewLabels { entry, outcome })
+            .inc();
+        self.review_duration
+            .get_or_create(&EntryLabels { entry })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Counts one attempt to reload the configuration.
+    pub fn config_reloaded(&self, success: bool) {
+        let result = if success { "success" } else { "failure" };
+        self.config_reloads
+            .get_or_create(&ReloadLabels { result })
+            .inc();
+        self.config_last_reload_success.set(i64::from(success));
+    }
+
+    /// Tells until when the certificate that is being served is valid.
+    pub fn leaf_expires(&self, not_after: SystemTime) {
+        self.leaf_not_after.set(unix_seconds(not_after));
+    }
+
+    /// Tells until when the certificate authority in the Secret is valid.
+    pub fn authority_expires(&self, not_after: SystemTime) {
+        self.authority_not_after.set(unix_seconds(not_after));
+    }
+
+    /// Sets the one result that holds to 1 and all others of `results` to 0.
+    pub fn probed(&self, result: &'static str, results: &[&'static str]) {
+        for &each in results {
+            self.probe_result
+                .get_or_create(&ProbeLabels { result: each })
+                .set(i64::from(each == result));
+        }
+    }
+
+    /// All metrics in the `OpenMetrics` text format, [`CONTENT_TYPE`].
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    fn register_server(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "reviews",
+            "Admission reviews answered, by entry and outcome",
+            self.reviews.clone(),
+        );
+        registry.register_with_unit(
+            "review_duration",
+            "Time from a review's last byte to its answer",
+            Unit::Seconds,
+            self.review_duration.clone(),
+        );
+        registry.register(
+            "malformed_requests",
+            "Bodies that are no AdmissionReview, answered with HTTP 400",
+            self.malformed_requests.clone(),
+        );
+        registry.register(
+            "panics",
+            "Panics while deciding; the pod was admitted unchanged",
+            self.panics.clone(),
+        );
+        registry.register(
+            "overloaded_requests",
+            "Requests answered with HTTP 503, because too many were in flight",
+            self.overloaded_requests.clone(),
+        );
+        registry.register(
+            "tls_handshake_failures",
+            "TLS handshakes that failed or took too long",
+            self.tls_handshake_failures.clone(),
+        );
+        registry.register(
+            "open_connections",
+            "Open connections to the webhook port",
+            self.open_connections.clone(),
+        );
+    }
+
+    fn register_background(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "config_reloads",
+            "Changed configuration files, by whether they could be used",
+            self.config_reloads.clone(),
+        );
+        registry.register(
+            "config_last_reload_success",
+            "1 if the configuration file as it is now is in use, 0 if an older one is",
+            self.config_last_reload_success.clone(),
+        );
+        registry.register_with_unit(
+            "leaf_not_after_timestamp",
+            "Expiry of the certificate that is being served, 0 before there is one",
+            Unit::Seconds,
+            self.leaf_not_after.clone(),
+        );
+        registry.register_with_unit(
+            "authority_not_after_timestamp",
+            "Expiry of the certificate authority, 0 if Javelin does not keep it",
+            Unit::Seconds,
+            self.authority_not_after.clone(),
+        );
+        registry.register(
+            "ca_bundle_writes",
+            "Webhook entries whose caBundle was written",
+            self.ca_bundle_writes.clone(),
+        );
+        registry.register(
+            "probe_result",
+            "1 for what the last probe through the API server found",
+            self.probe_result.clone(),
+        );
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What [`Metrics::encode`] writes.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The label of an entry: a closed set, so a namespace's profile is left out.
+pub fn entry_label(entry: &Entry) -> &'static str {
+    match entry {
+        Entry::Pod => "pod",
+        Entry::Namespace(_) => "namespace",
+        Entry::UnknownNamespace => "namespace-unknown",
+        Entry::Workload => "workload",
+        Entry::Probe => "probe",
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    entry: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EntryLabels {
+    entry: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProbeLabels {
+    result: &'static str,
+}
+
+fn review_duration_histogram() -> Histogram {
+    Histogram::new(REVIEW_DURATION_BUCKETS)
+}
+
+/// Seconds: a decision takes tens of microseconds; at 1 s the API server has lost a third of its patience.
+const REVIEW_DURATION_BUCKETS: [f64; 16] = [
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 0.5, 1.0,
+];
+
+#[cfg(test)]
+mod tests;

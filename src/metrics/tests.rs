@@ -1,0 +1,43 @@
+use super::*;
+
+#[test]
+fn names_are_stable_and_labels_closed() {
+    let metrics = Metrics::new();
+    metrics.reviewed(
+        &Entry::Namespace("checkout".to_owned()),
+        "injected",
+        Duration::from_micros(40),
+    );
+    metrics.config_reloaded(false);
+    metrics.probed("refused", &["reached", "refused"]);
+    metrics.leaf_expires(SystemTime::UNIX_EPOCH + Duration::from_secs(12));
+
+    let text = metrics.encode().unwrap();
+
+    for line in [
+        r#"javelin_build_info{version="0.1.0"} 1"#,
+        r#"javelin_reviews_total{entry="namespace",outcome="injected"} 1"#,
+        r#"javelin_review_duration_seconds_bucket{le="0.00005",entry="namespace"} 1"#,
+        "javelin_malformed_requests_total 0",
+        "javelin_panics_total 0",
+        "javelin_overloaded_requests_total 0",
+        "javelin_tls_handshake_failures_total 0",
+        "javelin_open_connections 0",
+        r#"javelin_config_reloads_total{result="failure"} 1"#,
+        "javelin_config_last_reload_success 0",
+        "javelin_leaf_not_after_timestamp_seconds 12",
+        "javelin_authority_not_after_timestamp_seconds 0",
+        "javelin_ca_bundle_writes_total 0",
+        r#"javelin_probe_result{result="reached"} 0"#,
+        r#"javelin_probe_result{result="refused"} 1"#,
+    ] {
+        assert!(
+            text.lines().any(|each| each == line),
+            "{line} is missing in:\n{text}"
+        );
+    }
+    assert!(
+        !text.contains("checkout"),
+        "a profile's name must not become a label:\n{text}"
+    );
+}

@@ -1,0 +1,144 @@
+//! Edits to one container's environment, in the order in which they are applied.
+//!
+//! An [`Environment`] holds the list as it is after the edits so far, so that each step sees what the steps
+//! before it did, and the edits themselves, which become the patch. It never adds a name that is there
+//! already; the one repeated name, private to us, goes through [`Environment::insert`] on purpose.
+
+use super::pod::EnvVar;
+
+/// One edit. Positions are those at the time of the edit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EnvEdit {
+    /// A new entry before the one at `at`, or at the end.
+    Insert {
+        /// Position.
+        at: usize,
+        /// The entry.
+        variable: EnvVar,
+    },
+    /// Another literal value for the entry at `at`.
+    SetValue {
+        /// Position.
+        at: usize,
+        /// The value.
+        value: String,
+    },
+    /// Another name for the entry at `at`.
+    Rename {
+        /// Position.
+        at: usize,
+        /// The name.
+        name: String,
+    },
+    /// Another entry in place of the one at `at`.
+    Replace {
+        /// Position.
+        at: usize,
+        /// The entry.
+        variable: EnvVar,
+    },
+    /// No entry at `at` any more.
+    Remove {
+        /// Position.
+        at: usize,
+    },
+}
+
+/// The environment of a container while it is being edited.
+#[derive(Debug, Clone)]
+pub(super) struct Environment {
+    variables: Vec<EnvVar>,
+    edits: Vec<EnvEdit>,
+}
+
+impl Environment {
+    /// Starts from what the container has.
+    pub(super) fn new(variables: &[EnvVar]) -> Self {
+        Self {
+            variables: variables.to_vec(),
+            edits: Vec::new(),
+        }
+    }
+
+    /// The entries as they are now.
+    pub(super) fn variables(&self) -> &[EnvVar] {
+        &self.variables
+    }
+
+    /// Is there an entry of that name?
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.variables.iter().any(|variable| variable.name == name)
+    }
+
+    /// Adds an entry before the one at `at`.
+    pub(super) fn insert(&mut self, at: usize, variable: EnvVar) {
+        let at = at.min(self.variables.len());
+        self.variables.insert(at, variable.clone());
+        self.edits.push(EnvEdit::Insert { at, variable });
+    }
+
+    /// Adds an entry at the end.
+    pub(super) fn push(&mut self, variable: EnvVar) {
+        self.insert(self.variables.len(), variable);
+    }
+
+    /// Adds entries at the end.
+    pub(super) fn extend(&mut self, variables: Vec<EnvVar>) {
+        for variable in variables {
+            self.push(variable);
+        }
+    }
+
+    /// Gives the literal entry at `at` another value.
+    pub(super) fn set_value(&mut self, at: usize, value: String) {
+        if let Some(variable) = self.variables.get_mut(at) {
+            variable.value = Some(value.clone());
+            self.edits.push(EnvEdit::SetValue { at, value });
+        }
+    }
+
+    /// Gives the entry at `at` another name.
+    pub(super) fn rename(&mut self, at: usize, name: &str) {
+        if let Some(variable) = self.variables.get_mut(at) {
+            name.clone_into(&mut variable.name);
+            self.edits.push(EnvEdit::Rename {
+                at,
+                name: name.to_owned(),
+            });
+        }
+    }
+
+    /// Puts another entry in place of the one at `at`.
+    pub(super) fn replace(&mut self, at: usize, variable: EnvVar) {
+        if let Some(old) = self.variables.get_mut(at) {
+            *old = variable.clone();
+            self.edits.push(EnvEdit::Replace { at, variable });
+        }
+    }
+
+    /// Takes the entry at `at` out.
+    pub(super) fn remove(&mut self, at: usize) {
+        if at < self.variables.len() {
+            self.variables.remove(at);
+            self.edits.push(EnvEdit::Remove { at });
+        }
+    }
+
+    /// Names that were added or changed, sorted: what the receipt lists.
+    pub(super) fn changed_names(&self, before: &[EnvVar]) -> Vec<String> {
+        let mut names: Vec<_> = self
+            .variables
+            .iter()
+            .filter(|variable| !before.contains(variable))
+            .map(|variable| variable.name.clone())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The edits, in order.
+    pub(super) fn into_edits(self) -> Vec<EnvEdit> {
+        self.edits
+    }
+}

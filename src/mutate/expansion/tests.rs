@@ -1,0 +1,42 @@
+use super::*;
+
+fn check(env: &[(&str, &str)], name: &str, expected: Option<&str>) {
+    let env: Vec<_> = env
+        .iter()
+        .map(|(name, value)| EnvVar::literal(*name, *value))
+        .collect();
+    assert_eq!(literal(&env, name).as_deref(), expected);
+}
+
+#[test]
+fn a_reference_sees_only_what_stands_earlier() {
+    check(&[("A", "1"), ("B", "$(A)2")], "B", Some("12"));
+    check(&[("B", "$(A)2"), ("A", "1")], "B", Some("$(A)2"));
+    check(&[("A", "one"), ("A", "$(A) two")], "A", Some("one two"));
+}
+
+#[test]
+fn dollars_that_refer_to_nothing_stand_for_themselves() {
+    check(&[("A", "$ $x $(")], "A", Some("$ $x $("));
+    check(&[("A", "$$(B) $$$$")], "A", Some("$(B) $$"));
+    check(&[("A", "5$")], "A", Some("5$"));
+}
+
+#[test]
+fn what_is_escaped_comes_out_as_it_went_in() {
+    for text in ["$(A)", "$$", "a$b", "$", "$(", "$$(A)"] {
+        check(&[("A", "x"), ("B", &escape(text))], "B", Some(text));
+    }
+}
+
+#[test]
+fn the_kubelet_ends_a_reference_at_the_first_bracket() {
+    assert_eq!(
+        pieces("$(A)$(B)b)"),
+        [
+            Piece::Reference("A"),
+            Piece::Reference("B"),
+            Piece::Text("b)")
+        ]
+    );
+}

@@ -1,0 +1,41 @@
+//! The version in an image reference, by the grammar of `distribution/reference`.
+
+/// What `service.version` says of an image: `tag@digest`, the digest, or the tag; nothing when it has neither
+/// (`latest` would be a guess).
+pub(super) fn version(reference: &str) -> Option<String> {
+    let (name, digest) = match reference.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (reference, None),
+    };
+    // A colon before the last slash belongs to the registry's port.
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let tag = last
+        .split_once(':')
+        .map(|(_, tag)| tag)
+        .filter(|tag| !tag.is_empty());
+    match (tag, digest) {
+        (Some(tag), Some(digest)) => Some(format!("{tag}@{digest}")),
+        (Some(tag), None) => Some(tag.to_owned()),
+        (None, Some(digest)) => Some(digest.to_owned()),
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn a_port_is_no_tag() {
+        for (reference, expected) in [
+            ("app", None),
+            ("app:1.2", Some("1.2")),
+            ("registry:5000/app", None),
+            ("registry:5000/team/app:1", Some("1")),
+            ("app@sha256:ab", Some("sha256:ab")),
+            ("registry:5000/app:1@sha256:ab", Some("1@sha256:ab")),
+        ] {
+            assert_eq!(version(reference).as_deref(), expected, "{reference}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The options that a JVM reads from its environment, and the agents that they start.
+//!
+//! The word rules are `HotSpot`'s own (`Arguments::parse_options_buffer` in `runtime/arguments.cpp`): white
+//! space separates, `'` and `"` group and may stand inside a word, and there is no backslash escape.
+
+use std::fmt;
+
+use super::{
+    expansion,
+    pod::{Container, EnvVar},
+};
+
+/// The variable that we append to: read by every JVM, also one that is embedded.
+pub(super) const JAVA_TOOL_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
+
+/// Java 8 copies the value into a buffer of 1,024 bytes and ignores all of it when it does not fit.
+pub(super) const JAVA_8_OPTIONS_LIMIT: usize = 1_000;
+
+/// Splits a value as the JVM does; `None` when a quote has no partner (the JVM then exits with an error).
+pub(super) fn words(value: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote: Option<char> = None;
+    for c in value.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if c == '"' || c == '\'' => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            // C's `isspace` in the "C" locale, which is what HotSpot asks.
+            None if c.is_ascii_whitespace() || c == '\u{b}' => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
+/// An agent that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The option as it is written.
+    pub option: String,
+    /// Whose it is.
+    pub agent: Agent,
+}
+
+/// Whose agent an option loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agent {
+    /// The OpenTelemetry Java agent, or a distribution of it: ours would be the second copy.
+    OpenTelemetry,
+    /// An application performance agent that does the same job under another name.
+    Vendor(&'static str),
+    /// Anything else (JMX exporter, `JaCoCo`, a profiler, unknown): it lives beside ours.
+    Neighbour,
+}
+
+/// All agents that the container's JVM will start, as far as its specification shows them.
+///
+/// Looks at the option variables, with `$(X)` expanded from earlier literals, and at `command` and `args`,
+/// a shell line (`sh -c "java -javaagent:…"`) included.
+pub(super) fn agents(container: &Container) -> Vec<Found> {
+    let variables = OPTION_VARIABLES
+        .iter()
+        .filter_map(|name| expansion::literal(container.env(), name))
+        .flat_map(|value| words(&value).unwrap_or_default());
+    let line = container.command.iter().chain(&container.args).flatten();
+    let arguments =
+        line.flat_map(|argument| words(argument).unwrap_or_else(|| vec![argument.clone()]));
+    variables
+        .chain(arguments)
+        .filter_map(|word| Found::in_word(&word))
+        .collect()
+}
+
+/// The last entry of a name: the one that the kubelet takes.
+pub(super) fn effective<'a>(env: &'a [EnvVar], name: &str) -> Option<(usize, &'a EnvVar)> {
+    env.iter()
+        .enumerate()
+        .rfind(|(_, variable)| variable.name == name)
+}
+
+impl Found {
+    fn in_word(word: &str) -> Option<Self> {
+        let path = AGENT_OPTIONS
+            .iter()
+            .find_map(|option| word.strip_prefix(option))?;
+        // What follows the first `=` are the agent's own arguments.
+        let path = path.split_once('=').map_or(path, |(path, _)| path);
+        Some(Self {
+            option: word.to_owned(),
+            agent: Agent::of_path(&path.to_ascii_lowercase()),
+        })
+    }
+}
+
+impl Agent {
+    /// Recognises an agent by the path of its file, in lower case.
+    fn of_path(path: &str) -> Self {
+        if let Some((_, vendor)) = VENDORS.iter().find(|(part, _)| path.contains(part)) {
+            return Self::Vendor(vendor);
+        }
+        if OPENTELEMETRY.iter().any(|part| path.contains(part)) {
+            return Self::OpenTelemetry;
+        }
+        Self::Neighbour
+    }
+}
+
+impl fmt::Display for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenTelemetry => "OpenTelemetry",
+            Self::Vendor(name) => name,
+            Self::Neighbour => "other",
+        })
+    }
+}
+
+/// Variables from which a JVM or its launcher takes options: `HotSpot`'s two, the `java` launcher's, `OpenJ9`'s two.
+const OPTION_VARIABLES: [&str; 5] = [
+    JAVA_TOOL_OPTIONS,
+    "JDK_JAVA_OPTIONS",
+    "_JAVA_OPTIONS",
+    "OPENJ9_JAVA_OPTIONS",
+    "IBM_JAVA_OPTIONS",
+];
+
+/// Options that load an agent: Java's, and native ones by path or by name.
+const AGENT_OPTIONS: [&str; 3] = ["-javaagent:", "-agentpath:", "-agentlib:"];
+
+/// Parts of file names that give an application performance agent away.
+const VENDORS: [(&str, &str); 22] = [
+    ("applicationinsights-agent", "Application Insights"),
+    ("appdynamics", "AppDynamics"),
+    ("appserveragent", "AppDynamics"),
+    ("dd-java-agent", "Datadog"),
+    ("datadog", "Datadog"),
+    ("dynatrace", "Dynatrace"),
+    ("oneagent", "Dynatrace"),
+    ("elastic-apm-agent", "Elastic APM"),
+    ("glowroot", "Glowroot"),
+    ("instana", "Instana"),
+    ("jennifer", "Jennifer"),
+    ("newrelic", "New Relic"),
+    ("new-relic", "New Relic"),
+    ("pinpoint", "Pinpoint"),
+    ("scouter", "Scouter"),
+    ("skywalking", "SkyWalking"),
+    ("whatap", "WhaTap"),
+    ("contrast-apm", "Contrast"),
+    ("atatus", "Atatus"),
+    ("stackify", "Stackify"),
+    ("sealights-apm", "SeaLights"),
+    ("scoutapm", "Scout"),
+];
+
+/// Parts of paths of the OpenTelemetry agent: upstream's file, the operator's mount, the distributions.
+const OPENTELEMETRY: [&str; 12] = [
+    "opentelemetry-javaagent",
+    "otel-javaagent",
+    "otel-auto-instrumentation",
+    "/javelin-agent/",
+    "splunk-otel-javaagent",
+    "aws-opentelemetry-agent",
+    "elastic-otel-javaagent",
+    "grafana-opentelemetry",
+    "honeycomb-opentelemetry",
+    "solarwinds-apm-agent",
+    "opentelemetry-java",
+    "otel_javaagent",
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+use super::*;
+
+fn check_words(value: &str, expected: Option<&[&str]>) {
+    assert_eq!(
+        words(value).as_deref(),
+        expected
+            .map(|e| e.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
+            .as_deref()
+    );
+}
+
+#[test]
+fn the_jvm_splits_at_white_space_and_groups_by_quotes() {
+    check_words("", Some(&[]));
+    check_words(" \t-Xmx1g\n-Da=b ", Some(&["-Xmx1g", "-Da=b"]));
+    check_words("-Da='b c' -Dd=\"e f\"", Some(&["-Da=b c", "-Dd=e f"]));
+    check_words("-Da=b' 'c\"'\"d", Some(&["-Da=b c'd"]));
+    check_words("''", Some(&[""]));
+}
+
+#[test]
+fn the_jvm_has_no_backslash_escape() {
+    check_words(r"-Da=b\ c", Some(&[r"-Da=b\", "c"]));
+    check_words(r"-Da=\'b", None);
+}
+
+#[test]
+fn a_quote_without_its_partner_is_no_list_of_words() {
+    check_words("-Da='b", None);
+    check_words("-Da=\"b'", None);
+}
+
+fn check_agent(option: &str, expected: Option<Agent>) {
+    assert_eq!(
+        Found::in_word(option).map(|found| found.agent),
+        expected,
+        "{option}"
+    );
+}
+
+#[test]
+fn agents_are_known_by_their_files() {
+    check_agent(
+        "-javaagent:/app/opentelemetry-javaagent.jar",
+        Some(Agent::OpenTelemetry),
+    );
+    check_agent(
+        "-javaagent:/otel-auto-instrumentation-java-app/javaagent.jar",
+        Some(Agent::OpenTelemetry),
+    );
+    check_agent(
+        "-javaagent:/opt/dd-java-agent.jar=a=b",
+        Some(Agent::Vendor("Datadog")),
+    );
+    check_agent(
+        "-agentpath:/opt/dynatrace/oneagent/agent/lib64/liboneagentproc.so",
+        Some(Agent::Vendor("Dynatrace")),
+    );
+    check_agent(
+        "-javaagent:/opt/jmx_prometheus_javaagent.jar=8080:/c.yaml",
+        Some(Agent::Neighbour),
+    );
+    check_agent("-Dotel.javaagent.debug=true", None);
+    check_agent("-agentlib:jdwp=transport=dt_socket", Some(Agent::Neighbour));
+}
+
+#[test]
+fn a_shell_line_and_a_reference_give_an_agent_away() {
+    let container = |json| serde_json::from_value::<Container>(json).unwrap();
+    let shell = container(serde_json::json!({
+        "name": "a", "command": ["sh", "-c", "exec java -javaagent:/x/newrelic.jar -jar app.jar"]
+    }));
+    assert_eq!(agents(&shell)[0].agent, Agent::Vendor("New Relic"));
+    let reference = container(serde_json::json!({
+        "name": "a",
+        "env": [
+            {"name": "BASE", "value": "-javaagent:/x/skywalking-agent.jar"},
+            {"name": "JDK_JAVA_OPTIONS", "value": "-Xmx1g $(BASE)"}
+        ]
+    }));
+    assert_eq!(agents(&reference)[0].agent, Agent::Vendor("SkyWalking"));
+}

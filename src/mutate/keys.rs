@@ -1,0 +1,58 @@
+//! Every name that Javelin reads from, or writes into, somebody else's object.
+
+/// Turns the agent on: `true`, a profile's name, or `false`. On a Namespace, a workload or a pod template.
+pub const INJECT: &str = "instrumentation.opentelemetry.io/inject-java";
+
+/// Our copy of a workload's [`INJECT`] value, in its pod template and on its own metadata.
+///
+/// A key of our own, so that a label that the user put into the template himself is never taken for ours.
+pub const FROM_WORKLOAD: &str = "javelin.dev/from-workload";
+
+/// The receipt on a pod: what was injected, by which version, with which configuration.
+pub const INJECTED: &str = "javelin.dev/injected";
+
+/// On a pod that was asked for and skipped: the reason's code and a sentence.
+pub const SKIPPED: &str = "javelin.dev/skipped";
+
+/// What the answer to the probe sets on the probe's own ConfigMap.
+pub const PROBE: &str = "javelin.dev/probe";
+
+/// Base value of `JAVA_TOOL_OPTIONS` when the image or envFrom sets it, which admission cannot see.
+pub const JAVA_TOOL_OPTIONS_BASE: &str = "javelin.dev/java-tool-options";
+
+/// `true` lets our agent start beside another vendor's.
+pub const ALLOW_OTHER_AGENT: &str = "javelin.dev/allow-other-agent";
+
+/// Prefix of annotations that become resource attributes: `resource.opentelemetry.io/service.name`.
+pub const RESOURCE_PREFIX: &str = "resource.opentelemetry.io/";
+
+/// Which container `kubectl logs` and `kubectl exec` take, and so do we.
+pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+/// Set by the kubelet on the API's image of a static pod, which no admission can change any more.
+pub const MIRROR_POD: &str = "kubernetes.io/config.mirror";
+
+/// Volumes that do not keep the cluster autoscaler from removing a node: a comma list of names.
+pub const SAFE_TO_EVICT_VOLUMES: &str =
+    "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+
+/// Label that the Deployment controller puts on its pods; the ReplicaSet's name ends in it.
+pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// The same for Argo Rollouts.
+pub const ROLLOUT_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";
+
+/// Name of the volume and of the init container that we add.
+pub const AGENT_NAME: &str = "javelin-agent";
+
+/// Where the volume is mounted, in the init container and in each target.
+pub const AGENT_DIR: &str = "/javelin-agent";
+
+/// The option that loads the agent. No quotes and no spaces: the JVM splits `JAVA_TOOL_OPTIONS` at both.
+pub const JAVAAGENT_OPTION: &str = "-javaagent:/javelin-agent/javaagent.jar";
+
+/// Prefix of the variables that only we set, to be referred to by others that we set.
+pub const PRIVATE_VARIABLE_PREFIX: &str = "JAVELIN_";
+
+/// Namespaces that are never touched unless the configuration says otherwise.
+pub const DEFAULT_EXCLUDED_NAMESPACES: [&str; 1] = ["kube-system"];

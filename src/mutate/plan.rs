@@ -1,0 +1,110 @@
+//! What will be done to a pod: data, to be shown, patched and checked.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{delivery::Parts, environment::EnvEdit, pod::StringMap};
+
+/// Everything that one pod gets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Name of the profile.
+    pub profile: String,
+    /// Volume, init container and mount.
+    pub parts: Parts,
+    /// What each target container gets.
+    pub containers: Vec<ContainerPlan>,
+    /// Annotations to set, the receipt among them.
+    pub annotations: StringMap,
+    /// What the person should know although nothing is in the way.
+    pub warnings: Vec<Warning>,
+}
+
+/// What one container gets, beside the mount.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerPlan {
+    /// Its position in `spec.containers`.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// Edits to its environment, in order.
+    pub env: Vec<EnvEdit>,
+    /// Value of `OTEL_SERVICE_NAME`, when we set it.
+    pub service_name: Option<String>,
+}
+
+/// The annotation [`INJECTED`](super::keys::INJECTED): small, and enough to see later what was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Javelin's version.
+    pub version: String,
+    /// The profile's name.
+    pub profile: String,
+    /// Hash of what the profile said.
+    pub config: String,
+    /// The agent's image.
+    pub image: String,
+    /// How the jar got in.
+    pub delivery: String,
+    /// Containers, with the variables that were set or changed.
+    pub containers: BTreeMap<String, Vec<String>>,
+    /// Why something was chosen that is not the rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What the person should know although the agent is injected. Display gives one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// Java 8 ignores a value past 1,023 bytes.
+    LongOptions {
+        /// The container.
+        container: String,
+    },
+    /// `OTEL_RESOURCE_ATTRIBUTES` comes from elsewhere, so ours are missing.
+    AttributesNotLiteral {
+        /// The container.
+        container: String,
+    },
+    /// `OTEL_RESOURCE_ATTRIBUTES` has a part without `=`.
+    AttributesBroken {
+        /// The container.
+        container: String,
+    },
+}
+
+impl Warning {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::LongOptions { .. } => "long-options",
+            Self::AttributesNotLiteral { .. } => "attributes-not-literal",
+            Self::AttributesBroken { .. } => "attributes-broken",
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LongOptions { container } => {
+                write!(
+                    f,
+                    "container {container:?}: JAVA_TOOL_OPTIONS is so long that Java 8 would ignore it"
+                )
+            }
+            Self::AttributesNotLiteral { container } => write!(
+                f,
+                "container {container:?}: OTEL_RESOURCE_ATTRIBUTES has no literal value; \
+                 the k8s.* attributes are left out"
+            ),
+            Self::AttributesBroken { container } => write!(
+                f,
+                "container {container:?}: OTEL_RESOURCE_ATTRIBUTES has a part without '='; \
+                 the agent does not start with it"
+            ),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The fields of a Pod that the engine reads, and no others.
+//!
+//! Deliberately not `k8s_openapi`'s Pod: decoding a hundred unread fields costs more than deciding,
+//! and a field that a newer Kubernetes adds must pass through untouched. `null` and a missing field are
+//! the same here, as they are to the API server; whether the array *exists* in the document matters to the
+//! patch, so optional arrays stay `Option`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Labels and annotations.
+pub type StringMap = BTreeMap<String, String>;
+
+/// A Pod, or the template of one.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    /// Labels, annotations, owners.
+    #[serde(deserialize_with = "null_is_default")]
+    pub metadata: Metadata,
+    /// Containers and volumes.
+    #[serde(deserialize_with = "null_is_default")]
+    pub spec: PodSpec,
+}
+
+/// The part of `ObjectMeta` that decides something.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Metadata {
+    /// Empty on CREATE of a pod with `generateName`: the API server fills it in after admission.
+    pub name: Option<String>,
+    /// What a controller sets instead of a name.
+    pub generate_name: Option<String>,
+    /// May be empty on CREATE: the request's own namespace counts.
+    pub namespace: Option<String>,
+    /// Labels.
+    pub labels: Option<StringMap>,
+    /// Annotations.
+    pub annotations: Option<StringMap>,
+    /// Owners; at most one of them is the controller.
+    pub owner_references: Option<Vec<OwnerReference>>,
+}
+
+/// One owner.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct OwnerReference {
+    /// Kind, without its group.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// Is it the managing controller?
+    pub controller: Option<bool>,
+}
+
+/// `PodSpec`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodSpec {
+    /// Regular containers.
+    #[serde(deserialize_with = "null_is_default")]
+    pub containers: Vec<Container>,
+    /// Init containers, native sidecars among them.
+    pub init_containers: Option<Vec<Container>>,
+    /// Volumes.
+    pub volumes: Option<Vec<Named>>,
+    /// Pod-level security settings.
+    pub security_context: Option<SecurityContext>,
+    /// Node labels asked for.
+    pub node_selector: Option<StringMap>,
+    /// Operating system stated by the pod.
+    pub os: Option<Named>,
+}
+
+/// Anything of which only the name is read.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+}
+
+/// `PodSecurityContext`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SecurityContext {
+    /// Uid of every container that does not say otherwise.
+    pub run_as_user: Option<i64>,
+}
+
+/// A container.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Container {
+    /// Unique in the pod.
+    pub name: String,
+    /// Image reference.
+    pub image: Option<String>,
+    /// Entry point.
+    pub command: Option<Vec<String>>,
+    /// Its arguments.
+    pub args: Option<Vec<String>>,
+    /// Environment, in order: `$(X)` refers to what comes earlier, the last of a name counts.
+    pub env: Option<Vec<EnvVar>>,
+    /// Whole `ConfigMaps` and Secrets as environment; every explicit entry hides a key of its name.
+    pub env_from: Option<Vec<EnvFrom>>,
+    /// Requests and limits.
+    pub resources: Option<Resources>,
+    /// Mounts.
+    pub volume_mounts: Option<Vec<VolumeMount>>,
+}
+
+/// Requests and limits, as written: a quantity may be a string or a number.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// What the scheduler reserves.
+    pub requests: Option<BTreeMap<String, Value>>,
+    /// What the kernel enforces.
+    pub limits: Option<BTreeMap<String, Value>>,
+}
+
+/// A mount.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeMount {
+    /// The volume's name.
+    pub name: String,
+    /// Absolute path in the container.
+    pub mount_path: String,
+}
+
+/// One environment variable.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvVar {
+    /// Name.
+    pub name: String,
+    /// Literal text, in which `$(X)` refers to earlier entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Where else the value comes from, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<Value>,
+}
+
+/// One source of `envFrom`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EnvFrom {
+    /// Put before each key.
+    pub prefix: Option<String>,
+    /// A ConfigMap.
+    pub config_map_ref: Option<Named>,
+    /// A Secret.
+    pub secret_ref: Option<Named>,
+}
+
+impl Pod {
+    /// Decodes a Pod, or a pod template, from JSON text. The error names the path of the wrong field.
+    pub fn from_json(text: &str) -> Result<Self, PodError> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        Ok(serde_path_to_error::deserialize(&mut deserializer)?)
+    }
+
+    /// Decodes a Pod, or a pod template, from a document.
+    pub fn from_value(value: &Value) -> Result<Self, PodError> {
+        serde_path_to_error::deserialize(value).map_err(PodError::from)
+    }
+
+    /// A label's value.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.metadata.labels.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// An annotation's value.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.metadata
+            .annotations
+            .as_ref()?
+            .get(key)
+            .map(String::as_str)
+    }
+}
+
+impl PodSpec {
+    /// Init containers, none when the array is missing.
+    pub fn init_containers(&self) -> &[Container] {
+        self.init_containers.as_deref().unwrap_or_default()
+    }
+
+    /// Volumes, none when the array is missing.
+    pub fn volumes(&self) -> &[Named] {
+        self.volumes.as_deref().unwrap_or_default()
+    }
+}
+
+impl Container {
+    /// Environment, empty when the array is missing.
+    pub fn env(&self) -> &[EnvVar] {
+        self.env.as_deref().unwrap_or_default()
+    }
+
+    /// `envFrom`, empty when the array is missing.
+    pub fn env_from(&self) -> &[EnvFrom] {
+        self.env_from.as_deref().unwrap_or_default()
+    }
+
+    /// Mounts, none when the array is missing.
+    pub fn volume_mounts(&self) -> &[VolumeMount] {
+        self.volume_mounts.as_deref().unwrap_or_default()
+    }
+}
+
+impl EnvVar {
+    /// A literal.
+    pub fn literal(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            value: Some(value.into()),
+            value_from: None,
+        }
+    }
+
+    /// A field of the pod by the downward API.
+    pub fn field(name: impl Into<String>, path: &str) -> Self {
+        Self {
+            name: name.into(),
+            value: None,
+            value_from: Some(serde_json::json!({ "fieldRef": { "fieldPath": path } })),
+        }
+    }
+}
+
+/// The object is not shaped like a Pod: the path of the field and what is wrong with it.
+#[derive(Debug, thiserror::Error)]
+#[error("field `{path}`: {problem}")]
+pub struct PodError {
+    path: String,
+    problem: String,
+}
+
+impl From<serde_path_to_error::Error<serde_json::Error>> for PodError {
+    fn from(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
+        Self {
+            path: error.path().to_string(),
+            problem: error.inner().to_string(),
+        }
+    }
+}
+
+fn null_is_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}

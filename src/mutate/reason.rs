@@ -1,0 +1,258 @@
+//! Why a pod is left alone. The codes are part of Javelin's interface: metrics, logs, warnings, the pod's
+//! annotation, the CLI and the docs all show them unchanged.
+
+use std::fmt;
+
+use super::{java::Agent, keys};
+
+/// Why a pod is left alone. Display gives one sentence that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Nothing asks for the agent, or the namespace is excluded.
+    NotSelected,
+    /// Somebody said `false`.
+    OptedOut(Source),
+    /// The value names no profile.
+    UnknownProfile {
+        /// Where the value stands.
+        source: Source,
+        /// The value, when it is known: an entry for a namespace knows only that it matched nothing.
+        value: Option<String>,
+    },
+    /// Our own complete result: nothing is left to do.
+    AlreadyInjected,
+    /// An OpenTelemetry agent is there that we did not put there.
+    ForeignAgent {
+        /// The container that has it.
+        container: String,
+        /// The option's text.
+        option: String,
+    },
+    /// An agent of another vendor that does the same job.
+    OtherAgent {
+        /// The container that has it.
+        container: String,
+        /// Which one.
+        agent: Agent,
+    },
+    /// The JVM itself would refuse the value.
+    UnparsableOptions {
+        /// The container.
+        container: String,
+        /// The variable.
+        variable: String,
+    },
+    /// The value may be absent at run time, and the profile does not allow to compose it.
+    OptionalOptions {
+        /// The container.
+        container: String,
+    },
+    /// The value comes from a kind of source that this version does not know.
+    UnknownOptionsSource {
+        /// The container.
+        container: String,
+    },
+    /// The pod has no container to inject into.
+    NoTargetContainer,
+    /// Every container is a known sidecar.
+    OnlySidecars,
+    /// The agent image is for Linux.
+    Windows,
+    /// The kubelet runs it from a file; admission comes too late.
+    StaticPod,
+    /// An annotation of ours cannot be honoured.
+    InvalidAnnotation {
+        /// Its key.
+        key: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A volume, container, mount or variable has a name or place that we need.
+    Conflict(Conflict),
+    /// The object could not be read.
+    Unreadable(String),
+    /// A defect of ours: the patch did not pass its own check.
+    Internal(String),
+}
+
+/// Where a value of the inject label stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The pod's own label.
+    Pod,
+    /// Our copy of the workload's label.
+    Workload,
+    /// The namespace's label.
+    Namespace,
+}
+
+/// Something of the user's that stands where ours must go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conflict {
+    /// A volume of our name.
+    Volume,
+    /// A container or init container of our name.
+    Container,
+    /// A mount at, above or below our directory.
+    Mount {
+        /// The container.
+        container: String,
+        /// The mount's path.
+        path: String,
+    },
+    /// An environment variable of our own.
+    Variable {
+        /// The container.
+        container: String,
+        /// The variable's name.
+        name: String,
+    },
+}
+
+impl Reason {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotSelected => "not-selected",
+            Self::OptedOut(_) => "opted-out",
+            Self::UnknownProfile { .. } => "unknown-profile",
+            Self::AlreadyInjected | Self::ForeignAgent { .. } => "already-injected",
+            Self::OtherAgent { .. } => "other-agent",
+            Self::UnparsableOptions { .. } => "unparsable-options",
+            Self::OptionalOptions { .. } => "optional-options",
+            Self::UnknownOptionsSource { .. } => "unknown-options-source",
+            Self::NoTargetContainer => "no-target-container",
+            Self::OnlySidecars => "only-sidecars",
+            Self::Windows => "windows",
+            Self::StaticPod => "static-pod",
+            Self::InvalidAnnotation { .. } => "invalid-annotation",
+            Self::Conflict(Conflict::Volume) => "conflicting-volume",
+            Self::Conflict(Conflict::Container) => "conflicting-container",
+            Self::Conflict(Conflict::Mount { .. }) => "conflicting-mount",
+            Self::Conflict(Conflict::Variable { .. }) => "conflicting-variable",
+            Self::Unreadable(_) => "unreadable",
+            Self::Internal(_) => "internal-error",
+        }
+    }
+
+    /// Is this what the user asked for? Then nobody has to be told: no warning, no annotation.
+    pub fn is_expected(&self) -> bool {
+        matches!(
+            self,
+            Self::NotSelected | Self::OptedOut(_) | Self::AlreadyInjected
+        )
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSelected => write!(f, "no label {}, or an excluded namespace", keys::INJECT),
+            Self::OptedOut(source) => write!(f, "{source} says false"),
+            Self::UnknownProfile {
+                source,
+                value: Some(value),
+            } => write!(
+                f,
+                "{source} names the profile {value:?}, which the configuration does not have; \
+                 write true (lower case), false or a profile's name"
+            ),
+            Self::UnknownProfile {
+                source,
+                value: None,
+            } => write!(
+                f,
+                "{source} names no profile; write true (lower case), false or a profile's name"
+            ),
+            Self::AlreadyInjected => write!(f, "the pod already has the agent from Javelin"),
+            Self::ForeignAgent { container, option } => write!(
+                f,
+                "container {container:?} already starts an OpenTelemetry agent ({option}); \
+                 remove that option to let Javelin take over"
+            ),
+            Self::OtherAgent { container, agent } => write!(
+                f,
+                "container {container:?} already starts the {agent} agent; \
+                 remove it, or annotate the pod {}=true to run both",
+                keys::ALLOW_OTHER_AGENT
+            ),
+            Self::UnparsableOptions {
+                container,
+                variable,
+            } => write!(
+                f,
+                "container {container:?}: {variable} has a quote without its partner, \
+                 and the JVM refuses to start with it; close the quote"
+            ),
+            Self::OptionalOptions { container } => write!(
+                f,
+                "container {container:?}: JAVA_TOOL_OPTIONS may be absent at run time and the profile has \
+                 composeOptional: false; set a literal value or annotate the pod {}",
+                keys::JAVA_TOOL_OPTIONS_BASE
+            ),
+            Self::UnknownOptionsSource { container } => write!(
+                f,
+                "container {container:?}: JAVA_TOOL_OPTIONS comes from a source that this version does not know; \
+                 annotate the pod {} with the value to build on",
+                keys::JAVA_TOOL_OPTIONS_BASE
+            ),
+            Self::NoTargetContainer => write!(f, "the pod has no container"),
+            Self::OnlySidecars => write!(
+                f,
+                "every container is a known sidecar; name the application's with the annotation {}",
+                keys::DEFAULT_CONTAINER
+            ),
+            Self::Windows => write!(f, "the agent image is for Linux nodes"),
+            Self::StaticPod => write!(
+                f,
+                "the kubelet runs this pod from a file on its node; add the agent in that file"
+            ),
+            Self::InvalidAnnotation { key, problem } => write!(f, "annotation {key}: {problem}"),
+            Self::Conflict(conflict) => conflict.fmt(f),
+            Self::Unreadable(problem) => {
+                write!(f, "the object is not shaped like a pod: {problem}")
+            }
+            Self::Internal(problem) => write!(
+                f,
+                "a defect in Javelin, please report it; the pod is left as it was: {problem}"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pod => "the pod's label",
+            Self::Workload => "the workload's label",
+            Self::Namespace => "the namespace's label",
+        })
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Volume => write!(
+                f,
+                "the pod has a volume {} of its own; rename it",
+                keys::AGENT_NAME
+            ),
+            Self::Container => write!(
+                f,
+                "the pod has a container {} of its own; rename it",
+                keys::AGENT_NAME
+            ),
+            Self::Mount { container, path } => write!(
+                f,
+                "container {container:?} mounts something at {path}, where {} must go; move it",
+                keys::AGENT_DIR
+            ),
+            Self::Variable { container, name } => write!(
+                f,
+                "container {container:?} sets {name}, a variable that Javelin keeps for itself; rename it"
+            ),
+        }
+    }
+}

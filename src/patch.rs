@@ -1,0 +1,394 @@
+//! A [`Plan`] as a JSON Patch, applied to a copy and checked before anybody gets it.
+//!
+//! The API server refuses a pod whose patch does not *apply*, or whose result does not decode, even under
+//! `failurePolicy: Ignore`. So nothing leaves here that was not tried: [`Patch::for_pod`] gives a patch that
+//! applies to this very document, and whose result the engine itself takes for complete.
+//!
+//! Deliberately absent: any diff of two documents. Operations are built from the plan, so unknown fields pass
+//! untouched and a pod with three variables gets one `add`, not seven rewrites.
+
+use json_patch::{
+    AddOperation, PatchOperation, RemoveOperation, ReplaceOperation, jsonptr::PointerBuf,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    config::Config,
+    mutate::{
+        self, Decision, EnvEdit, Plan, Reason, Subject, keys,
+        pod::{Pod, StringMap},
+    },
+};
+
+/// What becomes of a document: the decision that stands in the end, and its patch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Treatment {
+    /// What was decided, or the defect that kept it from being done.
+    pub decision: Decision,
+    /// What to do to the document; often nothing.
+    pub patch: Patch,
+}
+
+/// A JSON Patch (RFC 6902) that was tried on the document that it is for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Patch {
+    operations: Vec<PatchOperation>,
+    #[serde(skip)]
+    result: Value,
+}
+
+/// Where the pod stands in its document: the whole of it, or a workload's template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodPath(&'static [&'static str]);
+
+/// A patch that must not leave: a defect of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum PatchError {
+    /// The document does not have what an operation expects.
+    #[error("the patch does not apply: {0}")]
+    DoesNotApply(#[from] json_patch::PatchError),
+    /// The result is no pod any more.
+    #[error("the patched pod cannot be read: {0}")]
+    Unreadable(#[from] mutate::pod::PodError),
+    /// The engine would go on, or refuse, on its own result.
+    #[error("a second pass over the patched pod is not empty: {0}")]
+    NotIdempotent(String),
+    /// Something of ours is there twice, or not at all.
+    #[error("the patched pod has the {0} {name} {1} times", name = keys::AGENT_NAME)]
+    NotOnce(&'static str, usize),
+}
+
+impl Treatment {
+    /// Decides about a pod and carries the decision out on its document.
+    ///
+    /// A skip that the user did not ask for leaves a word on a pod; in a workload's template the same word
+    /// would cause a rollout, so there it does not.
+    pub fn of(subject: &Subject<'_>, document: &Value, place: PodPath, config: &Config) -> Self {
+        let decision = mutate::decide(subject, config);
+        let patch = match &decision {
+            Decision::Inject(plan) => Patch::for_pod(plan, subject, document, place, config),
+            Decision::Skip(reason) if place == PodPath::POD && !reason.is_expected() => {
+                Patch::for_skip(reason, document)
+            }
+            Decision::Skip(_) => Ok(Patch::default()),
+        };
+        match patch {
+            Ok(patch) => Self { decision, patch },
+            // On any doubt there is no patch.
+            Err(error) => Self {
+                decision: Decision::Skip(Reason::Internal(error.to_string())),
+                patch: Patch::default(),
+            },
+        }
+    }
+}
+
+impl PodPath {
+    /// The document is the pod.
+    pub const POD: Self = Self(&[]);
+    /// `spec.template` of a workload.
+    pub const TEMPLATE: Self = Self(&["spec", "template"]);
+
+    /// The template of a `CronJob`'s Jobs.
+    pub const JOB_TEMPLATE: Self = Self(&["spec", "jobTemplate", "spec", "template"]);
+
+    /// Where the pod stands in an object of that kind; `None` for a kind without one.
+    pub fn of_kind(kind: &str) -> Option<Self> {
+        Some(match kind {
+            "Pod" => Self::POD,
+            "Deployment"
+            | "StatefulSet"
+            | "DaemonSet"
+            | "ReplicaSet"
+            | "ReplicationController"
+            | "Job"
+            | "Rollout" => Self::TEMPLATE,
+            "CronJob" => Self::JOB_TEMPLATE,
+            _ => return None,
+        })
+    }
+
+    /// The pod in its document.
+    pub fn of(self, document: &Value) -> Option<&Value> {
+        find(document, self.0)
+    }
+}
+
+impl Patch {
+    /// The patch that carries out a plan.
+    pub fn for_pod(
+        plan: &Plan,
+        subject: &Subject<'_>,
+        document: &Value,
+        place: PodPath,
+        config: &Config,
+    ) -> Result<Self, PatchError> {
+        let pod = subject.pod;
+        let mut operations = Operations::on(document, place.0);
+        operations.set_metadata("annotations", &plan.annotations);
+        operations.append(
+            &["spec", "volumes"],
+            pod.spec.volumes.is_some(),
+            &plan.parts.volume,
+        );
+        if let Some(container) = &plan.parts.init_container {
+            operations.prepend(
+                &["spec", "initContainers"],
+                pod.spec.init_containers.is_some(),
+                container,
+            );
+        }
+        for target in &plan.containers {
+            let Some(container) = pod.spec.containers.get(target.index) else {
+                continue;
+            };
+            let index = target.index.to_string();
+            let at = ["spec", "containers", index.as_str()];
+            operations.edit_env(&at, container.env.is_some(), &target.env);
+            operations.append(
+                &[at.as_slice(), &["volumeMounts"]].concat(),
+                container.volume_mounts.is_some(),
+                &plan.parts.mount,
+            );
+        }
+        let patch = Self::applied(operations.list, document)?;
+        patch.check(subject, place, config)?;
+        Ok(patch)
+    }
+
+    /// The patch that leaves a word on a pod that is skipped.
+    pub fn for_skip(reason: &Reason, document: &Value) -> Result<Self, PatchError> {
+        Self::for_annotation(
+            keys::SKIPPED,
+            &format!("{}: {reason}", reason.code()),
+            document,
+        )
+    }
+
+    /// The patch that sets one annotation of the document.
+    pub fn for_annotation(key: &str, value: &str, document: &Value) -> Result<Self, PatchError> {
+        let mut operations = Operations::on(document, PodPath::POD.0);
+        operations.set_metadata(
+            "annotations",
+            &StringMap::from([(key.to_owned(), value.to_owned())]),
+        );
+        Self::applied(operations.list, document)
+    }
+
+    /// The patch that sets and takes away labels of a workload and of its pod template.
+    pub fn for_labels(
+        set: &StringMap,
+        remove: &[&str],
+        document: &Value,
+    ) -> Result<Self, PatchError> {
+        let mut list = Vec::new();
+        for base in [PodPath::POD, PodPath::TEMPLATE] {
+            let mut operations = Operations::on(document, base.0);
+            operations.set_metadata("labels", set);
+            operations.remove_metadata("labels", remove);
+            list.append(&mut operations.list);
+        }
+        Self::applied(list, document)
+    }
+
+    fn applied(operations: Vec<PatchOperation>, document: &Value) -> Result<Self, PatchError> {
+        let mut result = document.clone();
+        json_patch::patch(&mut result, &operations)?;
+        Ok(Self { operations, result })
+    }
+
+    /// The document after the patch; null when there is nothing to do.
+    pub fn result(&self) -> &Value {
+        &self.result
+    }
+
+    /// Nothing to do?
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    fn check(
+        &self,
+        subject: &Subject<'_>,
+        place: PodPath,
+        config: &Config,
+    ) -> Result<(), PatchError> {
+        let patched = Pod::from_value(place.of(&self.result).unwrap_or(&Value::Null))?;
+        let volumes = patched.spec.volumes().iter().map(|volume| &volume.name);
+        check_once("volume", volumes)?;
+        check_once(
+            "init container",
+            patched
+                .spec
+                .init_containers()
+                .iter()
+                .map(|container| &container.name),
+        )?;
+        let again = Subject {
+            pod: &patched,
+            ..subject.clone()
+        };
+        match mutate::decide(&again, config) {
+            Decision::Skip(Reason::AlreadyInjected) => Ok(()),
+            Decision::Skip(reason) => Err(PatchError::NotIdempotent(reason.code().to_owned())),
+            Decision::Inject(_) => Err(PatchError::NotIdempotent(
+                "it would inject again".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Operations on one pod, template or workload in a document, built in order.
+struct Operations<'a> {
+    base: &'a [&'a str],
+    object: &'a Value,
+    list: Vec<PatchOperation>,
+}
+
+impl<'a> Operations<'a> {
+    fn on(document: &'a Value, base: &'a [&'a str]) -> Self {
+        let object = find(document, base).unwrap_or(&Value::Null);
+        Self {
+            base,
+            object,
+            list: Vec::new(),
+        }
+    }
+
+    /// Sets entries of `metadata.labels` or `metadata.annotations`, and creates what is missing above them:
+    /// a Job's template arrives as `metadata: {}`, a `CronJob`'s without.
+    fn set_metadata(&mut self, map: &str, entries: &StringMap) {
+        let existing = find(self.object, &["metadata", map]).and_then(Value::as_object);
+        let Some(existing) = existing else {
+            if entries.is_empty() {
+                return;
+            }
+            if find(self.object, &["metadata"]).is_none_or(Value::is_null) {
+                self.add(&["metadata"], json!({}));
+            }
+            return self.add(&["metadata", map], json!(entries));
+        };
+        for (key, value) in entries {
+            if existing.get(key).and_then(Value::as_str) != Some(value) {
+                self.add(&["metadata", map, key], json!(value));
+            }
+        }
+    }
+
+    fn remove_metadata(&mut self, map: &str, keys: &[&str]) {
+        for key in keys {
+            if find(self.object, &["metadata", map, key]).is_some() {
+                self.remove(&["metadata", map, key]);
+            }
+        }
+    }
+
+    fn append(&mut self, array: &[&str], exists: bool, element: &Value) {
+        self.element(array, exists, "-", element);
+    }
+
+    fn prepend(&mut self, array: &[&str], exists: bool, element: &Value) {
+        self.element(array, exists, "0", element);
+    }
+
+    /// Adds an element, or the whole array where there is none.
+    fn element(&mut self, array: &[&str], exists: bool, position: &str, element: &Value) {
+        if exists {
+            self.add(&[array, &[position]].concat(), element.clone());
+        } else {
+            self.add(array, json!([element]));
+        }
+    }
+
+    fn edit_env(&mut self, container: &[&str], exists: bool, edits: &[EnvEdit]) {
+        let env = [container, &["env"]].concat();
+        if !exists {
+            // Every edit of an empty list is an insertion, and they come in order.
+            let variables = edits.iter().filter_map(|edit| match edit {
+                EnvEdit::Insert { variable, .. } => Some(json!(variable)),
+                _ => None,
+            });
+            return self.add(&env, variables.collect());
+        }
+        for edit in edits {
+            let at = |at: &usize| at.to_string();
+            match edit {
+                EnvEdit::Insert {
+                    at: position,
+                    variable,
+                } => {
+                    self.add(
+                        &[&env, &[at(position).as_str()][..]].concat(),
+                        json!(variable),
+                    );
+                }
+                EnvEdit::SetValue {
+                    at: position,
+                    value,
+                } => {
+                    // `add`, since the entry may be without a value.
+                    self.add(
+                        &[&env, &[at(position).as_str(), "value"][..]].concat(),
+                        json!(value),
+                    );
+                }
+                EnvEdit::Rename { at: position, name } => {
+                    self.replace(
+                        &[&env, &[at(position).as_str(), "name"][..]].concat(),
+                        json!(name),
+                    );
+                }
+                EnvEdit::Replace {
+                    at: position,
+                    variable,
+                } => {
+                    self.replace(
+                        &[&env, &[at(position).as_str()][..]].concat(),
+                        json!(variable),
+                    );
+                }
+                EnvEdit::Remove { at: position } => {
+                    self.remove(&[&env, &[at(position).as_str()][..]].concat());
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, path: &[&str], value: Value) {
+        let path = self.pointer(path);
+        self.list
+            .push(PatchOperation::Add(AddOperation { path, value }));
+    }
+
+    fn replace(&mut self, path: &[&str], value: Value) {
+        let path = self.pointer(path);
+        self.list
+            .push(PatchOperation::Replace(ReplaceOperation { path, value }));
+    }
+
+    fn remove(&mut self, path: &[&str]) {
+        let path = self.pointer(path);
+        self.list
+            .push(PatchOperation::Remove(RemoveOperation { path }));
+    }
+
+    fn pointer(&self, path: &[&str]) -> PointerBuf {
+        PointerBuf::from_tokens(self.base.iter().chain(path).copied())
+    }
+}
+
+fn find<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, key| value.get(key))
+}
+
+fn check_once<'a>(
+    what: &'static str,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<(), PatchError> {
+    match names.filter(|name| *name == keys::AGENT_NAME).count() {
+        1 => Ok(()),
+        count => Err(PatchError::NotOnce(what, count)),
+    }
+}

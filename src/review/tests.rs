@@ -1,0 +1,194 @@
+use super::*;
+
+fn request(object: &Value) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "the-uid",
+            "operation": "CREATE",
+            "kind": { "group": "", "version": "v1", "kind": "Pod" },
+            "namespace": "shop",
+            "object": object,
+        },
+    })
+}
+
+fn pod() -> Value {
+    json!({
+        "metadata": { "generateName": "orders-", "labels": { keys::INJECT: "true" } },
+        "spec": { "containers": [{ "name": "orders", "image": "orders:1" }] },
+    })
+}
+
+fn ask(entry: &Entry, review: &Value) -> (Answer, Value) {
+    let answer = answer(entry, review.to_string().as_bytes(), &Config::default()).unwrap();
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(body["apiVersion"], "admission.k8s.io/v1");
+    assert_eq!(body["kind"], "AdmissionReview");
+    assert_eq!(body["response"]["uid"], "the-uid");
+    assert_eq!(body["response"]["allowed"], true);
+    // One without the other is a failed call to the API server.
+    assert_eq!(
+        body["response"]["patch"].is_null(),
+        body["response"]["patchType"].is_null()
+    );
+    (answer, body["response"].clone())
+}
+
+#[test]
+fn a_patch_is_base64_of_a_json_patch_that_applies() {
+    let (answer, response) = ask(&Entry::Pod, &request(&pod()));
+    assert_eq!(answer.outcome.code, "injected");
+    assert_eq!(
+        (
+            answer.outcome.namespace.as_str(),
+            answer.outcome.name.as_str()
+        ),
+        ("shop", "orders-")
+    );
+    let patch = BASE64.decode(response["patch"].as_str().unwrap()).unwrap();
+    let patch: json_patch::Patch = serde_json::from_slice(&patch).unwrap();
+    let mut patched = pod();
+    json_patch::patch(&mut patched, &patch).unwrap();
+    assert_eq!(
+        patched["spec"]["initContainers"][0]["name"],
+        keys::AGENT_NAME
+    );
+    assert_eq!(response["auditAnnotations"]["decision"], "injected");
+}
+
+#[test]
+fn the_entry_says_what_the_namespace_asks_for() {
+    let mut plain = pod();
+    plain["metadata"]["labels"] = json!({});
+    for (entry, code) in [
+        (Entry::Pod, "not-selected"),
+        (Entry::Namespace("default".to_owned()), "injected"),
+        (Entry::Namespace("no-such".to_owned()), "unknown-profile"),
+        (Entry::UnknownNamespace, "unknown-profile"),
+    ] {
+        assert_eq!(
+            ask(&entry, &request(&plain)).0.outcome.code,
+            code,
+            "{entry:?}"
+        );
+    }
+}
+
+#[test]
+fn a_skip_that_nobody_asked_for_says_so_and_others_say_nothing() {
+    let mut taken = pod();
+    taken["spec"]["volumes"] = json!([{ "name": keys::AGENT_NAME }]);
+    let (_, response) = ask(&Entry::Pod, &request(&taken));
+    let warning = response["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.starts_with("javelin: no agent: conflicting-volume: "),
+        "{warning}"
+    );
+
+    let mut out = pod();
+    out["metadata"]["labels"][keys::INJECT] = json!("false");
+    let (_, response) = ask(&Entry::Pod, &request(&out));
+    assert!(response["warnings"].is_null() && response["patch"].is_null());
+}
+
+#[test]
+fn whatever_the_object_is_it_is_allowed() {
+    for object in [
+        json!(null),
+        json!("text"),
+        json!([]),
+        json!({ "spec": { "containers": "none" } }),
+        json!({ "metadata": { "labels": { "a": 1 } } }),
+        json!({ "metadata": null, "spec": null }),
+    ] {
+        for entry in [
+            Entry::Pod,
+            Entry::Namespace("true".to_owned()),
+            Entry::Workload,
+            Entry::Probe,
+        ] {
+            ask(&entry, &request(&object));
+        }
+        let mut update = request(&object);
+        update["request"]["kind"]["kind"] = json!("Deployment");
+        update["request"]["oldObject"] = json!(3);
+        ask(&Entry::Workload, &update);
+    }
+    let mut without = request(&json!(null));
+    without["request"].as_object_mut().unwrap().remove("object");
+    ask(&Entry::Pod, &without);
+}
+
+#[test]
+fn an_update_of_a_pod_is_never_patched() {
+    let mut update = request(&pod());
+    update["request"]["operation"] = json!("UPDATE");
+    assert!(ask(&Entry::Pod, &update).1["patch"].is_null());
+}
+
+#[test]
+fn a_job_keeps_its_immutable_template() {
+    let mut job = request(&json!({
+        "kind": "Job",
+        "metadata": { "name": "j", "labels": { keys::INJECT: "true" } },
+        "spec": { "template": { "metadata": {}, "spec": { "containers": [] } } },
+    }));
+    job["request"]["kind"]["kind"] = json!("Job");
+    job["request"]["operation"] = json!("UPDATE");
+    assert!(ask(&Entry::Workload, &job).1["patch"].is_null());
+}
+
+#[test]
+fn the_probe_gets_an_annotation_back() {
+    let (answer, response) = ask(
+        &Entry::Probe,
+        &request(&json!({ "metadata": { "name": "javelin-probe" } })),
+    );
+    assert_eq!(answer.outcome.code, "probed");
+    let patch = BASE64.decode(response["patch"].as_str().unwrap()).unwrap();
+    assert!(String::from_utf8(patch).unwrap().contains(keys::PROBE));
+}
+
+#[test]
+fn a_body_without_a_uid_gets_no_answer() {
+    for body in [
+        "",
+        "null",
+        "{}",
+        "{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\"}",
+        "{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"request\":{\"uid\":\"\"}}",
+        "{\"apiVersion\":\"admission.k8s.io/v1beta1\",\"kind\":\"AdmissionReview\",\"request\":{\"uid\":\"a\"}}",
+    ] {
+        assert!(
+            answer(&Entry::Pod, body.as_bytes(), &Config::default()).is_err(),
+            "{body}"
+        );
+        assert!(internal_error(body.as_bytes()).is_err(), "{body}");
+    }
+}
+
+#[test]
+fn an_escaped_uid_comes_back_as_it_is_meant() {
+    let body = request(&pod())
+        .to_string()
+        .replace("the-uid", "the\\u002duid");
+    let answer = answer(&Entry::Pod, body.as_bytes(), &Config::default()).unwrap();
+    assert_eq!(answer.uid, "the-uid");
+}
+
+#[test]
+fn a_panic_is_answered_with_a_warning_and_no_patch() {
+    let body = request(&pod()).to_string();
+    let answer = internal_error(body.as_bytes()).unwrap();
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(body["response"]["allowed"], true);
+    assert!(body["response"]["patch"].is_null());
+    assert!(
+        body["response"]["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("internal-error")
+    );
+}

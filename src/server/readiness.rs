@@ -1,0 +1,115 @@
+//! Readiness: what has to be true once, and what takes it away.
+//!
+//! Invariant: once every condition has held at the same time, only draining withdraws readiness. A replica
+//! without endpoints cannot be probed, repaired through the API server, or proven again: readiness that could
+//! be lost would have no way back.
+//!
+//! Deliberately not here: the probe. It tells an operator something; it must never take the endpoint away.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::shutdown::Shutdown;
+
+/// Something that has to be true before the first review can be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// The port is open.
+    Listening,
+    /// There is a certificate to serve.
+    Certificate,
+    /// Every entry of the live webhook configuration that calls us trusts that certificate.
+    Trusted,
+}
+
+/// The state of all conditions. With files as the source of the certificate, nobody can know whether it is
+/// trusted, so that is not asked.
+#[derive(Debug)]
+pub struct Readiness {
+    conditions: Vec<(Condition, AtomicBool)>,
+    reached: AtomicBool,
+    became_ready: Notify,
+    shutdown: Shutdown,
+}
+
+impl Readiness {
+    /// Not ready, until all of `conditions` hold.
+    pub fn new(conditions: &[Condition], shutdown: Shutdown) -> Self {
+        Self {
+            conditions: conditions
+                .iter()
+                .map(|&each| (each, AtomicBool::new(false)))
+                .collect(),
+            reached: AtomicBool::new(false),
+            became_ready: Notify::new(),
+            shutdown,
+        }
+    }
+
+    /// Says whether `condition` holds now. One that is not asked for is ignored.
+    pub fn set(&self, condition: Condition, holds: bool) {
+        for (each, value) in &self.conditions {
+            if *each == condition {
+                value.store(holds, Ordering::SeqCst);
+            }
+        }
+        if self
+            .conditions
+            .iter()
+            .all(|(_, value)| value.load(Ordering::SeqCst))
+            && !self.reached.swap(true, Ordering::SeqCst)
+        {
+            tracing::info!("ready");
+            self.became_ready.notify_waiters();
+        }
+    }
+
+    /// Should the endpoint get requests?
+    pub fn is_ready(&self) -> bool {
+        self.reached.load(Ordering::SeqCst) && !self.shutdown.is_draining()
+    }
+
+    /// Waits until all conditions have held.
+    pub async fn reached(&self) {
+        loop {
+            let notified = self.became_ready.notified();
+            if self.reached.load(Ordering::SeqCst) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// One line for each condition, as the API server's own `/readyz?verbose` has it.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for (condition, value) in &self.conditions {
+            let mark = if value.load(Ordering::SeqCst) {
+                '+'
+            } else {
+                '-'
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "[{mark}]{}", sentence(*condition));
+        }
+        if self.shutdown.is_draining() {
+            text.push_str("[-]shutting down\n");
+        }
+        text
+    }
+}
+
+fn sentence(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Listening => "listening: the port is open",
+        Condition::Certificate => "certificate: there is one to serve",
+        Condition::Trusted => {
+            "trusted: the caBundle of every webhook entry that calls this service verifies it"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

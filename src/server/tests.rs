@@ -1,0 +1,547 @@
+//! At the boundary: a real port, a real handshake, a real client. Nothing here waits for a fixed time; what has
+//! to come is waited for with a deadline.
+
+mod client;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER};
+use axum::http::{Method, Request, Response, StatusCode};
+use bytes::Bytes;
+use http_body_util::Full;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use self::client::Client;
+use super::connection::Transport;
+use super::readiness::{Condition, Readiness};
+use super::routes::{Engine, MAX_BODY_BYTES, Reviews};
+use super::tls::{Acceptor, Identity};
+use super::{Limits, admin, listener};
+use crate::certs::{Authority, ServiceName};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::review::{Answer, Entry, Malformed, Outcome};
+use crate::shutdown::Shutdown;
+use crate::time;
+
+const NAME: &str = "javelin.javelin-system.svc";
+const DEADLINE: Duration = Duration::from_secs(10);
+const REVIEW: &str =
+    r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1"}}"#;
+
+struct Running {
+    address: SocketAddr,
+    authority: Authority,
+    metrics: Arc<Metrics>,
+    shutdown: Shutdown,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(engine: Engine, limits: Limits) -> Self {
+        let name = ServiceName::new("javelin", "javelin-system").unwrap();
+        let authority = Authority::generate(&name, Duration::from_hours(24), time::now()).unwrap();
+        let identity = Arc::new(Identity::new());
+        identity
+            .install(
+                authority
+                    .sign_leaf(&name, Duration::from_hours(1), time::now())
+                    .unwrap(),
+            )
+            .unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let shutdown = Shutdown::new();
+        let config = Arc::new(ArcSwap::from_pointee(Config::parse("", "test").unwrap()));
+        let reviews = Reviews::new(config, Arc::clone(&metrics), limits, engine);
+        let transport = Transport::Tls(Acceptor::new(identity).unwrap(), Arc::clone(&metrics));
+        let port = listener::bind((Ipv4Addr::LOCALHOST, 0).into())
+            .await
+            .unwrap();
+        let address = port.local_addr().unwrap();
+        let task = tokio::spawn(listener::serve(
+            port,
+            transport,
+            reviews.router(),
+            shutdown.clone(),
+            limits,
+        ));
+        Self {
+            address,
+            authority,
+            metrics,
+            shutdown,
+            task,
+        }
+    }
+
+    async fn connect(&self) -> Client {
+        let root = self.authority.certificate().der();
+        Client::http1(
+            client::tls(self.address, NAME, root, b"http/1.1")
+                .await
+                .unwrap(),
+        )
+        .await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Response<Bytes> {
+        self.connect()
+            .await
+            .send(request(method, path, body))
+            .await
+            .unwrap()
+    }
+
+    async fn finished(self) {
+        timeout(DEADLINE, self.task)
+            .await
+            .expect("the server did not end")
+            .unwrap();
+    }
+
+    fn count(&self, metric: &str) -> u64 {
+        let text = self.metrics.encode().unwrap();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+}
+
+fn request(method: Method, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", NAME)
+        .body(Full::new(body.into()))
+        .unwrap()
+}
+
+/// Says which entry it was asked for.
+fn tell_entry(entry: &Entry, body: &[u8], _config: &Config) -> Result<Answer, Malformed> {
+    serde_json::from_slice::<serde_json::Value>(body)?;
+    Ok(answer(format!("{entry:?}")))
+}
+
+fn answer(body: impl Into<Vec<u8>>) -> Answer {
+    let outcome = Outcome {
+        code: "injected",
+        namespace: "shop".to_owned(),
+        name: "cart".to_owned(),
+        message: None,
+        dry_run: false,
+    };
+    Answer {
+        uid: "u-1".to_owned(),
+        body: body.into(),
+        outcome,
+    }
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("it never came true that {what}"));
+}
+
+#[tokio::test]
+async fn every_path_is_its_entry_and_a_query_is_ignored() {
+    let server = Running::start(tell_entry, Limits::default()).await;
+    let mut client = server.connect().await;
+    for (path, entry) in [
+        ("/mutate/pod", "Pod"),
+        ("/mutate/pod?timeout=10s", "Pod"),
+        (
+            "/mutate/namespace/checkout?timeout=3s",
+            r#"Namespace("checkout")"#,
+        ),
+        ("/mutate/namespace", "UnknownNamespace"),
+        ("/mutate/workload", "Workload"),
+        ("/probe", "Probe"),
+    ] {
+        // One connection for all: it is kept open.
+        let response = client
+            .send(request(Method::POST, path, REVIEW))
+            .await
+            .unwrap();
+        assert_eq!(
+            (response.status(), &response.body()[..]),
+            (StatusCode::OK, entry.as_bytes()),
+            "{path}"
+        );
+        assert_eq!(response.headers()["content-type"], "application/json");
+    }
+    assert_eq!(
+        server.count(r#"javelin_reviews_total{entry="pod",outcome="injected"}"#),
+        2
+    );
+    assert_eq!(server.count("javelin_open_connections"), 1);
+}
+
+#[tokio::test]
+async fn http2_is_spoken_when_asked_for() {
+    let server = Running::start(tell_entry, Limits::default()).await;
+    let root = server.authority.certificate().der();
+    let stream = client::tls(server.address, NAME, root, b"h2")
+        .await
+        .unwrap();
+    let uri = format!("https://{NAME}/mutate/workload");
+    let response = Client::http2(stream)
+        .await
+        .send(request(Method::POST, &uri, REVIEW))
+        .await
+        .unwrap();
+    assert_eq!(&response.body()[..], b"Workload");
+}
+
+#[tokio::test]
+async fn everything_else_is_refused() {
+    let server = Running::start(tell_entry, Limits::default()).await;
+    for (method, path, status) in [
+        (Method::GET, "/mutate/pod", StatusCode::METHOD_NOT_ALLOWED),
+        (Method::POST, "/", StatusCode::NOT_FOUND),
+        (Method::POST, "/mutate", StatusCode::NOT_FOUND),
+        (Method::POST, "/mutate/pod/", StatusCode::NOT_FOUND),
+        (Method::POST, "/mutate/namespace/a/b", StatusCode::NOT_FOUND),
+        (Method::GET, "/metrics", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(
+            server.send(method, path, REVIEW).await.status(),
+            status,
+            "{path}"
+        );
+    }
+    let response = server.send(Method::POST, "/mutate/pod", "{").await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert!(
+        response.body().starts_with(b"not an "),
+        "{:?}",
+        response.body()
+    );
+    assert_eq!(server.count("javelin_malformed_requests_total"), 1);
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_declared_or_not() {
+    let server = Running::start(tell_entry, Limits::default()).await;
+    let exact = format!("\"{}\"", "x".repeat(MAX_BODY_BYTES - 2));
+    assert_eq!(
+        server
+            .send(Method::POST, "/mutate/pod", exact)
+            .await
+            .status(),
+        StatusCode::OK
+    );
+
+    // Declared: refused before a byte of it is sent.
+    let head = format!(
+        "POST /mutate/pod HTTP/1.1\r\nhost: x\r\n{CONTENT_LENGTH}: {}\r\n\r\n",
+        MAX_BODY_BYTES + 1
+    );
+    assert!(
+        raw(&server, head.as_bytes())
+            .await
+            .starts_with("HTTP/1.1 413 ")
+    );
+
+    // Not declared: refused when it has become too much.
+    let mut chunked =
+        b"POST /mutate/pod HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    chunked.extend_from_slice(format!("{:x}\r\n", MAX_BODY_BYTES + 1).as_bytes());
+    chunked.resize(chunked.len() + MAX_BODY_BYTES + 1, b'x');
+    assert!(raw(&server, &chunked).await.starts_with("HTTP/1.1 413 "));
+}
+
+/// Sends bytes and reads what comes back, up to the end of the headers.
+async fn raw(server: &Running, bytes: &[u8]) -> String {
+    let root = server.authority.certificate().der();
+    let stream = client::tls(server.address, NAME, root, b"http/1.1")
+        .await
+        .unwrap();
+    let (mut from, mut to) = tokio::io::split(stream);
+    let mut answer = Vec::new();
+    let read = async {
+        while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
+            if from.read_buf(&mut answer).await.unwrap_or(0) == 0 {
+                break;
+            }
+        }
+    };
+    // The server may answer and hang up before it has read everything.
+    let write = async {
+        let _ = to.write_all(bytes).await;
+        let _ = to.flush().await;
+    };
+    timeout(DEADLINE, async { tokio::join!(read, write) })
+        .await
+        .expect("no answer");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let limits = Limits {
+        body: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let server = Running::start(tell_entry, limits).await;
+    let head = "POST /mutate/pod HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{";
+    assert!(
+        raw(&server, head.as_bytes())
+            .await
+            .starts_with("HTTP/1.1 408 ")
+    );
+}
+
+#[tokio::test]
+async fn a_silent_client_holds_nobody_up_and_is_dropped() {
+    let limits = Limits {
+        handshake: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let server = Running::start(tell_entry, limits).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    let mut garbage = TcpStream::connect(server.address).await.unwrap();
+    garbage.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+
+    assert_eq!(
+        server.send(Method::POST, "/probe", REVIEW).await.status(),
+        StatusCode::OK
+    );
+
+    let mut rest = Vec::new();
+    let _ = timeout(DEADLINE, silent.read_to_end(&mut rest))
+        .await
+        .expect("the silent client was not dropped");
+    until("both handshakes are counted", || {
+        server.count("javelin_tls_handshake_failures_total") == 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_either_protocol() {
+    let limits = Limits {
+        idle: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let server = Running::start(tell_entry, limits).await;
+    let root = server.authority.certificate().der();
+    for protocol in [&b"http/1.1"[..], b"h2"] {
+        let mut stream = client::tls(server.address, NAME, root, protocol)
+            .await
+            .unwrap();
+        let mut rest = Vec::new();
+        let _ = timeout(DEADLINE, stream.read_to_end(&mut rest))
+            .await
+            .expect("the idle connection stayed open");
+    }
+}
+
+#[tokio::test]
+async fn over_the_connection_limit_clients_wait_for_their_turn() {
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
+    let server = Running::start(tell_entry, limits).await;
+    let first = server.connect().await;
+    let second = server.send(Method::POST, "/probe", REVIEW);
+    let mut second = std::pin::pin!(second);
+    assert!(
+        timeout(Duration::from_millis(50), &mut second)
+            .await
+            .is_err(),
+        "it was served beyond the limit"
+    );
+    drop(first);
+    assert_eq!(
+        timeout(DEADLINE, second)
+            .await
+            .expect("it was never served")
+            .status(),
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn overload_is_a_503_without_retry_after() {
+    let limits = Limits {
+        reviews: 0,
+        queue: Duration::from_millis(10),
+        ..Limits::default()
+    };
+    let server = Running::start(tell_entry, limits).await;
+    let response = server.send(Method::POST, "/mutate/pod", REVIEW).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!response.headers().contains_key(RETRY_AFTER));
+    assert_eq!(server.count("javelin_overloaded_requests_total"), 1);
+}
+
+#[tokio::test]
+async fn a_panic_becomes_an_answer_with_the_uid() {
+    let server = Running::start(|_, _, _| panic!("on purpose"), Limits::default()).await;
+    let mut client = server.connect().await;
+    for _ in 0..2 {
+        // Twice on one connection: it survives.
+        let response = client
+            .send(request(Method::POST, "/mutate/pod", REVIEW))
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let review: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(review["response"]["uid"], "u-1");
+        assert_eq!(review["response"]["allowed"], true);
+    }
+    assert_eq!(server.count("javelin_panics_total"), 2);
+}
+
+#[tokio::test]
+async fn draining_says_close_and_goes_on_serving() {
+    let server = Running::start(tell_entry, Limits::default()).await;
+    let mut kept = server.connect().await;
+    let response = kept
+        .send(request(Method::POST, "/probe", REVIEW))
+        .await
+        .unwrap();
+    assert!(!response.headers().contains_key(CONNECTION));
+
+    server.shutdown.drain();
+
+    let response = kept
+        .send(request(Method::POST, "/probe", REVIEW))
+        .await
+        .unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()[CONNECTION]),
+        (StatusCode::OK, &"close".parse().unwrap())
+    );
+    assert_eq!(
+        server.send(Method::POST, "/probe", REVIEW).await.status(),
+        StatusCode::OK
+    );
+    server.shutdown.close();
+    server.finished().await;
+}
+
+static ENTERED: AtomicBool = AtomicBool::new(false);
+static LEAVE: AtomicBool = AtomicBool::new(false);
+
+/// Takes as long as the test wants.
+#[expect(clippy::unnecessary_wraps, reason = "it has to be an `Engine`")]
+fn slow(_: &Entry, _: &[u8], _: &Config) -> Result<Answer, Malformed> {
+    ENTERED.store(true, Ordering::SeqCst);
+    while !LEAVE.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    Ok(answer("in time"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn closing_finishes_what_was_asked_and_takes_nothing_new() {
+    let server = Running::start(slow, Limits::default()).await;
+    let mut busy = server.connect().await;
+    let _idle = server.connect().await;
+    let answer =
+        tokio::spawn(async move { busy.send(request(Method::POST, "/probe", REVIEW)).await });
+    until("the request is being answered", || {
+        ENTERED.load(Ordering::SeqCst)
+    })
+    .await;
+
+    server.shutdown.close();
+
+    let refused = async {
+        while TcpStream::connect(server.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, refused)
+        .await
+        .expect("connections are still accepted");
+    assert!(
+        !server.task.is_finished(),
+        "it did not wait for the request"
+    );
+    LEAVE.store(true, Ordering::SeqCst);
+    assert_eq!(&answer.await.unwrap().unwrap().body()[..], b"in time");
+    server.finished().await;
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_ever() {
+    let limits = Limits {
+        close: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let server = Running::start(tell_entry, limits).await;
+    let root = server.authority.certificate().der();
+    let mut stuck = client::tls(server.address, NAME, root, b"http/1.1")
+        .await
+        .unwrap();
+    stuck
+        .write_all(b"POST /probe HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{")
+        .await
+        .unwrap();
+    stuck.flush().await.unwrap();
+    until("the connection is open", || {
+        server.count("javelin_open_connections") == 1
+    })
+    .await;
+
+    server.shutdown.close();
+
+    server.finished().await;
+}
+
+#[tokio::test]
+async fn the_admin_port_tells_about_readiness_and_metrics() {
+    let shutdown = Shutdown::new();
+    let readiness = Arc::new(Readiness::new(&[Condition::Certificate], shutdown.clone()));
+    let router = admin::router(Arc::clone(&readiness), Arc::new(Metrics::new()));
+    let port = listener::bind((Ipv4Addr::LOCALHOST, 0).into())
+        .await
+        .unwrap();
+    let address = port.local_addr().unwrap();
+    tokio::spawn(listener::serve(
+        port,
+        Transport::Plain,
+        router,
+        Shutdown::new(),
+        Limits::default(),
+    ));
+    let get = async |path: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(DEADLINE, stream.read_to_string(&mut answer))
+            .await
+            .expect("no answer")
+            .unwrap();
+        answer
+    };
+
+    assert!(get("/livez").await.starts_with("HTTP/1.1 200 "));
+    assert!(get("/readyz").await.starts_with("HTTP/1.1 503 "));
+    assert!(get("/readyz?verbose").await.contains("[-]certificate: "));
+    readiness.set(Condition::Certificate, true);
+    assert!(get("/readyz").await.starts_with("HTTP/1.1 200 "));
+    assert!(get("/readyz?verbose").await.contains("[+]certificate: "));
+    assert!(get("/metrics").await.contains("javelin_build_info"));
+    shutdown.drain();
+    assert!(get("/readyz").await.starts_with("HTTP/1.1 503 "));
+    assert!(get("/livez").await.starts_with("HTTP/1.1 200 "));
+}

@@ -1,0 +1,65 @@
+//! The clock and the dice.
+//!
+//! The only place that asks for the time of day or for a random number: everything else takes a [`SystemTime`]
+//! or a [`Duration`] as a value, so that it can be tested without waiting.
+//!
+//! Deliberately not here: timers (those are tokio's) and randomness for keys (that is the crypto provider's).
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The time of day. Certificates live by it: a monotonic clock stands still while a machine is suspended.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that asks the clock"
+)]
+pub fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Seconds since 1970, as metrics tell times; 0 for anything before.
+pub fn unix_seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or(0)
+}
+
+/// `duration`, shortened by up to a fifth at random, so that replicas which started together do not act
+/// together.
+///
+/// Only ever shorter: a deadline that was computed from `duration` still holds.
+pub fn jittered(duration: Duration) -> Duration {
+    duration.mul_f64(1.0 - 0.2 * random_fraction())
+}
+
+/// A number in `0.0..=1.0`, good enough to spread load. `RandomState` is seeded by the operating system, and no
+/// two of one thread are alike.
+fn random_fraction() -> f64 {
+    // The upper 32 bits: an exact conversion to f64.
+    let random = u32::try_from(RandomState::new().hash_one(0_u8) >> 32).unwrap_or(u32::MAX);
+    f64::from(random) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_only_shortens_and_by_a_fifth_at_most() {
+        let full = Duration::from_secs(100);
+        for _ in 0..1_000 {
+            let spread = jittered(full);
+            assert!(
+                spread <= full && spread >= Duration::from_secs(80),
+                "{spread:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_before_1970_are_0() {
+        assert_eq!(unix_seconds(UNIX_EPOCH + Duration::from_secs(7)), 7);
+        assert_eq!(unix_seconds(UNIX_EPOCH - Duration::from_secs(7)), 0);
+    }
+}

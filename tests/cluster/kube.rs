@@ -1,0 +1,167 @@
+//! `kubectl` and `helm` as a person uses them, and waiting that polls with a deadline.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// What a test gives back: the sentence of its failure.
+pub(crate) type Result<T = ()> = std::result::Result<T, String>;
+
+/// Fails the test with a sentence unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err(format!($($message)+));
+        }
+    };
+}
+pub(crate) use ensure;
+
+/// A folder of the checkout.
+pub(crate) fn checkout(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A program of the tools' folder, else of the PATH.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`cargo xtask test` tells by it where its tools are"
+)]
+fn program(name: &str) -> Command {
+    let ours = env::var("JAVELIN_TOOLS").map(|folder| PathBuf::from(folder).join(name));
+    Command::new(
+        ours.ok()
+            .filter(|program| program.is_file())
+            .unwrap_or_else(|| name.into()),
+    )
+}
+
+/// Runs `kubectl`; its standard output, or an error with what it said.
+pub(crate) fn kubectl(arguments: &[&str]) -> Result<String> {
+    succeed("kubectl", arguments, program("kubectl").args(arguments))
+}
+
+/// Runs `kubectl` whatever comes of it.
+pub(crate) fn kubectl_output(arguments: &[&str]) -> Output {
+    program("kubectl")
+        .args(arguments)
+        .output()
+        .expect("kubectl starts")
+}
+
+/// `kubectl … -f MANIFEST`; standard output and standard error.
+pub(crate) fn kubectl_with(arguments: &[&str], manifest: &str) -> Result<(String, String)> {
+    let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+    fs::write(file.path(), manifest).map_err(|error| error.to_string())?;
+    let mut command = program("kubectl");
+    let output = command
+        .args(arguments)
+        .arg("-f")
+        .arg(file.path())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    ensure!(
+        output.status.success(),
+        "kubectl {arguments:?} failed: {stderr}"
+    );
+    Ok((stdout, stderr))
+}
+
+pub(crate) fn apply(manifest: &str) -> Result<(String, String)> {
+    kubectl_with(&["apply"], manifest)
+}
+
+pub(crate) fn get(arguments: &[&str]) -> Result<Value> {
+    let text = kubectl(&[&["get", "-o", "json"], arguments].concat())?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
+}
+
+pub(crate) fn helm(major: &str, arguments: &[&str]) -> Result<String> {
+    succeed(major, arguments, program(major).args(arguments))
+}
+
+fn succeed(name: &str, arguments: &[&str], command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("{name} did not start: {error}"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "{name} {} failed: {stderr}",
+        arguments.join(" ")
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Asks again until it gets a value; the last answer's complaint is the error.
+pub(crate) fn eventually<T>(
+    what: &str,
+    within: Duration,
+    mut ask: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let deadline = Instant::now() + within;
+    loop {
+        match ask() {
+            Ok(value) => return Ok(value),
+            Err(error) if Instant::now() > deadline => {
+                return Err(format!(
+                    "not within {} s: {what}: {error}",
+                    within.as_secs()
+                ));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(200)),
+        }
+    }
+}
+
+/// A namespace of this test's own, gone when the value is dropped.
+pub(crate) struct Namespace(pub(crate) &'static str);
+
+impl Namespace {
+    pub(crate) fn new(name: &'static str, labels: &[(&str, &str)]) -> Result<Self> {
+        let labels: Vec<_> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}: {value:?}"))
+            .collect();
+        apply(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{{}}}}}}}",
+            labels.join(", ")
+        ))?;
+        eventually(
+            "the default service account",
+            Duration::from_secs(30),
+            || kubectl(&["get", "serviceaccount", "default", "-n", name]),
+        )?;
+        Ok(Self(name))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = kubectl(&["delete", "namespace", self.0, "--wait=false"]);
+    }
+}
+
+/// The pods of a namespace that are not on their way out.
+pub(crate) fn pods(namespace: &str) -> Result<Vec<Value>> {
+    let list = get(&["pods", "-n", namespace])?;
+    let pods = list["items"].as_array().cloned().unwrap_or_default();
+    Ok(pods
+        .into_iter()
+        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+        .collect())
+}
+
+/// A manifest of the examples.
+pub(crate) fn example(path: &str) -> Result<String> {
+    let file = checkout("deploy/examples").join(path);
+    fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))
+}

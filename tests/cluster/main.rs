@@ -1,0 +1,103 @@
+//! Javelin on a real Kubernetes: API server, kubelet, JVMs, a Collector.
+//!
+//! `cargo xtask test` brings the cluster, the images and the tools; without them everything here is ignored, and
+//! a line says so. The cases run one after the other, in this order, on one installation.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test: it fails by panics, and prints"
+)]
+
+mod cases;
+mod figures;
+mod kube;
+#[path = "../../xtask/src/spans.rs"]
+mod spans;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how `cargo xtask test` says that there is a cluster"
+    )]
+    let cluster = std::env::var("JAVELIN_CLUSTER").is_ok();
+    let mut arguments = Arguments::from_args();
+    // They share one installation, and some take it away for a while.
+    arguments.test_threads = Some(1);
+    let trials = CASES.iter().map(|(name, case)| {
+        let run = move || case().map_err(Failed::from);
+        Trial::test(*name, run).with_ignored_flag(!cluster)
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if cluster {
+        figures::print();
+    } else {
+        println!("ignored: there is no cluster to run these on; `cargo xtask test` brings one\n");
+    }
+    conclusion.exit_code()
+}
+
+type Case = fn() -> kube::Result;
+
+const CASES: [(&str, Case); 17] = [
+    (
+        "the_chart_installs_and_every_entry_gets_its_ca_bundle",
+        cases::install,
+    ),
+    (
+        "a_labelled_deployment_rolls_out_and_is_traced",
+        cases::labelled_deployment,
+    ),
+    ("a_labelled_namespace_is_traced", cases::labelled_namespace),
+    (
+        "a_labelled_pod_template_is_traced",
+        cases::labelled_pod_template,
+    ),
+    (
+        "false_in_a_labelled_namespace_is_not_even_sent",
+        cases::opted_out,
+    ),
+    (
+        "an_unlabelled_pod_is_untouched_and_not_even_sent",
+        cases::unlabelled,
+    ),
+    (
+        "the_restricted_level_admits_and_starts_injected_pods",
+        cases::restricted,
+    ),
+    ("a_pod_of_root_starts", cases::root),
+    (
+        "the_quality_of_service_class_stays",
+        cases::quality_of_service,
+    ),
+    (
+        "preview_prints_the_bytes_of_the_webhooks_patch",
+        cases::preview,
+    ),
+    (
+        "another_webhooks_change_finds_the_pod_complete",
+        cases::second_pass,
+    ),
+    ("a_wiped_ca_bundle_is_repaired", cases::wiped_ca_bundle),
+    (
+        "the_label_removed_takes_the_agent_away",
+        cases::label_removed,
+    ),
+    (
+        "the_webhook_restarts_while_pods_are_created",
+        cases::restart_under_load,
+    ),
+    (
+        "without_the_webhook_pods_start_and_a_missed_removal_is_mended",
+        cases::webhook_away,
+    ),
+    ("figures", figures::take),
+    (
+        "uninstall_leaves_nothing_behind_and_helm_3_installs_too",
+        cases::uninstall,
+    ),
+];

@@ -1,0 +1,162 @@
+//! The program itself: what a person types, reads, and gets as an exit code.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+fn javelin(args: &[&str], stdin: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_javelin"))
+        .args(args)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/manifests"))
+        .env_remove("JAVELIN_CONFIG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Closed early when the arguments are refused: not this test's matter.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn check(args: &[&str], stdin: &str, code: i32, stdout: &str, stderr: &str) {
+    let output = javelin(args, stdin);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert_eq!(text(&output.stderr), stderr, "stderr of {args:?}");
+    assert_eq!(text(&output.stdout), stdout, "stdout of {args:?}");
+    assert_eq!(output.status.code(), Some(code), "exit code of {args:?}");
+}
+
+#[test]
+fn the_diff_shows_what_is_added_and_where() {
+    let output = javelin(
+        &["preview", "-f", "shop.yaml", "--config", "config.yaml"],
+        "",
+    );
+    let diff = String::from_utf8(output.stdout).unwrap();
+    let expected = include_str!("manifests/shop.diff");
+    assert_eq!(diff, expected);
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "Deployment shop/orders: container orders: agent, service name orders, profile default\n\
+         Deployment shop/cart: skipped: not-selected: no label instrumentation.opentelemetry.io/inject-java, \
+         or an excluded namespace\n"
+    );
+}
+
+#[test]
+fn colours_come_only_where_they_are_asked_for() {
+    let plain = javelin(&["preview", "-f", "shop.yaml"], "");
+    assert!(!plain.stdout.contains(&0x1b) && !plain.stderr.contains(&0x1b));
+    let coloured = javelin(&["preview", "-f", "shop.yaml", "--color", "always"], "");
+    assert!(
+        String::from_utf8(coloured.stdout)
+            .unwrap()
+            .contains("\u{1b}[32m+")
+    );
+}
+
+#[test]
+fn a_patch_is_one_line_and_nothing_else_on_stdout() {
+    let pod = "{kind: Pod, metadata: {name: a}, spec: {containers: [{name: a}]}}";
+    check(
+        &["preview", "-f", "-", "-o", "patch"],
+        pod,
+        0,
+        "[]\n",
+        "Pod a: skipped: not-selected: no label instrumentation.opentelemetry.io/inject-java, \
+         or an excluded namespace\n",
+    );
+}
+
+#[test]
+fn check_exits_with_1_when_something_would_change() {
+    assert_eq!(
+        javelin(&["preview", "-f", "shop.yaml", "--check"], "")
+            .status
+            .code(),
+        Some(1)
+    );
+    assert_eq!(
+        javelin(&["preview", "-f", "config.yaml", "--check"], "")
+            .status
+            .code(),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_label_of_the_namespace_can_be_given_or_stand_in_the_manifests() {
+    let pod =
+        "kind: Pod\nmetadata: {name: a, namespace: shop}\nspec: {containers: [{name: app}]}\n";
+    let label = "instrumentation.opentelemetry.io/inject-java";
+    let namespace =
+        format!("---\nkind: Namespace\nmetadata: {{name: shop, labels: {{{label}: 'true'}}}}\n");
+    let given = format!("{label}=true");
+    let by_flag = [
+        "preview",
+        "-f",
+        "-",
+        "-o",
+        "patch",
+        "-n",
+        "shop",
+        "--namespace-label",
+        &given,
+    ];
+    let flagged = javelin(&by_flag, pod);
+    let read = javelin(
+        &["preview", "-f", "-", "-o", "patch"],
+        &format!("{pod}{namespace}"),
+    );
+    assert!(flagged.stdout.len() > 100, "{flagged:?}");
+    assert_eq!(flagged.stdout, read.stdout);
+}
+
+#[test]
+fn errors_name_the_file_the_place_and_the_way_out() {
+    check(
+        &["preview", "-f", "absent.yaml"],
+        "",
+        2,
+        "",
+        "error: cannot read absent.yaml\n  No such file or directory (os error 2)\n",
+    );
+    let label = "kind: Pod\nmetadata: {labels: {a: true}}\nspec: {}\n";
+    check(
+        &["preview", "-f", "-"],
+        label,
+        2,
+        "",
+        "error: standard input: Pod (no name) cannot be read\n  \
+         field `metadata.labels.a`: invalid type: boolean `true`, expected a string\n",
+    );
+}
+
+#[test]
+fn whoever_stops_reading_is_no_error() {
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "\"$0\" preview -f - --color always | head -c 1",
+            env!("CARGO_BIN_EXE_javelin"),
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let many = include_str!("manifests/shop.yaml").to_owned() + "\n---\n";
+    let _ = child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(many.repeat(200).as_bytes());
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        !String::from_utf8_lossy(&output.stderr).contains("error"),
+        "{output:?}"
+    );
+}
