@@ -82,13 +82,17 @@ impl Cluster {
         Ok(Self::own(cluster::kubeconfig(paths), paths.bin()))
     }
 
+    /// Was it started by `cluster up`?
+    pub(crate) fn is_ours(&self) -> bool {
+        self.whose == Whose::Ours
+    }
+
     /// Runs `kubectl` and gives what it wrote to standard output.
     pub(crate) fn kubectl<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
         output(self.kubectl_command().args(arguments))
     }
 
     /// Runs `helm` and gives what it wrote to standard output.
-    #[expect(dead_code, reason = "for the demo and the tests")]
     pub(crate) fn helm<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
         output(self.command("helm").args(arguments))
     }

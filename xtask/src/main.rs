@@ -3,6 +3,7 @@
 //! - [`toolchain`] builds the Kubernetes programs, Helm and a Collector from Go modules into a user cache.
 //! - [`cluster`] starts and stops a one-node Kubernetes in a network namespace of its own.
 //! - [`image`] writes image archives without a container engine; [`images`] says what is in each.
+//! - [`demo`] shows the main job, and [`test`] is everything that has to pass.
 //! - [`kube`] is the handle that everything else uses on a cluster, ours or the user's.
 //!
 //! Results go to standard output, progress and errors to standard error.
@@ -13,6 +14,7 @@
 )]
 
 mod cluster;
+mod demo;
 mod image;
 mod images;
 mod kube;
@@ -20,6 +22,8 @@ mod packages;
 mod paths;
 mod process;
 mod progress;
+mod spans;
+mod test;
 mod toolchain;
 
 use std::path::PathBuf;
@@ -49,6 +53,9 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<ExitCode> {
     let paths = Paths::from_environment()?;
     match arguments.verb {
+        Verb::Demo(options) => demo::run(&paths, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Test(options) => test::run(&paths, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Bless => test::bless(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Cluster { verb } => run_cluster(&paths, verb),
         Verb::Image {
             which,
@@ -114,6 +121,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Show the main job: a labelled Deployment on a real Kubernetes comes up traced
+    Demo(demo::Options),
+    /// Run everything that has to pass
+    Test(test::Options),
+    /// Write the expected results of the golden cases anew
+    Bless,
     /// A real one-node Kubernetes on this machine, without a container engine
     Cluster {
         #[command(subcommand)]

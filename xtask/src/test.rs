@@ -1,0 +1,280 @@
+//! `cargo xtask test`: everything that has to pass, what fails fastest first.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::cluster;
+use crate::demo;
+use crate::images;
+use crate::kube::Cluster;
+use crate::paths::{Paths, variable};
+use crate::process::{create_folder, output, read, run as run_quietly, run_logged, write};
+use crate::progress::{self, Hint, note};
+use crate::toolchain::{self, Tool};
+
+/// What to test.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Leave out what needs a cluster
+    #[arg(long)]
+    no_cluster: bool,
+}
+
+/// Runs all steps; the first failure ends it.
+pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
+    let mut steps: Vec<(&str, Step)> = vec![
+        ("format", |paths| cargo(paths, &["fmt", "--all", "--check"])),
+        ("clippy", |paths| {
+            cargo(
+                paths,
+                &[
+                    "clippy",
+                    "--workspace",
+                    "--all-targets",
+                    "--locked",
+                    "--",
+                    "-Dwarnings",
+                ],
+            )
+        }),
+        ("unit, golden and property tests", |paths| {
+            cargo(paths, &["test", "--workspace", "--locked"])
+        }),
+        ("documentation", documentation),
+        ("dependencies", dependencies),
+        ("chart", chart),
+    ];
+    if !options.no_cluster {
+        steps.push(("cluster suite", cluster_suite));
+        steps.push(("demo", |paths| demo::run(paths, &demo::Options::default())));
+    }
+    let start = Instant::now();
+    let mut done = Vec::new();
+    for (name, step) in steps {
+        note(&format!("\n=== {name}"));
+        let before = Instant::now();
+        step(paths).with_context(|| format!("the step \"{name}\" failed"))?;
+        done.push((name, before.elapsed()));
+    }
+    note("\n=== all passed");
+    for (name, took) in done {
+        note(&format!("{:>6} s  {name}", took.as_secs()));
+    }
+    note(&format!("{:>6} s  in all", start.elapsed().as_secs()));
+    if options.no_cluster {
+        note("Left out, as --no-cluster says: the cluster suite and the demo.");
+    }
+    Ok(())
+}
+
+/// Writes the expected results of the golden cases anew.
+pub(crate) fn bless(paths: &Paths) -> Result<()> {
+    let mut command = cargo_command(paths);
+    command.args(["test", "--test", "it", "--", "golden"]);
+    succeed(command.env("JAVELIN_BLESS", "1"))
+}
+
+type Step = fn(&Paths) -> Result<()>;
+
+fn documentation(paths: &Paths) -> Result<()> {
+    let mut command = cargo_command(paths);
+    command.args(["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
+    succeed(command.env("RUSTDOCFLAGS", "-Dwarnings"))
+}
+
+/// `cargo deny`: licences, sources, versions, advisories.
+///
+/// The advisories come from `JAVELIN_ADVISORY_DB`, a tar archive of them, where there is no way to their own
+/// repository. Where there is neither, they are left out, and that is said.
+fn dependencies(paths: &Paths) -> Result<()> {
+    let program = cargo_deny(paths)?;
+    let deny = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command
+            .args(["--workspace", "--locked"])
+            .args(arguments)
+            .current_dir(paths.root());
+        command
+    };
+    succeed(&mut deny(&["check", "bans", "licenses", "sources"]))?;
+    if let Some(archive) = variable("JAVELIN_ADVISORY_DB") {
+        let config = local_advisories(paths, Path::new(&archive))?;
+        let config = config.display().to_string();
+        return succeed(&mut deny(&["check", "--config", &config, "advisories"]));
+    }
+    let reachable = run_quietly(Command::new("git").args(["ls-remote", ADVISORIES, "HEAD"]));
+    if reachable.is_err() {
+        note(&format!(
+            "SKIPPED: advisories. {ADVISORIES} cannot be reached; name a tar archive of it in JAVELIN_ADVISORY_DB"
+        ));
+        return Ok(());
+    }
+    succeed(&mut deny(&["check", "advisories"]))
+}
+
+/// The program, built into the cache when it is missing.
+fn cargo_deny(paths: &Paths) -> Result<PathBuf> {
+    let root = paths.cache().join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = root.join("bin/cargo-deny");
+    if !program.is_file() {
+        let log = paths.build_log("cargo-deny");
+        let hint = Hint {
+            first_time: Some(Duration::from_mins(5)),
+            log: Some(&log),
+        };
+        progress::step(&format!("Building cargo-deny {CARGO_DENY}"), hint, || {
+            let mut command = Command::new("cargo");
+            command
+                .args([
+                    "install",
+                    "cargo-deny",
+                    "--locked",
+                    "--version",
+                    CARGO_DENY,
+                    "--root",
+                ])
+                .arg(&root)
+                // Not the checkout's: it has settings of its own.
+                .current_dir(paths.cache());
+            run_logged(&command, &log)
+        })?;
+    }
+    Ok(program)
+}
+
+/// A copy of `deny.toml` that takes its advisories from a git repository made of the archive.
+fn local_advisories(paths: &Paths, archive: &Path) -> Result<PathBuf> {
+    let folder = paths.cache().join("advisory-db");
+    let _ = fs::remove_dir_all(&folder);
+    create_folder(&folder)?;
+    let git = |arguments: &[&str]| {
+        let identity = [
+            "-c",
+            "user.name=javelin",
+            "-c",
+            "user.email=javelin@localhost",
+        ];
+        run_quietly(
+            Command::new("git")
+                .args(identity)
+                .arg("-C")
+                .arg(&folder)
+                .args(arguments),
+        )
+    };
+    run_quietly(
+        Command::new("tar")
+            .arg("-xf")
+            .arg(archive)
+            .arg("-C")
+            .arg(&folder),
+    )
+    .context("JAVELIN_ADVISORY_DB must be a tar archive of the advisory database")?;
+    git(&["init", "--quiet", "--initial-branch=main"])?;
+    git(&["add", "--all"])?;
+    git(&["commit", "--quiet", "--message=as archived"])?;
+    let settings = String::from_utf8(read(&paths.root().join("deny.toml"))?)?;
+    let local = format!("file://{}", folder.display());
+    ensure!(
+        settings.contains(ADVISORIES),
+        "deny.toml does not name {ADVISORIES}"
+    );
+    let databases = paths.cache().join("advisory-dbs");
+    let _ = fs::remove_dir_all(&databases);
+    let settings = settings
+        .replace(ADVISORIES, &local)
+        .replace("$CARGO_HOME/advisory-dbs", &databases.display().to_string());
+    let config = paths.cache().join("deny.toml");
+    write(&config, settings)?;
+    Ok(config)
+}
+
+/// Lint, and the same bytes from two renders, by both majors of Helm.
+fn chart(paths: &Paths) -> Result<()> {
+    let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3])?;
+    let chart = paths.root().join("deploy/chart");
+    for helm in ["helm", "helm3"] {
+        let helm = |arguments: &[&str]| {
+            let mut command = Command::new(tools.program(helm));
+            // The Kubernetes that Helm was built for may be older than the chart allows.
+            command
+                .args(arguments)
+                .arg("--kube-version=1.37.2")
+                .current_dir(paths.root());
+            command
+        };
+        let chart = chart.display().to_string();
+        succeed(&mut helm(&["lint", "--strict", &chart]))?;
+        let render = || {
+            output(&mut helm(&[
+                "template",
+                "javelin",
+                &chart,
+                "--set=profiles.checkout.delivery=init-container",
+            ]))
+        };
+        let first = render()?;
+        ensure!(first == render()?, "two renders of the chart differ");
+        ensure!(
+            !first.contains("caBundle:"),
+            "the chart mentions caBundle, which is the server's to write"
+        );
+    }
+    Ok(())
+}
+
+/// The suite in `tests/cluster`, on a fresh cluster of our own or on the one that `KUBECONFIG` names.
+fn cluster_suite(paths: &Paths) -> Result<()> {
+    let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3])?;
+    let cluster = if let Some(theirs) = Cluster::from_env(paths)? {
+        theirs
+    } else {
+        cluster::down(paths)?;
+        cluster::up(paths)?
+    };
+    let product = images::javelin(paths)?;
+    for image in [
+        &product,
+        &images::shop(paths)?,
+        &images::collector(paths)?,
+        &images::pause(paths)?,
+    ] {
+        cluster.load_image(image)?;
+    }
+    let mut command = cargo_command(paths);
+    command
+        .args(["test", "--test", "cluster", "--locked", "--"])
+        .env("KUBECONFIG", &cluster.kubeconfig)
+        .env("JAVELIN_CLUSTER", "1")
+        .env("JAVELIN_TOOLS", tools.program(""))
+        .env("JAVELIN_IMAGE_FACTS", product.to_string());
+    succeed(&mut command)
+}
+
+fn cargo(paths: &Paths, arguments: &[&str]) -> Result<()> {
+    succeed(cargo_command(paths).args(arguments))
+}
+
+fn cargo_command(paths: &Paths) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(paths.root());
+    command
+}
+
+/// Runs with its output on ours: whoever waits wants to see it.
+fn succeed(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("{} did not start", command.get_program().display()))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}
+
+const CARGO_DENY: &str = "0.20.2";
+const ADVISORIES: &str = "https://github.com/rustsec/advisory-db";
