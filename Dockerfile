@@ -32,6 +32,8 @@ RUN --mount=type=cache,target=/root/.m2 \
 FROM scratch
 COPY --from=agent /agent/opentelemetry-javaagent.jar /javaagent.jar
 COPY --from=program --chmod=0555 /javelin /javelin
+# Or the allocator asks for huge pages, and a server that idles holds 12 MB of nothing.
+ENV MIMALLOC_ALLOW_THP=0
 # A number, or the kubelet cannot tell that it is not root.
 USER 65532
 ENTRYPOINT ["/javelin"]

@@ -49,7 +49,7 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
-/// One review in words that a metric and a log line may carry: no pod contents.
+/// One review in words that a metric and a log line may carry: no pod contents, so no sentence of a reason either.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// `injected`, `labelled`, `unlabelled`, `unchanged`, `probed` or a skip's code: a closed set.
@@ -58,8 +58,6 @@ pub struct Outcome {
     pub namespace: String,
     /// Name, or generateName, of the object.
     pub name: String,
-    /// The sentence of a skip.
-    pub message: Option<String>,
     /// Will nothing be stored?
     pub dry_run: bool,
 }
@@ -119,7 +117,6 @@ struct Kind {
 /// What is to be said, before it is put into words of the protocol.
 struct Verdict {
     code: &'static str,
-    message: Option<String>,
     patch: Patch,
     warnings: Vec<String>,
 }
@@ -165,7 +162,6 @@ fn on_pod(request: &Request<'_>, inject: NamespaceLabel<'_>, config: &Config) ->
         },
         Decision::Inject(plan) => Verdict {
             code: "injected",
-            message: None,
             patch,
             warnings: plan.warnings.iter().map(ToString::to_string).collect(),
         },
@@ -199,15 +195,14 @@ fn on_workload(request: &Request<'_>, config: &Config) -> (Verdict, String) {
     let verdict = match labelling {
         Err(error) => Verdict::skip(&Reason::Internal(error.to_string())),
         Ok(labelling) => {
-            let (code, message) = match &labelling.change {
-                Change::Labelled => ("labelled", None),
-                Change::Unlabelled => ("unlabelled", None),
-                Change::Unchanged => ("unchanged", None),
-                Change::Skipped(reason) => (reason.code(), Some(reason.to_string())),
+            let code = match &labelling.change {
+                Change::Labelled => "labelled",
+                Change::Unlabelled => "unlabelled",
+                Change::Unchanged => "unchanged",
+                Change::Skipped(reason) => reason.code(),
             };
             Verdict {
                 code,
-                message,
                 patch: labelling.patch,
                 warnings: labelling.warnings,
             }
@@ -232,7 +227,6 @@ fn on_probe(request: &Request<'_>) -> (Verdict, String) {
         |error| Verdict::skip(&Reason::Internal(error.to_string())),
         |patch| Verdict {
             code: "probed",
-            message: None,
             patch,
             warnings: Vec::new(),
         },
@@ -272,7 +266,6 @@ impl<'a> Request<'a> {
     fn answer(self, verdict: Verdict, name: String) -> Answer {
         let Verdict {
             code,
-            message,
             patch,
             warnings,
         } = verdict;
@@ -300,7 +293,6 @@ impl<'a> Request<'a> {
                 } else {
                     name
                 },
-                message,
                 dry_run: self.dry_run.unwrap_or_default(),
             },
             uid: self.uid.into_owned(),
@@ -310,17 +302,13 @@ impl<'a> Request<'a> {
 
 impl Verdict {
     fn skip(reason: &Reason) -> Self {
-        let message = reason.to_string();
-        let warnings = if reason.is_expected() {
-            Vec::new()
-        } else {
-            vec![format!("no agent: {}: {message}", reason.code())]
-        };
+        // What nobody has to be told is left out.
+        let warning =
+            (!reason.is_expected()).then(|| format!("no agent: {}: {reason}", reason.code()));
         Self {
             code: reason.code(),
-            message: Some(message),
             patch: Patch::default(),
-            warnings,
+            warnings: warning.into_iter().collect(),
         }
     }
 }

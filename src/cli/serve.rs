@@ -175,6 +175,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         },
     };
     telemetry::init(log_format, &log)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()
@@ -270,7 +271,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let reviews = Reviews::new(config, Arc::clone(&metrics), limits, review::answer);
     let transport = Transport::Tls(Acceptor::new(identity)?, Arc::clone(&metrics));
     let mut server = JoinSet::new();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %listen, %admin_listen, "serving");
+    tracing::info!(%listen, %admin_listen, "serving");
     server.spawn(listener::serve(
         webhook,
         transport,

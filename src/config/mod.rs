@@ -281,10 +281,10 @@ impl Problem {
 
 /// A profile's name is a label value, a path segment and part of a webhook entry's name at once.
 fn check_profile_name(name: &str) -> Result<(), Problem> {
-    if [DEFAULT_PROFILE, "true", "false"].contains(&name) {
+    if [DEFAULT_PROFILE, "true", "false", "unknown"].contains(&name) {
         return Err(Problem::new(
             "",
-            "the name is taken: `true` means `default`, `false` opts out",
+            "the name is taken: `true` means `default`, `false` opts out, `unknown` is an entry of the webhook",
         ));
     }
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

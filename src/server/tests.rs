@@ -135,7 +135,6 @@ fn answer(body: impl Into<Vec<u8>>) -> Answer {
         code: "injected",
         namespace: "shop".to_owned(),
         name: "cart".to_owned(),
-        message: None,
         dry_run: false,
     };
     Answer {
