@@ -51,8 +51,16 @@ pub const AGENT_DIR: &str = "/javelin-agent";
 /// The option that loads the agent. No quotes and no spaces: the JVM splits `JAVA_TOOL_OPTIONS` at both.
 pub const JAVAAGENT_OPTION: &str = "-javaagent:/javelin-agent/javaagent.jar";
 
-/// Prefix of the variables that only we set, to be referred to by others that we set.
-pub const PRIVATE_VARIABLE_PREFIX: &str = "JAVELIN_";
+/// The user's `JAVA_TOOL_OPTIONS`, when it comes from elsewhere and ours is composed with it.
+pub const OPTIONS_VARIABLE: &str = "JAVELIN_JAVA_TOOL_OPTIONS";
+
+/// What only the kubelet knows, and the field of the downward API that tells it: for our other values to refer to.
+pub const FIELD_VARIABLES: [(&str, &str); 4] = [
+    ("JAVELIN_NAMESPACE", "metadata.namespace"),
+    ("JAVELIN_NODE_NAME", "spec.nodeName"),
+    ("JAVELIN_POD_NAME", "metadata.name"),
+    ("JAVELIN_POD_UID", "metadata.uid"),
+];
 
 /// Namespaces that are never touched unless the configuration says otherwise.
 pub const DEFAULT_EXCLUDED_NAMESPACES: [&str; 1] = ["kube-system"];

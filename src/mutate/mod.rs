@@ -225,7 +225,9 @@ fn check_agents(pod: &Pod, container: &Container) -> Result<Vec<String>, Reason>
 }
 
 fn check_private_variables(container: &Container) -> Result<(), Reason> {
-    let private = |variable: &&EnvVar| variable.name.starts_with(keys::PRIVATE_VARIABLE_PREFIX);
+    let fields = keys::FIELD_VARIABLES.iter().map(|(name, _)| *name);
+    let names: Vec<_> = fields.chain([keys::OPTIONS_VARIABLE]).collect();
+    let private = |variable: &&EnvVar| names.contains(&variable.name.as_str());
     container
         .env()
         .iter()

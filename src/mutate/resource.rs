@@ -148,7 +148,7 @@ fn service_name(subject: &Subject<'_>, container: &Container) -> String {
         .to_owned()
 }
 
-/// All attributes by key, values encoded and with references to [`PRIVATE_VARIABLES`]. The order of
+/// All attributes by key, values encoded and with references to [`keys::FIELD_VARIABLES`]. The order of
 /// precedence, lowest first: the profile's, what Kubernetes tells, the pod's annotations.
 fn attributes(
     subject: &Subject<'_>,
@@ -221,7 +221,7 @@ fn owner_attribute(owner: &Owner) -> Option<&'static str> {
 
 /// The variables that the text refers to, from the downward API.
 fn private_variables(text: &str) -> Vec<EnvVar> {
-    PRIVATE_VARIABLES
+    keys::FIELD_VARIABLES
         .iter()
         .filter(|(name, _)| expansion::refers_to(text, name))
         .map(|(name, path)| EnvVar::field(*name, path))
@@ -246,14 +246,6 @@ fn encode(text: &str) -> String {
     }
     encoded
 }
-
-/// What only the kubelet knows, by the downward API.
-const PRIVATE_VARIABLES: [(&str, &str); 4] = [
-    ("JAVELIN_NAMESPACE", "metadata.namespace"),
-    ("JAVELIN_NODE_NAME", "spec.nodeName"),
-    ("JAVELIN_POD_NAME", "metadata.name"),
-    ("JAVELIN_POD_UID", "metadata.uid"),
-];
 
 #[cfg(test)]
 mod tests;

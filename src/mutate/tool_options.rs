@@ -17,13 +17,10 @@ use super::{
     environment::Environment,
     expansion,
     java::{self, JAVA_TOOL_OPTIONS},
-    keys,
+    keys::{self, OPTIONS_VARIABLE},
     pod::{Container, EnvFrom, EnvVar},
     reason::Reason,
 };
-
-/// The name under which a composed value is kept: ours alone.
-pub(super) const PRIVATE_OPTIONS: &str = "JAVELIN_JAVA_TOOL_OPTIONS";
 
 /// What the composition depends on beside the container.
 #[derive(Debug, Clone, Copy)]
@@ -109,7 +106,7 @@ fn on_reference(
     match presence(source) {
         Presence::Required => {}
         Presence::Optional if settings.compose_optional => {
-            environment.insert(at, EnvVar::literal(PRIVATE_OPTIONS, ""));
+            environment.insert(at, EnvVar::literal(OPTIONS_VARIABLE, ""));
             at += 1;
         }
         Presence::Optional => {
@@ -123,7 +120,7 @@ fn on_reference(
             });
         }
     }
-    environment.rename(at, PRIVATE_OPTIONS);
+    environment.rename(at, OPTIONS_VARIABLE);
     environment.insert(at + 1, composed());
     Ok(())
 }
@@ -147,10 +144,10 @@ fn on_env_from(
             container: container.name.clone(),
         });
     }
-    environment.push(EnvVar::literal(PRIVATE_OPTIONS, ""));
+    environment.push(EnvVar::literal(OPTIONS_VARIABLE, ""));
     for reference in references {
         environment.push(EnvVar {
-            name: PRIVATE_OPTIONS.to_owned(),
+            name: OPTIONS_VARIABLE.to_owned(),
             value: None,
             value_from: Some(reference),
         });
@@ -203,7 +200,7 @@ fn key_reference(source: &EnvFrom) -> Option<Value> {
 fn composed() -> EnvVar {
     EnvVar::literal(
         JAVA_TOOL_OPTIONS,
-        format!("$({PRIVATE_OPTIONS}) {}", keys::JAVAAGENT_OPTION),
+        format!("$({OPTIONS_VARIABLE}) {}", keys::JAVAAGENT_OPTION),
     )
 }
 

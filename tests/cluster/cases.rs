@@ -55,12 +55,10 @@ pub(crate) fn install() -> Result {
         .iter()
         .filter(|manager| manager["manager"] == "javelin-ca")
         .collect();
-    ensure!(
-        managers
-            .iter()
-            .all(|manager| manager["operation"] == "Update"),
-        "{managers:?}"
-    );
+    let updates = managers
+        .iter()
+        .all(|manager| manager["operation"] == "Update");
+    ensure!(!managers.is_empty() && updates, "{managers:?}");
     kubectl(&[
         "rollout",
         "status",

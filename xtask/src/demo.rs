@@ -326,8 +326,9 @@ fn print_trace(spans: &[Span]) {
 
 fn print_branch(spans: &[Span], span: &Span, depth: usize) {
     let indent = "  ".repeat(depth);
-    println!("{indent}{}  {}", span.service(), span.name);
+    println!("{indent}{}", span.name);
     for key in [
+        "service.name",
         "k8s.namespace.name",
         "k8s.deployment.name",
         "k8s.pod.name",
