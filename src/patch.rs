@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     config::Config,
     mutate::{
-        self, Decision, EnvEdit, Plan, Reason, Subject, keys,
+        self, Decision, EnvEdit, List, Plan, Reason, Subject, keys,
         pod::{Pod, StringMap},
     },
 };
@@ -133,25 +133,27 @@ impl Patch {
             pod.spec.volumes.is_some(),
             &plan.parts.volume,
         );
-        if let Some(container) = &plan.parts.init_container {
-            operations.prepend(
-                &["spec", "initContainers"],
-                pod.spec.init_containers.is_some(),
-                container,
-            );
-        }
         for target in &plan.containers {
-            let Some(container) = pod.spec.containers.get(target.index) else {
+            let list = match target.list {
+                List::InitContainers => pod.spec.init_containers(),
+                List::Containers => &pod.spec.containers,
+            };
+            let Some(container) = list.get(target.index) else {
                 continue;
             };
             let index = target.index.to_string();
-            let at = ["spec", "containers", index.as_str()];
+            let at = ["spec", target.list.as_str(), index.as_str()];
             operations.edit_env(&at, container.env.is_some(), &target.env);
             operations.append(
                 &[at.as_slice(), &["volumeMounts"]].concat(),
                 container.volume_mounts.is_some(),
                 &plan.parts.mount,
             );
+        }
+        // Last, since it moves every init container one further.
+        if let Some(container) = &plan.parts.init_container {
+            let exists = pod.spec.init_containers.is_some();
+            operations.prepend(&["spec", "initContainers"], exists, container);
         }
         let patch = Self::applied(operations.list, document)?;
         patch.check(subject, place, config)?;

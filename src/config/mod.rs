@@ -12,6 +12,7 @@ use crate::mutate::keys;
 
 mod otlp;
 mod raw;
+mod sidecars;
 
 pub use otlp::{Endpoint, Otlp, Protocol};
 use raw::{RawAgent, RawConfig, RawProfile};
@@ -20,6 +21,7 @@ use raw::{RawAgent, RawConfig, RawProfile};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     excluded_namespaces: BTreeSet<String>,
+    sidecars: BTreeSet<String>,
     default: Profile,
     profiles: BTreeMap<String, Profile>,
 }
@@ -136,9 +138,15 @@ impl Config {
         self.excluded_namespaces.contains(namespace)
     }
 
+    /// Is it the name of a container that others inject?
+    pub fn is_sidecar(&self, container: &str) -> bool {
+        sidecars::KNOWN.contains(&container) || self.sidecars.contains(container)
+    }
+
     fn from_raw(raw: &RawConfig) -> Result<Self, (String, Problem)> {
         let RawConfig {
             excluded_namespaces,
+            sidecars,
             default,
             profiles,
         } = raw;
@@ -157,6 +165,7 @@ impl Config {
             .map_err(|problem| (DEFAULT_PROFILE.to_owned(), problem))?;
         Ok(Self {
             excluded_namespaces,
+            sidecars: sidecars.iter().cloned().collect(),
             default,
             profiles,
         })
@@ -264,6 +273,7 @@ impl Default for Config {
             .unwrap_or_else(|_| unreachable!("the built-in values pass their own checks"));
         Self {
             excluded_namespaces: keys::DEFAULT_EXCLUDED_NAMESPACES.map(str::to_owned).into(),
+            sidecars: BTreeSet::new(),
             default,
             profiles: BTreeMap::new(),
         }

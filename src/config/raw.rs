@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub(super) struct RawConfig {
     /// Namespaces that are never touched.
     pub(super) excluded_namespaces: Option<Vec<String>>,
+    /// Names of sidecars, beside the known ones.
+    pub(super) sidecars: Vec<String>,
     /// The profile that the value `true` means.
     pub(super) default: RawProfile,
     /// Further profiles, each laid over `default`.

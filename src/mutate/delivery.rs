@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     keys::{AGENT_DIR, AGENT_NAME},
-    pod::{Container, Pod, Resources, VolumeMount},
+    pod::{Pod, Resources, VolumeMount},
     reason::{Conflict, Reason},
+    target::Target,
 };
 use crate::config::{Delivery, Profile};
 
@@ -20,19 +21,22 @@ pub struct Parts {
     pub mount: Value,
 }
 
-/// The parts for a pod whose first target is `target`.
-pub(super) fn parts(pod: &Pod, target: &Container, profile: &Profile) -> Parts {
+/// The parts for a pod with these targets.
+pub(super) fn parts(pod: &Pod, targets: &[Target<'_>], profile: &Profile) -> Parts {
+    let resources = targets
+        .first()
+        .and_then(|target| target.container.resources.as_ref());
     match profile.delivery {
         Delivery::InitContainer => Parts {
             volume: json!({ "name": AGENT_NAME, "emptyDir": { "sizeLimit": VOLUME_SIZE_LIMIT } }),
-            init_container: Some(init_container(pod, target, profile)),
+            init_container: Some(init_container(pod, resources, profile)),
             mount: json!({ "name": AGENT_NAME, "mountPath": AGENT_DIR, "readOnly": true }),
         },
     }
 }
 
 /// Is anything of the user's where ours must go?
-pub(super) fn check_conflicts(pod: &Pod, targets: &[&Container]) -> Result<(), Reason> {
+pub(super) fn check_conflicts(pod: &Pod, targets: &[Target<'_>]) -> Result<(), Reason> {
     if pod
         .spec
         .volumes()
@@ -45,7 +49,7 @@ pub(super) fn check_conflicts(pod: &Pod, targets: &[&Container]) -> Result<(), R
     if containers.any(|container| container.name == AGENT_NAME) {
         return Err(Reason::Conflict(Conflict::Container));
     }
-    for target in targets {
+    for target in targets.iter().map(|target| target.container) {
         if let Some(mount) = target.volume_mounts().iter().find(|mount| overlaps(mount)) {
             return Err(Reason::Conflict(Conflict::Mount {
                 container: target.name.clone(),
@@ -65,12 +69,12 @@ fn overlaps(mount: &VolumeMount) -> bool {
             .is_some_and(|below| below.starts_with('/'))
 }
 
-fn init_container(pod: &Pod, target: &Container, profile: &Profile) -> Value {
+fn init_container(pod: &Pod, resources: Option<&Resources>, profile: &Profile) -> Value {
     let policy = profile
         .agent
         .image_pull_policy
         .map(|policy| json!(policy.as_str()));
-    let resources = target.resources.as_ref().and_then(copied_resources);
+    let resources = resources.and_then(copied_resources);
     let members = [
         ("name", Some(json!(AGENT_NAME))),
         ("image", Some(json!(profile.agent.image))),

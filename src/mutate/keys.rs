@@ -26,6 +26,12 @@ pub const ALLOW_OTHER_AGENT: &str = "javelin.dev/allow-other-agent";
 /// Prefix of annotations that become resource attributes: `resource.opentelemetry.io/service.name`.
 pub const RESOURCE_PREFIX: &str = "resource.opentelemetry.io/";
 
+/// Containers that get the agent: names with commas between, `*` for all. The OpenTelemetry Operator's key.
+pub const CONTAINER_NAMES: &str = "instrumentation.opentelemetry.io/container-names";
+
+/// The same for Java alone; the two lists count together.
+pub const JAVA_CONTAINER_NAMES: &str = "instrumentation.opentelemetry.io/java-container-names";
+
 /// Which container `kubectl logs` and `kubectl exec` take, and so do we.
 pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 

@@ -31,11 +31,13 @@ pub use java::Agent;
 pub use owner::{Owner, Owners};
 pub use plan::{ContainerPlan, Plan, Receipt, Warning};
 pub use reason::{Conflict, Reason, Source};
+pub use target::List;
 
 use environment::Environment;
 use java::JAVA_TOOL_OPTIONS;
 use pod::{Container, EnvVar, Pod, StringMap};
 use resource::AttributesProblem;
+use target::{Target, Targets};
 
 /// What is to be done with a pod.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,32 +95,37 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     if is_complete(pod) {
         return Err(Reason::AlreadyInjected);
     }
-    let positions = target::containers(pod)?;
-    let targets: Vec<_> = positions
-        .iter()
-        .filter_map(|at| Some((*at, pod.spec.containers.get(*at)?)))
-        .collect();
-    let containers: Vec<_> = targets.iter().map(|(_, container)| *container).collect();
-    let Some(first) = containers.first() else {
-        return Err(Reason::NoTargetContainer);
-    };
+    let Targets {
+        containers: targets,
+        unknown,
+    } = target::choose(pod, config)?;
     let mut notes = Vec::new();
-    for container in &containers {
-        notes.extend(check_agents(pod, container)?);
-        check_private_variables(container)?;
+    for target in &targets {
+        notes.extend(check_agents(pod, target.container)?);
+        check_private_variables(target.container)?;
     }
-    delivery::check_conflicts(pod, &containers)?;
+    delivery::check_conflicts(pod, &targets)?;
 
-    let mut warnings = Vec::new();
+    let unknown = unknown
+        .into_iter()
+        .map(|name| Warning::UnknownContainer { name });
+    let mut warnings: Vec<_> = unknown.collect();
     let mut plans = Vec::new();
     let mut changed = BTreeMap::new();
-    for (index, container) in &targets {
-        let environment = environment(subject, container, profile, &mut warnings)?;
+    for Target {
+        list,
+        index,
+        container,
+    } in &targets
+    {
+        let alone = targets.len() == 1;
+        let environment = environment(subject, container, alone, profile, &mut warnings)?;
         changed.insert(
             container.name.clone(),
             environment.changed_names(container.env()),
         );
         plans.push(ContainerPlan {
+            list: *list,
             index: *index,
             name: container.name.clone(),
             service_name: added_service_name(&environment, container),
@@ -136,7 +143,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     };
     Ok(Plan {
         profile: profile.name.clone(),
-        parts: delivery::parts(pod, first, profile),
+        parts: delivery::parts(pod, &targets, profile),
         containers: plans,
         annotations: annotations(pod, &receipt),
         warnings,
@@ -147,6 +154,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
 fn environment(
     subject: &Subject<'_>,
     container: &Container,
+    alone: bool,
     profile: &Profile,
     warnings: &mut Vec<Warning>,
 ) -> Result<Environment, Reason> {
@@ -156,7 +164,7 @@ fn environment(
         compose_optional: profile.compose_optional,
     };
     tool_options::add_agent(&mut environment, container, settings)?;
-    resource::add_service_name(&mut environment, subject, container);
+    resource::add_service_name(&mut environment, subject, container, alone);
     add_otlp(&mut environment, profile);
     let problem = resource::add_attributes(
         &mut environment,
@@ -257,7 +265,12 @@ fn is_complete(pod: &Pod) -> bool {
         .iter()
         .any(|container| container.name == keys::AGENT_NAME);
     let injected = |name: &String| {
-        pod.spec.containers.iter().any(|container| {
+        let mut containers = pod
+            .spec
+            .init_containers()
+            .iter()
+            .chain(&pod.spec.containers);
+        containers.any(|container| {
             let options = java::effective(container.env(), JAVA_TOOL_OPTIONS);
             let options = options.and_then(|(_, variable)| variable.value.as_deref());
             container.name == *name

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{delivery::Parts, environment::EnvEdit, pod::StringMap};
+use super::{delivery::Parts, environment::EnvEdit, pod::StringMap, target::List};
 
 /// Everything that one pod gets.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +24,9 @@ pub struct Plan {
 /// What one container gets, beside the mount.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContainerPlan {
-    /// Its position in `spec.containers`.
+    /// The list that it stands in.
+    pub list: List,
+    /// Its position there.
     pub index: usize,
     /// Its name.
     pub name: String,
@@ -58,6 +60,11 @@ pub struct Receipt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
+    /// A name in the list of containers that no container has.
+    UnknownContainer {
+        /// The name.
+        name: String,
+    },
     /// Java 8 ignores a value past 1,023 bytes.
     LongOptions {
         /// The container.
@@ -79,6 +86,7 @@ impl Warning {
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::UnknownContainer { .. } => "unknown-container",
             Self::LongOptions { .. } => "long-options",
             Self::AttributesNotLiteral { .. } => "attributes-not-literal",
             Self::AttributesBroken { .. } => "attributes-broken",
@@ -89,6 +97,12 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::UnknownContainer { name } => {
+                write!(
+                    f,
+                    "the annotation names a container {name:?}, which the pod does not have"
+                )
+            }
             Self::LongOptions { container } => {
                 write!(
                     f,

@@ -54,7 +54,10 @@ pub enum Reason {
         container: String,
     },
     /// The pod has no container to inject into.
-    NoTargetContainer,
+    NoTargetContainer {
+        /// What the annotations ask for in vain; nothing when there is no container at all.
+        asked: Vec<String>,
+    },
     /// Every container is a known sidecar.
     OnlySidecars,
     /// The agent image is for Linux.
@@ -122,7 +125,7 @@ impl Reason {
             Self::UnparsableOptions { .. } => "unparsable-options",
             Self::OptionalOptions { .. } => "optional-options",
             Self::UnknownOptionsSource { .. } => "unknown-options-source",
-            Self::NoTargetContainer => "no-target-container",
+            Self::NoTargetContainer { .. } => "no-target-container",
             Self::OnlySidecars => "only-sidecars",
             Self::Windows => "windows",
             Self::StaticPod => "static-pod",
@@ -197,7 +200,15 @@ impl fmt::Display for Reason {
                  annotate the pod {} with the value to build on",
                 keys::JAVA_TOOL_OPTIONS_BASE
             ),
-            Self::NoTargetContainer => write!(f, "the pod has no container"),
+            Self::NoTargetContainer { asked } if asked.is_empty() => {
+                write!(f, "the pod has no container")
+            }
+            Self::NoTargetContainer { asked } => write!(
+                f,
+                "no container is called {}; correct the annotation {}",
+                asked.join(" or "),
+                keys::CONTAINER_NAMES
+            ),
             Self::OnlySidecars => write!(
                 f,
                 "every container is a known sidecar; name the application's with the annotation {}",

@@ -28,20 +28,22 @@ pub(super) enum AttributesProblem {
     NotAPair,
 }
 
-/// Sets the service's name, unless the user did in either way.
+/// Sets the service's name, unless the user did in either way. Of several targets each gets a name of its own.
 pub(super) fn add_service_name(
     environment: &mut Environment,
     subject: &Subject<'_>,
     container: &Container,
+    alone: bool,
 ) {
     let own = attributes_text(container).unwrap_or_default();
     if environment.has(SERVICE_NAME) || keys_of(&own).any(|key| key == "service.name") {
         return;
     }
-    environment.push(EnvVar::literal(
-        SERVICE_NAME,
-        expansion::escape(&service_name(subject, container)),
-    ));
+    let mut name = service_name(subject, container);
+    if !alone && name != container.name {
+        name = format!("{name}-{}", container.name);
+    }
+    environment.push(EnvVar::literal(SERVICE_NAME, expansion::escape(&name)));
 }
 
 /// Adds our attributes behind the user's own, and before them the variables that they refer to.

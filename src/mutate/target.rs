@@ -1,59 +1,146 @@
-//! Which container runs the application?
+//! Which containers run the application?
+//!
+//! The annotations' list, else the container that `kubectl` takes by default, else the first that is not a known
+//! sidecar. Only a list can name init containers, and sidecars.
 
 use super::{
-    keys::DEFAULT_CONTAINER,
+    keys::{CONTAINER_NAMES, DEFAULT_CONTAINER, JAVA_CONTAINER_NAMES},
     pod::{Container, Pod},
     reason::Reason,
 };
+use crate::config::Config;
 
-/// Positions of the target containers in `spec.containers`: the one that `kubectl` takes by default, else the
-/// first that is not a known sidecar.
-pub(super) fn containers(pod: &Pod) -> Result<Vec<usize>, Reason> {
-    let containers = &pod.spec.containers;
-    if containers.is_empty() {
-        return Err(Reason::NoTargetContainer);
+/// A container that gets the agent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// Which list it stands in.
+    pub(super) list: List,
+    /// Its position there.
+    pub(super) index: usize,
+    /// The container.
+    pub(super) container: &'a Container,
+}
+
+/// The two lists of containers in a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// `spec.initContainers`.
+    InitContainers,
+    /// `spec.containers`.
+    Containers,
+}
+
+/// The targets of a pod, in the order in which they start; never none.
+#[derive(Debug)]
+pub(super) struct Targets<'a> {
+    pub(super) containers: Vec<Target<'a>>,
+    /// Names in a list that no container has.
+    pub(super) unknown: Vec<String>,
+}
+
+impl List {
+    /// The key in `spec`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InitContainers => "initContainers",
+            Self::Containers => "containers",
+        }
+    }
+}
+
+/// Chooses the targets.
+pub(super) fn choose<'a>(pod: &'a Pod, config: &Config) -> Result<Targets<'a>, Reason> {
+    if pod.spec.containers.is_empty() {
+        return Err(Reason::NoTargetContainer { asked: Vec::new() });
+    }
+    let names = listed(pod)?;
+    if !names.is_empty() {
+        return by_name(pod, config, names);
     }
     let stated = pod.annotation(DEFAULT_CONTAINER);
-    let stated = containers
-        .iter()
-        .position(|container| Some(container.name.as_str()) == stated);
-    let first = || {
-        containers
-            .iter()
-            .position(|container| !is_sidecar(container))
+    let regular = in_list(List::Containers, &pod.spec.containers);
+    let target = regular
+        .clone()
+        .find(|target| Some(target.container.name.as_str()) == stated)
+        .or_else(|| {
+            regular
+                .clone()
+                .find(|target| !config.is_sidecar(&target.container.name))
+        })
+        .ok_or(Reason::OnlySidecars)?;
+    Ok(Targets {
+        containers: vec![target],
+        unknown: Vec::new(),
+    })
+}
+
+fn by_name<'a>(pod: &'a Pod, config: &Config, mut names: Vec<&str>) -> Result<Targets<'a>, Reason> {
+    let everything = names.contains(&ALL);
+    names.retain(|name| *name != ALL);
+    let everywhere = || {
+        let init = in_list(List::InitContainers, pod.spec.init_containers());
+        init.chain(in_list(List::Containers, &pod.spec.containers))
     };
-    stated
-        .or_else(first)
-        .map(|at| vec![at])
-        .ok_or(Reason::OnlySidecars)
+    let is_target = |target: &Target<'_>| {
+        let name = target.container.name.as_str();
+        let by_star = everything && target.list == List::Containers && !config.is_sidecar(name);
+        by_star || names.contains(&name)
+    };
+    let containers: Vec<_> = everywhere().filter(is_target).collect();
+    let is_unknown = |name: &&str| everywhere().all(|target| target.container.name != *name);
+    let unknown: Vec<_> = names
+        .iter()
+        .copied()
+        .filter(is_unknown)
+        .map(str::to_owned)
+        .collect();
+    match (containers.is_empty(), everything) {
+        (false, _) => Ok(Targets {
+            containers,
+            unknown,
+        }),
+        (true, true) => Err(Reason::OnlySidecars),
+        (true, false) => Err(Reason::NoTargetContainer { asked: unknown }),
+    }
 }
 
-fn is_sidecar(container: &Container) -> bool {
-    SIDECARS.contains(&container.name.as_str())
+/// Both annotations together, each name once. An empty value says nothing: templates render such.
+fn listed(pod: &Pod) -> Result<Vec<&str>, Reason> {
+    let mut names = Vec::new();
+    for key in [CONTAINER_NAMES, JAVA_CONTAINER_NAMES] {
+        let value = pod.annotation(key).unwrap_or_default();
+        for name in value
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+        {
+            let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if name != ALL && !name.chars().all(is_name) {
+                return Err(Reason::InvalidAnnotation {
+                    key: key.to_owned(),
+                    problem: format!(
+                        "{name:?} cannot be a container's name; write names with commas between"
+                    ),
+                });
+            }
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    Ok(names)
 }
 
-/// Containers that other injectors add, some of them in front of the application.
-const SIDECARS: [&str; 18] = [
-    // Service meshes.
-    "istio-proxy",
-    "linkerd-proxy",
-    "envoy",
-    "envoy-sidecar",
-    "consul-dataplane",
-    "kuma-sidecar",
-    "osm-envoy",
-    "daprd",
-    // Secret agents.
-    "vault-agent",
-    "secrets-store",
-    // SQL proxies.
-    "cloud-sql-proxy",
-    "cloudsql-proxy",
-    // Log shippers and telemetry agents.
-    "fluent-bit",
-    "fluentd",
-    "filebeat",
-    "promtail",
-    "otc-container",
-    "datadog-agent",
-];
+fn in_list(list: List, containers: &[Container]) -> impl Iterator<Item = Target<'_>> + Clone {
+    containers
+        .iter()
+        .enumerate()
+        .map(move |(index, container)| Target {
+            list,
+            index,
+            container,
+        })
+}
+
+/// Stands for all regular containers that are not known sidecars.
+const ALL: &str = "*";

@@ -75,6 +75,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 {{- $config := dict "excludedNamespaces" (include "javelin.excludedNamespaces" . | fromJsonArray) "default" $default -}}
+{{- with .Values.sidecars -}}
+{{- $_ := set $config "sidecars" . -}}
+{{- end -}}
 {{- with .Values.profiles -}}
 {{- $_ := set $config "profiles" . -}}
 {{- end -}}
