@@ -150,6 +150,10 @@ impl Patch {
                 &plan.parts.mount,
             );
         }
+        if let Some(secret) = &plan.parts.image_pull_secret {
+            let exists = pod.spec.image_pull_secrets.is_some();
+            operations.append(&["spec", "imagePullSecrets"], exists, secret);
+        }
         // Last, since it moves every init container one further.
         if let Some(container) = &plan.parts.init_container {
             let exists = pod.spec.init_containers.is_some();

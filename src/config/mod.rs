@@ -6,16 +6,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest, Sha256};
-
 use crate::mutate::keys;
 
 mod otlp;
+mod profile;
 mod raw;
+mod sdk;
 mod sidecars;
+mod variables;
 
-pub use otlp::{Endpoint, Otlp, Protocol};
-use raw::{RawAgent, RawConfig, RawProfile};
+pub use otlp::{Endpoint, KeyRef, Otlp, Protocol};
+pub use profile::{Agent, Delivery, Profile, PullPolicy};
+pub use sdk::{Exporters, Sampler};
+pub use variables::refuse_variable;
+
+use raw::{RawConfig, RawProfile};
 
 /// A configuration that holds its invariants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,53 +29,6 @@ pub struct Config {
     sidecars: BTreeSet<String>,
     default: Profile,
     profiles: BTreeMap<String, Profile>,
-}
-
-/// One way to instrument a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Profile {
-    /// `default`, or its key under `profiles`: a DNS label.
-    pub name: String,
-    /// How the jar gets into the pod.
-    pub delivery: Delivery,
-    /// The agent's image.
-    pub agent: Agent,
-    /// Where telemetry goes; the agent's own default when absent.
-    pub otlp: Option<Otlp>,
-    /// Attributes for every pod of the profile. The pod's own win.
-    pub resource_attributes: BTreeMap<String, String>,
-    /// May options that are possibly absent at run time be composed with ours?
-    pub compose_optional: bool,
-    /// First 12 hexadecimal digits of the SHA-256 of all that the profile says: tells two receipts apart.
-    pub hash: String,
-}
-
-/// How the jar gets into the pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Delivery {
-    /// An init container copies it into an emptyDir.
-    InitContainer,
-}
-
-/// The image that carries the jar.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Agent {
-    /// Image reference.
-    pub image: String,
-    /// When the kubelet pulls it; Kubernetes' own default when absent.
-    pub image_pull_policy: Option<PullPolicy>,
-}
-
-/// `imagePullPolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PullPolicy {
-    /// Always ask the registry.
-    Always,
-    /// Only when the node does not have it.
-    IfNotPresent,
-    /// Never.
-    Never,
 }
 
 /// A configuration that was refused. Display names the file, the place and the remedy.
@@ -98,7 +56,7 @@ pub enum ConfigError {
 
 /// A wrong value, before it is known in which file.
 pub(crate) struct Problem {
-    path: &'static str,
+    path: String,
     problem: String,
 }
 
@@ -172,99 +130,6 @@ impl Config {
     }
 }
 
-impl Profile {
-    fn from_raw(name: &str, raw: &RawProfile) -> Result<Self, Problem> {
-        let RawProfile {
-            delivery,
-            agent,
-            otlp,
-            resource_attributes,
-            compose_optional,
-        } = raw;
-        let mut profile = Self {
-            name: name.to_owned(),
-            delivery: delivery
-                .as_deref()
-                .map_or(Ok(Delivery::InitContainer), Delivery::parse)?,
-            agent: Agent::from_raw(agent)?,
-            otlp: Otlp::from_raw(otlp)?,
-            resource_attributes: check_attributes(resource_attributes)?,
-            compose_optional: compose_optional.unwrap_or(true),
-            hash: String::new(),
-        };
-        // `Debug` of a struct of plain values is a complete and stable text of all it says.
-        let digest = Sha256::digest(format!("{profile:?}"));
-        profile.hash = format!("{digest:x}").chars().take(12).collect();
-        Ok(profile)
-    }
-}
-
-impl Delivery {
-    /// As written in the configuration and in receipts.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InitContainer => "init-container",
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, Problem> {
-        match text {
-            "init-container" => Ok(Self::InitContainer),
-            other => Err(Problem::new(
-                ".delivery",
-                format!("{other:?} is not one of: init-container"),
-            )),
-        }
-    }
-}
-
-impl Agent {
-    fn from_raw(raw: &RawAgent) -> Result<Self, Problem> {
-        let RawAgent {
-            image,
-            image_pull_policy,
-        } = raw;
-        let image = image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned());
-        if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(Problem::new(
-                ".agent.image",
-                format!("{image:?} is not an image reference"),
-            ));
-        }
-        let image_pull_policy = image_pull_policy
-            .as_deref()
-            .map(PullPolicy::parse)
-            .transpose()?;
-        Ok(Self {
-            image,
-            image_pull_policy,
-        })
-    }
-}
-
-impl PullPolicy {
-    /// As Kubernetes writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Always => "Always",
-            Self::IfNotPresent => "IfNotPresent",
-            Self::Never => "Never",
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, Problem> {
-        [Self::Always, Self::IfNotPresent, Self::Never]
-            .into_iter()
-            .find(|policy| policy.as_str() == text)
-            .ok_or_else(|| {
-                Problem::new(
-                    ".agent.imagePullPolicy",
-                    format!("{text:?} is not one of: Always, IfNotPresent, Never"),
-                )
-            })
-    }
-}
-
 impl Default for Config {
     /// The built-in values: what an empty file means.
     fn default() -> Self {
@@ -281,9 +146,9 @@ impl Default for Config {
 }
 
 impl Problem {
-    fn new(path: &'static str, problem: impl Into<String>) -> Self {
+    fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
-            path,
+            path: path.into(),
             problem: problem.into(),
         }
     }
@@ -308,30 +173,8 @@ fn check_profile_name(name: &str) -> Result<(), Problem> {
     ))
 }
 
-fn check_attributes(raw: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
-    // The SDK drops a pair with an empty value, and splits keys nowhere: a separator in one would be lost.
-    for (key, value) in raw {
-        if key.is_empty() || key.contains([',', '=', '%']) || key.contains(char::is_whitespace) {
-            return Err(Problem::new(
-                ".resourceAttributes",
-                format!("{key:?} is not an attribute's name"),
-            ));
-        }
-        if value.is_empty() {
-            return Err(Problem::new(
-                ".resourceAttributes",
-                format!("{key} has an empty value, which the SDK drops; leave the line out"),
-            ));
-        }
-    }
-    Ok(raw.clone())
-}
-
 /// Name of the profile that `true` means.
 pub const DEFAULT_PROFILE: &str = "default";
-
-/// What a pod pulls when the configuration names no image: the one that this version is released as.
-const DEFAULT_IMAGE: &str = concat!("localhost/javelin:", env!("CARGO_PKG_VERSION"));
 
 /// A DNS label has 63; `namespace-` comes before it in the webhook entry's name.
 const MAX_PROFILE_NAME: usize = 53;

@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use super::{Problem, raw::RawOtlp};
+use super::{
+    Problem,
+    raw::{RawKeyRef, RawOtlp},
+};
 
 /// Endpoint with its protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,9 +17,20 @@ pub struct Otlp {
     pub endpoint: Endpoint,
     /// How to talk to it.
     pub protocol: Protocol,
+    /// Where `OTEL_EXPORTER_OTLP_HEADERS` comes from.
+    pub headers_from: Option<KeyRef>,
 }
 
-/// `http://host:port` or `https://…`: no user, no query, no `$(…)`.
+/// A key of a Secret in the pod's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRef {
+    /// Name of the Secret.
+    pub secret: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// `http://host:port` or `https://…`: no user, no query; of references only [`Endpoint::NODE_IP`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(String);
 
@@ -54,11 +68,58 @@ impl Otlp {
                 ),
             ));
         }
-        Ok(Some(Self { endpoint, protocol }))
+        let headers_from = raw
+            .headers_from
+            .as_ref()
+            .map(KeyRef::from_raw)
+            .transpose()?;
+        Ok(Some(Self {
+            endpoint,
+            protocol,
+            headers_from,
+        }))
     }
 }
 
+impl KeyRef {
+    fn from_raw(raw: &RawKeyRef) -> Result<Self, Problem> {
+        let RawKeyRef { secret, key } = raw;
+        if !is_object_name(secret) {
+            return Err(Problem::new(
+                ".otlp.headersFrom.secret",
+                format!("{secret:?} is not a Secret's name"),
+            ));
+        }
+        let is_key = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        if key.is_empty() || key.len() > 253 || !key.chars().all(is_key) {
+            return Err(Problem::new(
+                ".otlp.headersFrom.key",
+                format!("{key:?} is not a key of a Secret"),
+            ));
+        }
+        Ok(Self {
+            secret: secret.clone(),
+            key: key.clone(),
+        })
+    }
+}
+
+/// A DNS subdomain: how Secrets, and most other objects, are called.
+pub(super) fn is_object_name(name: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.chars().all(is_inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
 impl Endpoint {
+    /// Stands for the address of the pod's node: a collector on each of them.
+    pub const NODE_IP: &str = "$(NODE_IP)";
+
     /// The URL.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -72,6 +133,9 @@ impl Endpoint {
                 format!("{text:?} {why}; an example: {example}"),
             )
         };
+        // Any host does for the rest of the checks.
+        let written = text;
+        let text = &text.replace(Self::NODE_IP, "node");
         let rest = text
             .strip_prefix("http://")
             .or_else(|| text.strip_prefix("https://"))
@@ -82,7 +146,7 @@ impl Endpoint {
         if text.contains(|c: char| c.is_whitespace() || c.is_control())
             || text.contains(['?', '#', '$'])
         {
-            return Err(wrong("has a space, ?, # or $"));
+            return Err(wrong("has a space, ?, #, or a $ that is not $(NODE_IP)"));
         }
         if authority.contains('@') {
             return Err(wrong(
@@ -103,7 +167,7 @@ impl Endpoint {
         if authority.starts_with(':') || authority.is_empty() {
             return Err(wrong("has no host"));
         }
-        Ok((Self(text.to_owned()), port))
+        Ok((Self(written.to_owned()), port))
     }
 }
 

@@ -30,6 +30,14 @@ pub(super) struct RawProfile {
     pub(super) otlp: RawOtlp,
     /// Attributes for every pod.
     pub(super) resource_attributes: BTreeMap<String, String>,
+    /// Names for `OTEL_PROPAGATORS`.
+    pub(super) propagators: Option<Vec<String>>,
+    /// Which traces are kept.
+    pub(super) sampler: RawSampler,
+    /// What becomes of each signal.
+    pub(super) exporters: RawExporters,
+    /// Further variables.
+    pub(super) env: BTreeMap<String, String>,
     /// Compose options that may be absent at run time?
     pub(super) compose_optional: Option<bool>,
 }
@@ -40,6 +48,7 @@ pub(super) struct RawProfile {
 pub(super) struct RawAgent {
     pub(super) image: Option<String>,
     pub(super) image_pull_policy: Option<String>,
+    pub(super) image_pull_secret: Option<String>,
 }
 
 /// Endpoint and protocol: one is no use without the other.
@@ -48,6 +57,32 @@ pub(super) struct RawAgent {
 pub(super) struct RawOtlp {
     pub(super) endpoint: Option<String>,
     pub(super) protocol: Option<String>,
+    pub(super) headers_from: Option<RawKeyRef>,
+}
+
+/// A key of a Secret in the pod's namespace.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawKeyRef {
+    pub(super) secret: String,
+    pub(super) key: String,
+}
+
+/// Sampler with its argument: a number, or text for the samplers that take some.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawSampler {
+    pub(super) r#type: Option<String>,
+    pub(super) argument: Option<String>,
+}
+
+/// Exporter of each signal.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawExporters {
+    pub(super) traces: Option<String>,
+    pub(super) metrics: Option<String>,
+    pub(super) logs: Option<String>,
 }
 
 impl RawProfile {
@@ -59,35 +94,69 @@ impl RawProfile {
             agent,
             otlp,
             resource_attributes,
+            propagators,
+            sampler,
+            exporters,
+            env,
             compose_optional,
         } = self;
-        let mut attributes = base.resource_attributes.clone();
-        attributes.extend(resource_attributes.clone());
         Self {
-            delivery: delivery.clone().or_else(|| base.delivery.clone()),
+            delivery: either(delivery.as_ref(), base.delivery.as_ref()),
             agent: RawAgent {
-                image: agent.image.clone().or_else(|| base.agent.image.clone()),
-                image_pull_policy: agent
-                    .image_pull_policy
-                    .clone()
-                    .or_else(|| base.agent.image_pull_policy.clone()),
+                image: either(agent.image.as_ref(), base.agent.image.as_ref()),
+                image_pull_policy: either(
+                    agent.image_pull_policy.as_ref(),
+                    base.agent.image_pull_policy.as_ref(),
+                ),
+                image_pull_secret: either(
+                    agent.image_pull_secret.as_ref(),
+                    base.agent.image_pull_secret.as_ref(),
+                ),
             },
             otlp: otlp.over(&base.otlp),
-            resource_attributes: attributes,
+            resource_attributes: merged(resource_attributes, &base.resource_attributes),
+            propagators: either(propagators.as_ref(), base.propagators.as_ref()),
+            // A type and the argument of another one would not fit.
+            sampler: if sampler.r#type.is_some() {
+                sampler
+            } else {
+                &base.sampler
+            }
+            .clone(),
+            exporters: RawExporters {
+                traces: either(exporters.traces.as_ref(), base.exporters.traces.as_ref()),
+                metrics: either(exporters.metrics.as_ref(), base.exporters.metrics.as_ref()),
+                logs: either(exporters.logs.as_ref(), base.exporters.logs.as_ref()),
+            },
+            env: merged(env, &base.env),
             compose_optional: compose_optional.or(base.compose_optional),
         }
     }
 }
 
+fn either<T: Clone>(own: Option<&T>, base: Option<&T>) -> Option<T> {
+    own.or(base).cloned()
+}
+
+fn merged(
+    own: &BTreeMap<String, String>,
+    base: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut merged = base.clone();
+    merged.extend(own.clone());
+    merged
+}
+
 impl RawOtlp {
-    /// A profile that names another endpoint does not inherit the protocol of the one it leaves.
+    /// A profile that names another endpoint does not inherit the protocol, or the credentials, of the one it leaves.
     fn over(&self, base: &Self) -> Self {
         if self.endpoint.is_some() {
             return self.clone();
         }
         Self {
             endpoint: base.endpoint.clone(),
-            protocol: self.protocol.clone().or_else(|| base.protocol.clone()),
+            protocol: either(self.protocol.as_ref(), base.protocol.as_ref()),
+            headers_from: either(self.headers_from.as_ref(), base.headers_from.as_ref()),
         }
     }
 }

@@ -97,7 +97,56 @@ fn wrong_values_are_refused_with_what_would_be_right() {
             "default: {agent: {imagePullPolicy: always}}",
             "IfNotPresent",
         ),
+        (
+            "default: {otlp: {endpoint: 'http://$(POD_IP):4318'}}",
+            "not $(NODE_IP)",
+        ),
+        (
+            "default: {otlp: {endpoint: 'http://$(NODE_IP):4317'}}",
+            "port 4317",
+        ),
+        (
+            "default: {otlp: {endpoint: 'http://c', headersFrom: {secret: A, key: b}}}",
+            "Secret's name",
+        ),
+        (
+            "default: {otlp: {endpoint: 'http://c', headersFrom: {secret: a, key: 'b c'}}}",
+            "key of a Secret",
+        ),
+        ("default: {agent: {imagePullSecret: -a}}", "Secret's name"),
+        ("default: {propagators: [w3c]}", "tracecontext"),
+        ("default: {propagators: [b3, none]}", "no other"),
+        ("default: {sampler: {argument: '1'}}", "missing"),
+        ("default: {sampler: {type: ratio}}", "traceidratio"),
+        (
+            "default: {sampler: {type: traceidratio, argument: '25%'}}",
+            "between 0 and 1",
+        ),
+        (
+            "default: {sampler: {type: traceidratio, argument: NaN}}",
+            "between 0 and 1",
+        ),
+        (
+            "default: {sampler: {type: always_on, argument: '1'}}",
+            "takes none",
+        ),
+        (
+            "default: {sampler: {type: jaeger_remote, argument: 'http://c'}}",
+            "endpoint=",
+        ),
+        ("default: {exporters: {traces: prometheus}}", "console"),
+        (
+            "default: {env: {JAVA_TOOL_OPTIONS: -Xmx1g}}",
+            "default.env.JAVA_TOOL_OPTIONS",
+        ),
+        (
+            "default: {env: {OTEL_JAVAAGENT_ENABLED: 'true'}}",
+            "JDK tools",
+        ),
+        ("default: {env: {JAVELIN_X: a}}", "Javelin's own"),
+        ("default: {env: {1A: a}}", "digit"),
         ("profiles: {'true': {}}", "taken"),
+        ("profiles: {unknown: {}}", "taken"),
         ("profiles: {Checkout: {}}", "DNS label"),
         (
             "default: {resourceAttributes: {'a=b': c}}",

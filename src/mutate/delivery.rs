@@ -19,6 +19,8 @@ pub struct Parts {
     pub init_container: Option<Value>,
     /// The mount in each target.
     pub mount: Value,
+    /// A pull secret that the pod does not name itself.
+    pub image_pull_secret: Option<Value>,
 }
 
 /// The parts for a pod with these targets.
@@ -26,11 +28,14 @@ pub(super) fn parts(pod: &Pod, targets: &[Target<'_>], profile: &Profile) -> Par
     let resources = targets
         .first()
         .and_then(|target| target.container.resources.as_ref());
+    let secret = profile.agent.image_pull_secret.as_deref();
+    let secret = secret.filter(|name| !pod.spec.pulls_with(name));
     match profile.delivery {
         Delivery::InitContainer => Parts {
             volume: json!({ "name": AGENT_NAME, "emptyDir": { "sizeLimit": VOLUME_SIZE_LIMIT } }),
             init_container: Some(init_container(pod, resources, profile)),
             mount: json!({ "name": AGENT_NAME, "mountPath": AGENT_DIR, "readOnly": true }),
+            image_pull_secret: secret.map(|name| json!({ "name": name })),
         },
     }
 }

@@ -4,7 +4,7 @@
 //! before it did, and the edits themselves, which become the patch. It never adds a name that is there
 //! already; the one repeated name, private to us, goes through [`Environment::insert`] on purpose.
 
-use super::pod::EnvVar;
+use super::{expansion, pod::EnvVar};
 
 /// One edit. Positions are those at the time of the edit.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +80,13 @@ impl Environment {
     /// Adds an entry at the end.
     pub(super) fn push(&mut self, variable: EnvVar) {
         self.insert(self.variables.len(), variable);
+    }
+
+    /// Adds a literal at the end, to be taken as it is written, unless the name is there: the user's own settings win.
+    pub(super) fn push_default(&mut self, name: &str, value: &str) {
+        if !self.has(name) {
+            self.push(EnvVar::literal(name, expansion::escape(value)));
+        }
     }
 
     /// Adds entries at the end.

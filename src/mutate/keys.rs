@@ -23,6 +23,9 @@ pub const JAVA_TOOL_OPTIONS_BASE: &str = "javelin.dev/java-tool-options";
 /// `true` lets our agent start beside another vendor's.
 pub const ALLOW_OTHER_AGENT: &str = "javelin.dev/allow-other-agent";
 
+/// Prefix of annotations that become variables of the targets: `javelin.dev/env.OTEL_TRACES_EXPORTER`.
+pub const ENV_PREFIX: &str = "javelin.dev/env.";
+
 /// Prefix of annotations that become resource attributes: `resource.opentelemetry.io/service.name`.
 pub const RESOURCE_PREFIX: &str = "resource.opentelemetry.io/";
 
@@ -60,9 +63,13 @@ pub const JAVAAGENT_OPTION: &str = "-javaagent:/javelin-agent/javaagent.jar";
 /// The user's `JAVA_TOOL_OPTIONS`, when it comes from elsewhere and ours is composed with it.
 pub const OPTIONS_VARIABLE: &str = "JAVELIN_JAVA_TOOL_OPTIONS";
 
+/// The address of the pod's node.
+pub const NODE_IP_VARIABLE: &str = "JAVELIN_NODE_IP";
+
 /// What only the kubelet knows, and the field of the downward API that tells it: for our other values to refer to.
-pub const FIELD_VARIABLES: [(&str, &str); 4] = [
+pub const FIELD_VARIABLES: [(&str, &str); 5] = [
     ("JAVELIN_NAMESPACE", "metadata.namespace"),
+    (NODE_IP_VARIABLE, "status.hostIP"),
     ("JAVELIN_NODE_NAME", "spec.nodeName"),
     ("JAVELIN_POD_NAME", "metadata.name"),
     ("JAVELIN_POD_UID", "metadata.uid"),

@@ -21,6 +21,7 @@ mod plan;
 pub mod pod;
 mod reason;
 mod resource;
+mod sdk;
 mod select;
 mod target;
 mod tool_options;
@@ -164,8 +165,9 @@ fn environment(
         compose_optional: profile.compose_optional,
     };
     tool_options::add_agent(&mut environment, container, settings)?;
+    sdk::add_annotated(&mut environment, subject.pod)?;
     resource::add_service_name(&mut environment, subject, container, alone);
-    add_otlp(&mut environment, profile);
+    sdk::add_profile(&mut environment, profile);
     let problem = resource::add_attributes(
         &mut environment,
         subject,
@@ -183,16 +185,6 @@ fn environment(
         AttributesProblem::NotAPair => Warning::AttributesBroken { container: name() },
     }));
     Ok(environment)
-}
-
-/// Endpoint and protocol together, and only when the user set neither: one of each would not fit.
-fn add_otlp(environment: &mut Environment, profile: &Profile) {
-    let Some(otlp) = &profile.otlp else { return };
-    if environment.has(OTLP_ENDPOINT) || environment.has(OTLP_PROTOCOL) {
-        return;
-    }
-    environment.push(EnvVar::literal(OTLP_ENDPOINT, otlp.endpoint.as_str()));
-    environment.push(EnvVar::literal(OTLP_PROTOCOL, otlp.protocol.as_str()));
 }
 
 fn added_service_name(environment: &Environment, container: &Container) -> Option<String> {
@@ -307,6 +299,3 @@ fn annotations(pod: &Pod, receipt: &Receipt) -> StringMap {
     }
     annotations
 }
-
-const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-const OTLP_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";

@@ -65,6 +65,8 @@ pub struct PodSpec {
     pub init_containers: Option<Vec<Container>>,
     /// Volumes.
     pub volumes: Option<Vec<Named>>,
+    /// Secrets that images are pulled with.
+    pub image_pull_secrets: Option<Vec<MaybeNamed>>,
     /// Pod-level security settings.
     pub security_context: Option<SecurityContext>,
     /// Node labels asked for.
@@ -78,6 +80,14 @@ pub struct PodSpec {
 pub struct Named {
     /// Its name.
     pub name: String,
+}
+
+/// A `LocalObjectReference`, which may be without a name.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct MaybeNamed {
+    /// Its name.
+    pub name: Option<String>,
 }
 
 /// `PodSecurityContext`.
@@ -187,6 +197,12 @@ impl PodSpec {
     /// Init containers, none when the array is missing.
     pub fn init_containers(&self) -> &[Container] {
         self.init_containers.as_deref().unwrap_or_default()
+    }
+
+    /// Does it name that pull secret?
+    pub fn pulls_with(&self, secret: &str) -> bool {
+        let mut secrets = self.image_pull_secrets.iter().flatten();
+        secrets.any(|named| named.name.as_deref() == Some(secret))
     }
 
     /// Volumes, none when the array is missing.
