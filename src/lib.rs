@@ -17,8 +17,8 @@
 //! # What holds everywhere
 //!
 //! - [`mutate`], [`patch`], [`review`], [`workload`] and [`config`] do no I/O, ask no clock and are not async.
-//! - Only [`cli`] prints and reads the environment; only [`cluster`] names the Kubernetes client; only
-//!   `server::tls` names rustls; only [`time`] asks the clock.
+//! - Only [`cli`] prints and reads the environment (the Kubernetes client aside, which finds its cluster by it); only
+//!   [`cluster`] names that client; only `server::tls` names rustls; only [`time`] asks for the time of day.
 //! - Every answer to the API server says `allowed: true` and carries the request's UID.
 //! - A patch leaves only after it was applied to a copy and the engine took the result for complete.
 

@@ -74,13 +74,15 @@ impl Treatment {
             }
             Decision::Skip(_) => Ok(Patch::default()),
         };
-        match patch {
-            Ok(patch) => Self { decision, patch },
-            // On any doubt there is no patch.
-            Err(error) => Self {
-                decision: Decision::Skip(Reason::Internal(error.to_string())),
-                patch: Patch::default(),
-            },
+        let error = match patch {
+            Ok(patch) if has_room(place.of(patch.result())) => return Self { decision, patch },
+            Ok(_) => Reason::AnnotationsFull,
+            Err(error) => Reason::Internal(error.to_string()),
+        };
+        // On any doubt there is no patch.
+        Self {
+            decision: Decision::Skip(error),
+            patch: Patch::default(),
         }
     }
 }
@@ -185,12 +187,13 @@ impl Patch {
 
     /// The patch that sets and takes away labels of a workload and of its pod template.
     pub fn for_labels(
+        template: PodPath,
         set: &StringMap,
         remove: &[&str],
         document: &Value,
     ) -> Result<Self, PatchError> {
         let mut list = Vec::new();
-        for base in [PodPath::POD, PodPath::TEMPLATE] {
+        for base in [PodPath::POD, template] {
             let mut operations = Operations::on(document, base.0);
             operations.set_metadata("labels", set);
             operations.remove_metadata("labels", remove);
@@ -385,6 +388,19 @@ impl<'a> Operations<'a> {
     }
 }
 
+/// Kubernetes refuses an object with more than 256 KiB of annotations (`TotalAnnotationSizeLimitB`), and an admission
+/// that makes it so fails the user's command.
+fn has_room(pod: Option<&Value>) -> bool {
+    let annotations = pod
+        .and_then(|pod| find(pod, &["metadata", "annotations"]))
+        .and_then(Value::as_object);
+    let sizes = annotations
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len));
+    sizes.sum::<usize>() <= MAX_ANNOTATIONS
+}
+
 fn find<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, key| value.get(key))
 }
@@ -398,3 +414,5 @@ fn check_once<'a>(
         count => Err(PatchError::NotOnce(what, count)),
     }
 }
+
+const MAX_ANNOTATIONS: usize = 256 * 1024;

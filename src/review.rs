@@ -15,11 +15,11 @@ use serde_json::{Value, json, value::RawValue};
 use crate::{
     config::Config,
     mutate::{
-        Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, keys,
+        Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Warning, keys,
         pod::{Metadata, Pod},
     },
     patch::{Patch, PodPath, Treatment},
-    workload::{self, Change, Workload},
+    workload::{self, Labelling, Workload},
 };
 
 /// Which entry of the webhook configuration sent a review. Its path says it, and with it what the namespace's
@@ -70,13 +70,14 @@ pub struct Malformed(#[from] serde_json::Error);
 /// Answers one review.
 pub fn answer(entry: &Entry, body: &[u8], config: &Config) -> Result<Answer, Malformed> {
     let request = Request::from_body(body)?;
-    let (verdict, name) = match entry {
+    let judged = match entry {
         Entry::Probe => on_probe(&request),
         Entry::Workload => on_workload(&request, config),
         Entry::Pod => on_pod(&request, NamespaceLabel::Absent, config),
         Entry::Namespace(profile) => on_pod(&request, NamespaceLabel::Value(profile), config),
         Entry::UnknownNamespace => on_pod(&request, NamespaceLabel::NoProfile, config),
     };
+    let (verdict, name) = judged.unwrap_or_else(|reason| (Verdict::skip(&reason), String::new()));
     Ok(request.answer(verdict, name))
 }
 
@@ -121,36 +122,22 @@ struct Verdict {
     warnings: Vec<String>,
 }
 
-fn on_pod(request: &Request<'_>, inject: NamespaceLabel<'_>, config: &Config) -> (Verdict, String) {
+/// What is to be said, and of which object; or why nothing can be.
+type Judged = Result<(Verdict, String), Reason>;
+
+fn on_pod(request: &Request<'_>, inject: NamespaceLabel<'_>, config: &Config) -> Judged {
     if request.operation != "CREATE" {
-        return (Verdict::skip(&Reason::NotSelected), String::new());
+        return Err(Reason::NotSelected);
     }
-    let text = request.object.map_or("null", RawValue::get);
-    let (pod, document) = match (Pod::from_json(text), serde_json::from_str::<Value>(text)) {
-        (Ok(pod), Ok(document)) => (pod, document),
-        (Err(error), _) => {
-            return (
-                Verdict::skip(&Reason::Unreadable(error.to_string())),
-                String::new(),
-            );
-        }
-        (_, Err(error)) => {
-            return (
-                Verdict::skip(&Reason::Unreadable(error.to_string())),
-                String::new(),
-            );
-        }
-    };
-    let namespace = request
+    let document = request.document()?;
+    let pod = Pod::from_value(&document).map_err(unreadable)?;
+    let name = request
         .namespace
         .as_deref()
         .or(pod.metadata.namespace.as_deref());
     let subject = Subject {
         pod: &pod,
-        namespace: Namespace {
-            name: namespace,
-            inject,
-        },
+        namespace: Namespace { name, inject },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,
     };
@@ -163,52 +150,43 @@ fn on_pod(request: &Request<'_>, inject: NamespaceLabel<'_>, config: &Config) ->
         Decision::Inject(plan) => Verdict {
             code: "injected",
             patch,
-            warnings: plan.warnings.iter().map(ToString::to_string).collect(),
+            warnings: plan.warnings.iter().map(Warning::line).collect(),
         },
     };
-    (verdict, display_name(&pod.metadata))
+    Ok((verdict, display_name(&pod.metadata)))
 }
 
-fn on_workload(request: &Request<'_>, config: &Config) -> (Verdict, String) {
-    // Only kinds whose template may change later; the rules of the entries ask for no other.
-    if request.kind.kind != "Deployment" || !["CREATE", "UPDATE"].contains(&&*request.operation) {
-        return (Verdict::skip(&Reason::NotSelected), String::new());
-    }
-    let text = request.object.map_or("null", RawValue::get);
-    let document: Value = serde_json::from_str(text).unwrap_or_default();
-    let workload = match Workload::from_value(&document) {
-        Ok(workload) => workload,
-        Err(error) => {
-            return (
-                Verdict::skip(&Reason::Unreadable(error.to_string())),
-                String::new(),
-            );
-        }
-    };
+fn on_workload(request: &Request<'_>, config: &Config) -> Judged {
+    let kind = workload::Kind::of(&request.kind.kind);
+    let kind = kind.filter(|kind| match &*request.operation {
+        "CREATE" => true,
+        "UPDATE" => kind.is_mutable,
+        _ => false,
+    });
+    let kind = kind.ok_or(Reason::NotSelected)?;
+    let document = request.document()?;
+    let workload = Workload::from_value(kind, &document).map_err(unreadable)?;
     let old = request
         .old_object
         .and_then(|old| serde_json::from_str::<Old>(old.get()).ok());
     let old = old.and_then(|old| old.metadata.labels?.remove(keys::INJECT));
     let namespace = request.namespace.as_deref();
     let labelling =
-        workload::apply_label_rule(&workload, &document, old.as_deref(), namespace, config);
-    let verdict = match labelling {
-        Err(error) => Verdict::skip(&Reason::Internal(error.to_string())),
-        Ok(labelling) => {
-            let code = match &labelling.change {
-                Change::Labelled => "labelled",
-                Change::Unlabelled => "unlabelled",
-                Change::Unchanged => "unchanged",
-                Change::Skipped(reason) => reason.code(),
-            };
-            Verdict {
-                code,
-                patch: labelling.patch,
-                warnings: labelling.warnings,
-            }
-        }
-    };
-    (verdict, display_name(&workload.metadata))
+        workload::apply_label_rule(&workload, &document, old.as_deref(), namespace, config)
+            .map_err(|error| Reason::Internal(error.to_string()))?;
+    let Labelling {
+        change,
+        patch,
+        warnings,
+    } = labelling;
+    Ok((
+        Verdict {
+            code: change.code(),
+            patch,
+            warnings,
+        },
+        display_name(workload.metadata()),
+    ))
 }
 
 /// The old object, of which only the labels count.
@@ -218,27 +196,34 @@ struct Old {
 }
 
 /// An annotation on the probe's ConfigMap, which comes back to whoever asked, proves the call.
-fn on_probe(request: &Request<'_>) -> (Verdict, String) {
-    let document = request
-        .object
-        .and_then(|object| serde_json::from_str::<Value>(object.get()).ok());
-    let patch = Patch::for_annotation(keys::PROBE, &request.uid, &document.unwrap_or_default());
-    let verdict = patch.map_or_else(
-        |error| Verdict::skip(&Reason::Internal(error.to_string())),
-        |patch| Verdict {
+fn on_probe(request: &Request<'_>) -> Judged {
+    let patch = Patch::for_annotation(keys::PROBE, &request.uid, &request.document()?)
+        .map_err(|error| Reason::Internal(error.to_string()))?;
+    Ok((
+        Verdict {
             code: "probed",
             patch,
             warnings: Vec::new(),
         },
-    );
-    (verdict, String::new())
+        String::new(),
+    ))
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Reason {
+    Reason::Unreadable(error.to_string())
 }
 
 fn display_name(metadata: &Metadata) -> String {
     let name = metadata.name.as_deref().filter(|name| !name.is_empty());
-    name.or(metadata.generate_name.as_deref())
-        .unwrap_or_default()
-        .to_owned()
+    let name = name
+        .or(metadata.generate_name.as_deref())
+        .unwrap_or_default();
+    shortened(name)
+}
+
+/// A log line is no place for whatever a hostile body calls a name.
+fn shortened(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
 }
 
 impl<'a> Request<'a> {
@@ -254,13 +239,29 @@ impl<'a> Request<'a> {
             request: Request<'a>,
         }
         let review: Review<'a> = serde_json::from_slice(body)?;
-        if review.api_version != API_VERSION || review.kind != KIND || review.request.uid.is_empty()
-        {
+        let has_uid = (1..=MAX_UID).contains(&review.request.uid.len());
+        if review.api_version != API_VERSION || review.kind != KIND || !has_uid {
             return Err(Malformed(serde::de::Error::custom(
-                "another kind, version, or no uid",
+                "another kind or version, or no uid",
             )));
         }
         Ok(review.request)
+    }
+
+    /// The object, unless decoding it would take more memory than any object of Kubernetes does.
+    fn document(&self) -> Result<Value, Reason> {
+        let text = self.object.map_or("null", RawValue::get);
+        let values = text
+            .bytes()
+            .filter(|byte| b",[{".contains(byte))
+            .take(MAX_VALUES + 1)
+            .count();
+        if text.len() > MAX_OBJECT_BYTES || values > MAX_VALUES {
+            return Err(Reason::Unreadable(
+                "it is larger than the API server takes".to_owned(),
+            ));
+        }
+        serde_json::from_str(text).map_err(unreadable)
     }
 
     fn answer(self, verdict: Verdict, name: String) -> Answer {
@@ -287,9 +288,9 @@ impl<'a> Request<'a> {
             body: body.to_string().into_bytes(),
             outcome: Outcome {
                 code,
-                namespace: self.namespace.unwrap_or_default(),
+                namespace: shortened(&self.namespace.unwrap_or_default()),
                 name: if name.is_empty() {
-                    self.name.unwrap_or_default()
+                    shortened(&self.name.unwrap_or_default())
                 } else {
                     name
                 },
@@ -330,6 +331,19 @@ struct Response<'a> {
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
+
+/// The API server's own limit for a request (`MaxRequestBodyBytes`).
+const MAX_OBJECT_BYTES: usize = 3 * 1024 * 1024;
+
+/// Elements and members, of which a pod of 100 containers with 100 variables each has 30,000. One takes up to 100
+/// bytes once it is decoded.
+const MAX_VALUES: usize = 300_000;
+
+/// A UID has 36.
+const MAX_UID: usize = 128;
+
+/// Names in Kubernetes are DNS subdomains at most.
+const MAX_NAME: usize = 253;
 
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@
 //! himself put into the template is never touched, and a removal that was missed while we were away is mended
 //! at the next update, because the second webhook entry selects by our key.
 //!
-//! Deliberately absent: kinds whose template is immutable once created; a patch on their update would be
-//! refused by the API server and fail the user's command.
+//! The value is copied as it stands, also one that names no profile: else a pod whose workload says nonsense would
+//! fall back to what its namespace says.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,32 +15,32 @@ use serde_json::Value;
 use crate::{
     config::Config,
     mutate::{
-        self, Decision, Namespace, NamespaceLabel, Owners, Reason, Source, Subject, keys,
-        pod::{Metadata, Pod, StringMap},
+        self, Decision, Namespace, NamespaceLabel, Owners, Subject, keys,
+        pod::{Metadata, Pod, PodError, StringMap},
     },
-    patch::{Patch, PatchError},
+    patch::{Patch, PatchError, PodPath},
 };
 
-/// A workload with a pod template, as far as it is read.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Workload {
-    /// `Deployment`, …
-    #[serde(default)]
-    pub kind: String,
-    /// Its own metadata.
-    pub metadata: Metadata,
-    /// The template around the pod.
-    pub spec: WorkloadSpec,
+/// A kind of object whose label is copied into its pod template.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// As in the object.
+    pub name: &'static str,
+    /// Where its pod template stands.
+    pub place: PodPath,
+    /// May the template change later? A patch on an update of another kind would be refused by the API server, and
+    /// fail the user's command in spite of `failurePolicy: Ignore`.
+    pub is_mutable: bool,
 }
 
-/// The spec of a workload.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct WorkloadSpec {
-    /// The pods to be.
-    pub template: Pod,
-    /// A paused Deployment does not roll.
-    #[serde(default)]
-    pub paused: Option<bool>,
+/// A workload with a pod template, as far as it is read.
+#[derive(Debug)]
+pub struct Workload {
+    kind: &'static Kind,
+    metadata: Metadata,
+    template: Pod,
+    /// Why its pods do not change by themselves, if so.
+    caveat: Option<&'static str>,
 }
 
 /// What the label rule does to a workload.
@@ -55,27 +55,79 @@ pub struct Labelling {
 }
 
 /// What happened to our copy of the label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// The value was copied into the template.
     Labelled,
     /// The copy was taken away.
     Unlabelled,
-    /// It was as it should be.
+    /// It was as it should be, or the namespace is excluded.
     Unchanged,
-    /// Nothing was done, therefore.
-    Skipped(Reason),
+}
+
+impl Kind {
+    /// The kind of that name, if its label is copied.
+    pub fn of(name: &str) -> Option<&'static Self> {
+        KINDS.iter().find(|kind| kind.name == name)
+    }
 }
 
 impl Workload {
     /// Decodes a workload; the error names the path of the wrong field.
-    pub fn from_value(value: &Value) -> Result<Self, mutate::pod::PodError> {
-        serde_path_to_error::deserialize(value).map_err(mutate::pod::PodError::from)
+    pub fn from_value(kind: &'static Kind, document: &Value) -> Result<Self, PodError> {
+        #[derive(Deserialize)]
+        struct Outer {
+            #[serde(default)]
+            metadata: Option<Metadata>,
+        }
+        let Outer { metadata } = serde_path_to_error::deserialize(document)?;
+        Ok(Self {
+            kind,
+            metadata: metadata.unwrap_or_default(),
+            template: Pod::from_value(kind.place.of(document).unwrap_or(&Value::Null))?,
+            caveat: caveat(kind, document),
+        })
+    }
+
+    /// Its own metadata.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
 
     fn label(&self, key: &str) -> Option<&str> {
         self.metadata.labels.as_ref()?.get(key).map(String::as_str)
     }
+}
+
+impl Change {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Labelled => "labelled",
+            Self::Unlabelled => "unlabelled",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// What an object says about the pod in it beside the pod itself: its owners, and the label to be copied.
+pub fn surroundings<'a>(kind: &str, document: &'a Value, pod: &Pod) -> (Owners, Option<&'a str>) {
+    if PodPath::of_kind(kind) == Some(PodPath::POD) {
+        return (Owners::of_pod(&pod.metadata), None);
+    }
+    let metadata = document.get("metadata").unwrap_or(&Value::Null);
+    let name = metadata
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let label = metadata
+        .get("labels")
+        .and_then(|labels| labels.get(keys::INJECT))
+        .and_then(Value::as_str);
+    (
+        Owners::of_workload(kind, name),
+        label.filter(|_| Kind::of(kind).is_some()),
+    )
 }
 
 /// Applies the label rule to a workload that is being created or updated.
@@ -88,93 +140,78 @@ pub fn apply_label_rule(
     namespace: Option<&str>,
     config: &Config,
 ) -> Result<Labelling, PatchError> {
-    let skip = |reason: Reason, warnings| Labelling {
-        change: Change::Skipped(reason),
-        patch: Patch::default(),
-        warnings,
+    let place = workload.kind.place;
+    let unchanged = |patch| Labelling {
+        change: Change::Unchanged,
+        patch,
+        warnings: Vec::new(),
     };
     if namespace.is_some_and(|name| config.excludes(name)) {
-        return Ok(skip(Reason::NotSelected, Vec::new()));
+        return Ok(unchanged(Patch::default()));
     }
-    let Some(value) = workload.label(keys::INJECT) else {
-        let patch = Patch::for_labels(&StringMap::new(), &[keys::FROM_WORKLOAD], document)?;
-        return Ok(removed(workload, patch));
+    let label = workload.label(keys::INJECT);
+    let copy = label.map(|value| (keys::FROM_WORKLOAD.to_owned(), value.to_owned()));
+    let gone: &[_] = if label.is_none() {
+        &[keys::FROM_WORKLOAD]
+    } else {
+        &[]
     };
-    let is_news = old != Some(value);
-    if value != "false" && config.profile(value).is_none() {
-        let reason = Reason::UnknownProfile {
-            source: Source::Workload,
-            value: Some(value.to_owned()),
-        };
-        let warnings = if is_news {
-            vec![format!("{}: {reason}", reason.code())]
-        } else {
-            Vec::new()
-        };
-        return Ok(skip(reason, warnings));
+    let patch = Patch::for_labels(
+        place,
+        &copy.into_iter().collect::<StringMap>(),
+        gone,
+        document,
+    )?;
+    // A word on every update would fill the logs of GitOps tools.
+    let is_news = label.is_some() && label != old;
+    if patch.is_empty() && !is_news {
+        return Ok(unchanged(patch));
     }
-    let copy = StringMap::from([(keys::FROM_WORKLOAD.to_owned(), value.to_owned())]);
-    let patch = Patch::for_labels(&copy, &[], document)?;
-    let changed = !patch.is_empty();
+    let change = match (patch.is_empty(), label) {
+        (true, _) => Change::Unchanged,
+        (false, Some(_)) => Change::Labelled,
+        (false, None) => Change::Unlabelled,
+    };
+    let warnings = outlook(workload, label, namespace, config);
     Ok(Labelling {
-        change: if changed {
-            Change::Labelled
-        } else {
-            Change::Unchanged
-        },
+        change,
         patch,
-        // A word on every update would fill the logs of GitOps tools.
-        warnings: if changed || is_news {
-            outlook(workload, value, namespace, config)
-        } else {
-            Vec::new()
-        },
+        warnings,
     })
 }
 
-fn removed(workload: &Workload, patch: Patch) -> Labelling {
-    if patch.is_empty() {
-        return Labelling {
-            change: Change::Unchanged,
-            patch,
-            warnings: Vec::new(),
-        };
-    }
-    // A label that the user put into the template stays, and goes on to ask for the agent.
-    let gone = workload.spec.template.label(keys::INJECT).is_none();
-    let word = gone.then(|| "the label is gone: new pods start without the agent".to_owned());
-    let warnings = word.into_iter().chain(paused(workload)).collect();
-    Labelling {
-        change: Change::Unlabelled,
-        patch,
-        warnings,
-    }
-}
-
-/// What will happen to the pods, and what is in the way.
+/// What will happen to the pods, and what is in the way. What the namespace asks for is not known here.
 fn outlook(
     workload: &Workload,
-    value: &str,
+    label: Option<&str>,
     namespace: Option<&str>,
     config: &Config,
 ) -> Vec<String> {
-    if value == "false" {
-        return vec!["labelled false: new pods start without the agent".to_owned()];
-    }
+    let mut template = workload.template.clone();
+    // Our copy, as it was before: the new value is handed over apart.
+    template
+        .metadata
+        .labels
+        .get_or_insert_default()
+        .remove(keys::FROM_WORKLOAD);
+    let name = workload.metadata.name.as_deref().unwrap_or_default();
     let subject = Subject {
-        pod: &workload.spec.template,
+        pod: &template,
         namespace: Namespace {
             name: namespace,
             inject: NamespaceLabel::Absent,
         },
-        owners: Owners::of_workload(
-            &workload.kind,
-            workload.metadata.name.as_deref().unwrap_or_default(),
-        ),
-        from_workload: Some(value),
+        owners: Owners::of_workload(workload.kind.name, name),
+        from_workload: label,
     };
     let mut warnings = match mutate::decide(&subject, config) {
-        Decision::Skip(reason) => vec![format!("no agent: {}: {reason}", reason.code())],
+        Decision::Skip(reason) if !reason.is_expected() => {
+            vec![format!("no agent: {}: {reason}", reason.code())]
+        }
+        Decision::Skip(_) if label.is_some() => vec!["new pods start without the agent".to_owned()],
+        Decision::Skip(_) => {
+            vec!["new pods start without the agent, unless their namespace asks for it".to_owned()]
+        }
         Decision::Inject(plan) => {
             let names: Vec<_> = plan
                 .containers
@@ -187,15 +224,60 @@ fn outlook(
                 plan.profile
             );
             std::iter::once(start)
-                .chain(plan.warnings.iter().map(ToString::to_string))
+                .chain(plan.warnings.iter().map(mutate::Warning::line))
                 .collect()
         }
     };
-    warnings.extend(paused(workload));
+    warnings.extend(workload.caveat.map(str::to_owned));
     warnings
 }
 
-fn paused(workload: &Workload) -> Option<String> {
-    let paused = workload.spec.paused == Some(true);
-    paused.then(|| "the workload is paused: its pods change when it is resumed".to_owned())
+/// What keeps a new template from reaching the pods.
+fn caveat(kind: &Kind, document: &Value) -> Option<&'static str> {
+    let at = |pointer: &str| document.pointer(pointer).unwrap_or(&Value::Null);
+    if at("/spec/paused") == &Value::Bool(true) {
+        return Some("it is paused: its pods change when it is resumed");
+    }
+    if at("/spec/updateStrategy/type") == "OnDelete" {
+        return Some("its update strategy is OnDelete: a pod changes when you delete it");
+    }
+    if at("/spec/updateStrategy/rollingUpdate/partition").as_u64() > Some(0) {
+        return Some("its rolling update has a partition: pods below it stay as they are");
+    }
+    (kind.name == "CronJob").then_some("it starts with its next run")
 }
+
+/// The kinds that the webhook's entries send, and `preview` knows.
+const KINDS: [Kind; 6] = [
+    Kind {
+        name: "Deployment",
+        place: PodPath::TEMPLATE,
+        is_mutable: true,
+    },
+    Kind {
+        name: "StatefulSet",
+        place: PodPath::TEMPLATE,
+        is_mutable: true,
+    },
+    Kind {
+        name: "DaemonSet",
+        place: PodPath::TEMPLATE,
+        is_mutable: true,
+    },
+    Kind {
+        name: "CronJob",
+        place: PodPath::JOB_TEMPLATE,
+        is_mutable: true,
+    },
+    Kind {
+        name: "Job",
+        place: PodPath::TEMPLATE,
+        is_mutable: false,
+    },
+    // Argo's.
+    Kind {
+        name: "Rollout",
+        place: PodPath::TEMPLATE,
+        is_mutable: true,
+    },
+];

@@ -41,8 +41,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     fs::rename(&temporary, &target)
         .with_context(|| format!("cannot put {} in its place", target.display()))?;
+    let ours = sha256
+        .is_none()
+        .then(|| format!("OpenTelemetry Java agent {}, ", agent::version()));
+    let ours = ours.unwrap_or_default();
     note(&format!(
-        "{}: {size} bytes, sha256 {expected}",
+        "{}: {ours}{size} bytes, sha256 {expected}",
         target.display()
     ));
     Ok(())

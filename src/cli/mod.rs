@@ -102,4 +102,4 @@ const EXAMPLES: &str = "\
 Examples:
   javelin preview -f deployment.yaml          what the agent changes, as a diff
   helm template shop | javelin preview -f -   the same for a chart
-  javelin preview -f pod.yaml -o patch        the webhook's JSON Patch, byte for byte";
+  javelin preview -f pod.yaml -o patch        the JSON Patch that the webhook sends";

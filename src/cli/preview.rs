@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     config::Config,
-    mutate::{Decision, Namespace, NamespaceLabel, Owners, Subject, keys, pod::Pod},
+    mutate::{Decision, Namespace, NamespaceLabel, Subject, keys, pod::Pod},
     patch::{PodPath, Treatment},
+    workload,
 };
 
 /// Show what the agent would change in manifests, without a cluster
@@ -143,24 +144,15 @@ fn treat(
     let pod = Pod::from_value(pod).with_context(|| format!("{} cannot be read", place()))?;
     let name = document.text(&["metadata", "namespace"]).or(namespace);
     let label = namespaces.get(&name.map(str::to_owned));
-    let is_pod = path == PodPath::POD;
+    let (owners, from_workload) = workload::surroundings(document.kind(), &document.value, &pod);
     let subject = Subject {
         pod: &pod,
         namespace: Namespace {
             name,
             inject: label.map_or(NamespaceLabel::Absent, |value| NamespaceLabel::Value(value)),
         },
-        owners: if is_pod {
-            Owners::of_pod(&pod.metadata)
-        } else {
-            Owners::of_workload(
-                document.kind(),
-                document.text(&["metadata", "name"]).unwrap_or_default(),
-            )
-        },
-        from_workload: document
-            .text(&["metadata", "labels", keys::INJECT])
-            .filter(|_| !is_pod),
+        owners,
+        from_workload,
     };
     Ok(Treatment::of(&subject, &document.value, path, config))
 }
@@ -184,7 +176,7 @@ fn tell(document: &Document, decision: &Decision) {
             }
             plan.warnings
                 .iter()
-                .for_each(|warning| note(&format!("{title}: warning: {warning}")));
+                .for_each(|warning| note(&format!("{title}: warning: {}", warning.line())));
         }
     }
 }

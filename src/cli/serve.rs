@@ -105,7 +105,7 @@ pub(super) struct Args {
     )]
     probe_configmap: String,
 
-    /// Serve this certificate (PEM, then intermediates) instead of one of our own
+    /// Serve this certificate (PEM, then intermediates) instead of one of our own; read once, at the start
     #[arg(
         long,
         env = "JAVELIN_TLS_CERT",

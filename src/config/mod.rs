@@ -23,7 +23,7 @@ pub use variables::refuse_variable;
 use raw::{RawConfig, RawProfile};
 
 /// A configuration that holds its invariants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     excluded_namespaces: BTreeSet<String>,
     sidecars: BTreeSet<String>,
@@ -84,11 +84,6 @@ impl Config {
             "true" | DEFAULT_PROFILE => Some(&self.default),
             name => self.profiles.get(name),
         }
-    }
-
-    /// Names of the profiles beside `default`, sorted.
-    pub fn profile_names(&self) -> impl Iterator<Item = &str> {
-        self.profiles.keys().map(String::as_str)
     }
 
     /// Is the namespace left alone whatever its labels say?

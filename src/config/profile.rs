@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -11,9 +12,10 @@ use super::{
     sdk::{self, Exporters, Sampler},
     variables,
 };
+use crate::mutate::quantity;
 
 /// One way to instrument a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
     /// `default`, or its key under `profiles`: a DNS label.
     pub name: String,
@@ -33,6 +35,8 @@ pub struct Profile {
     pub exporters: Exporters,
     /// Further variables. The container's own win.
     pub env: BTreeMap<String, String>,
+    /// Containers with a smaller memory limit are left alone; bytes.
+    pub minimum_memory: f64,
     /// May options that are possibly absent at run time be composed with ours?
     pub compose_optional: bool,
     /// First 12 hexadecimal digits of the SHA-256 of all that the profile says: tells two receipts apart.
@@ -80,6 +84,7 @@ impl Profile {
             sampler,
             exporters,
             env,
+            minimum_memory,
             compose_optional,
         } = raw;
         let mut profile = Self {
@@ -94,6 +99,7 @@ impl Profile {
             sampler: Sampler::from_raw(sampler)?,
             exporters: Exporters::from_raw(exporters)?,
             env: variables::check(env)?,
+            minimum_memory: minimum(minimum_memory.as_deref().unwrap_or("128Mi"))?,
             compose_optional: compose_optional.unwrap_or(true),
             hash: String::new(),
         };
@@ -180,6 +186,16 @@ impl PullPolicy {
                 )
             })
     }
+}
+
+fn minimum(text: &str) -> Result<f64, Problem> {
+    let bytes = quantity(&Value::from(text)).filter(|bytes| *bytes >= 0.0);
+    bytes.ok_or_else(|| {
+        Problem::new(
+            ".minimumMemory",
+            format!("{text:?} is not a quantity, such as 128Mi"),
+        )
+    })
 }
 
 fn check_attributes(raw: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {

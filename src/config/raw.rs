@@ -38,6 +38,8 @@ pub(super) struct RawProfile {
     pub(super) exporters: RawExporters,
     /// Further variables.
     pub(super) env: BTreeMap<String, String>,
+    /// Containers with a smaller memory limit are left alone: a quantity.
+    pub(super) minimum_memory: Option<String>,
     /// Compose options that may be absent at run time?
     pub(super) compose_optional: Option<bool>,
 }
@@ -98,6 +100,7 @@ impl RawProfile {
             sampler,
             exporters,
             env,
+            minimum_memory,
             compose_optional,
         } = self;
         Self {
@@ -129,6 +132,7 @@ impl RawProfile {
                 logs: either(exporters.logs.as_ref(), base.exporters.logs.as_ref()),
             },
             env: merged(env, &base.env),
+            minimum_memory: either(minimum_memory.as_ref(), base.minimum_memory.as_ref()),
             compose_optional: compose_optional.or(base.compose_optional),
         }
     }

@@ -4,6 +4,8 @@
 //! before it did, and the edits themselves, which become the patch. It never adds a name that is there
 //! already; the one repeated name, private to us, goes through [`Environment::insert`] on purpose.
 
+use std::collections::BTreeSet;
+
 use super::{expansion, pod::EnvVar};
 
 /// One edit. Positions are those at the time of the edit.
@@ -49,6 +51,7 @@ pub enum EnvEdit {
 pub(super) struct Environment {
     variables: Vec<EnvVar>,
     edits: Vec<EnvEdit>,
+    changed: BTreeSet<String>,
 }
 
 impl Environment {
@@ -57,6 +60,7 @@ impl Environment {
         Self {
             variables: variables.to_vec(),
             edits: Vec::new(),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -73,6 +77,7 @@ impl Environment {
     /// Adds an entry before the one at `at`.
     pub(super) fn insert(&mut self, at: usize, variable: EnvVar) {
         let at = at.min(self.variables.len());
+        self.changed.insert(variable.name.clone());
         self.variables.insert(at, variable.clone());
         self.edits.push(EnvEdit::Insert { at, variable });
     }
@@ -100,6 +105,7 @@ impl Environment {
     pub(super) fn set_value(&mut self, at: usize, value: String) {
         if let Some(variable) = self.variables.get_mut(at) {
             variable.value = Some(value.clone());
+            self.changed.insert(variable.name.clone());
             self.edits.push(EnvEdit::SetValue { at, value });
         }
     }
@@ -108,6 +114,7 @@ impl Environment {
     pub(super) fn rename(&mut self, at: usize, name: &str) {
         if let Some(variable) = self.variables.get_mut(at) {
             name.clone_into(&mut variable.name);
+            self.changed.insert(name.to_owned());
             self.edits.push(EnvEdit::Rename {
                 at,
                 name: name.to_owned(),
@@ -119,6 +126,7 @@ impl Environment {
     pub(super) fn replace(&mut self, at: usize, variable: EnvVar) {
         if let Some(old) = self.variables.get_mut(at) {
             *old = variable.clone();
+            self.changed.insert(variable.name.clone());
             self.edits.push(EnvEdit::Replace { at, variable });
         }
     }
@@ -132,16 +140,8 @@ impl Environment {
     }
 
     /// Names that were added or changed, sorted: what the receipt lists.
-    pub(super) fn changed_names(&self, before: &[EnvVar]) -> Vec<String> {
-        let mut names: Vec<_> = self
-            .variables
-            .iter()
-            .filter(|variable| !before.contains(variable))
-            .map(|variable| variable.name.clone())
-            .collect();
-        names.sort();
-        names.dedup();
-        names
+    pub(super) fn changed_names(&self) -> Vec<String> {
+        self.changed.iter().cloned().collect()
     }
 
     /// The edits, in order.

@@ -4,6 +4,8 @@
 //! when X is defined *earlier* in the list, and stays as it is otherwise; `$$` is one dollar sign; any other
 //! `$` stands for itself.
 
+use std::collections::HashMap;
+
 use super::pod::EnvVar;
 
 /// One piece of a value.
@@ -51,35 +53,77 @@ pub(super) fn escape(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// The value that the kubelet gives `name`, as far as literals tell: a reference to something that is not an
-/// earlier literal stays as written. `None` when the last entry of that name is not a literal.
-pub(super) fn literal(env: &[EnvVar], name: &str) -> Option<String> {
-    let at = env.iter().rposition(|variable| variable.name == name)?;
-    expand_at(env, at)
+/// The literal values of an environment, expanded: what the program will see, as far as literals tell.
+#[derive(Debug)]
+pub(super) struct Literals<'a> {
+    /// The last entry of each name; `None` when it is not a literal, or too large for any program to start with.
+    values: HashMap<&'a str, Option<String>>,
 }
 
-fn expand_at(env: &[EnvVar], at: usize) -> Option<String> {
-    // Values are expanded once, front to back; each entry sees the results of the earlier ones.
-    let mut known: Vec<(&str, Option<String>)> = Vec::with_capacity(at);
-    for variable in env.iter().take(at + 1) {
-        let value = variable.value_from.is_none().then(|| {
-            pieces(variable.value.as_deref().unwrap_or_default())
-                .into_iter()
-                .map(|piece| match piece {
-                    Piece::Text(text) => text.to_owned(),
-                    Piece::Reference(name) => known
-                        .iter()
-                        .rev()
-                        .find(|(known, _)| *known == name)
-                        .and_then(|(_, value)| value.clone())
-                        .unwrap_or_else(|| format!("$({name})")),
-                })
-                .collect()
-        });
-        known.push((&variable.name, value));
+impl<'a> Literals<'a> {
+    /// Expands front to back: each entry sees the results of the earlier ones. A reference to something that is no
+    /// earlier literal stays as it is written; envFrom and Services may define it, which is not known here.
+    ///
+    /// The results are bounded. Entries that double each other (`A1=$(A0)$(A0)`, …) would fill the memory from a
+    /// manifest of a page, and Linux starts no program with a variable past 128 KiB, or with 2 MiB of them.
+    pub(super) fn of(env: &'a [EnvVar]) -> Self {
+        let mut literals = Self {
+            values: HashMap::with_capacity(env.len()),
+        };
+        let mut budget = MAX_ENVIRONMENT;
+        for variable in env {
+            let text = variable.value.as_deref().unwrap_or_default();
+            let value = variable
+                .value_from
+                .is_none()
+                .then(|| literals.expand_within(text, budget))
+                .flatten();
+            budget -= value.as_ref().map_or(0, String::len);
+            literals.values.insert(&variable.name, value);
+        }
+        literals
     }
-    known.pop()?.1
+
+    /// The value of a name.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name)?.as_deref()
+    }
+
+    /// All values that are known.
+    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
+        self.values.values().flatten().map(String::as_str)
+    }
+
+    /// A text with its references resolved; as it is when the result would be too large.
+    pub(super) fn expand(&self, text: &str) -> String {
+        self.expand_within(text, MAX_VARIABLE)
+            .unwrap_or_else(|| text.to_owned())
+    }
+
+    fn expand_within(&self, text: &str, budget: usize) -> Option<String> {
+        let limit = budget.min(MAX_VARIABLE);
+        let mut expanded = String::new();
+        for piece in pieces(text) {
+            match piece {
+                Piece::Text(text) => expanded.push_str(text),
+                Piece::Reference(name) => match self.get(name) {
+                    Some(value) => expanded.push_str(value),
+                    None => expanded.extend(["$(", name, ")"]),
+                },
+            }
+            if expanded.len() > limit {
+                return None;
+            }
+        }
+        Some(expanded)
+    }
 }
+
+/// `MAX_ARG_STRLEN` of Linux (`include/uapi/linux/binfmts.h`): 32 pages.
+const MAX_VARIABLE: usize = 128 * 1024;
+
+/// A quarter of the default stack, which is what Linux allows for all arguments and variables together.
+const MAX_ENVIRONMENT: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::{
-    expansion,
+    expansion::Literals,
     pod::{Container, EnvVar},
 };
 
@@ -59,20 +59,21 @@ pub enum Agent {
 
 /// All agents that the container's JVM will start, as far as its specification shows them.
 ///
-/// Looks at the option variables, with `$(X)` expanded from earlier literals, and at `command` and `args`,
-/// a shell line (`sh -c "java -javaagent:…"`) included.
-pub(super) fn agents(container: &Container) -> Vec<Found> {
-    let variables = OPTION_VARIABLES
-        .iter()
-        .filter_map(|name| expansion::literal(container.env(), name))
-        .flat_map(|value| words(&value).unwrap_or_default());
+/// Looks at every literal variable, since start scripts read many beside the JVM's own (`JAVA_OPTS`,
+/// `CATALINA_OPTS`, …), and at `command` and `args`, a shell line (`sh -c "java -javaagent:…"`) included; all with
+/// `$(X)` resolved. `base` is what the pod states for the image's own options.
+pub(super) fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
+    let literals = Literals::of(container.env());
+    let mut texts: Vec<String> = literals.values().map(str::to_owned).collect();
+    // The same order each time: a map has none.
+    texts.sort_unstable();
     let line = container.command.iter().chain(&container.args).flatten();
-    let arguments =
-        line.flat_map(|argument| words(argument).unwrap_or_else(|| vec![argument.clone()]));
-    variables
-        .chain(arguments)
-        .filter_map(|word| Found::in_word(&word))
-        .collect()
+    texts.extend(line.map(|argument| literals.expand(argument)));
+    texts.extend(base.map(str::to_owned));
+    let words = texts
+        .into_iter()
+        .flat_map(|text| words(&text).unwrap_or_else(|| vec![text]));
+    words.filter_map(|word| Found::in_word(&word)).collect()
 }
 
 /// The last entry of a name: the one that the kubelet takes.
@@ -90,9 +91,17 @@ impl Found {
         // What follows the first `=` are the agent's own arguments.
         let path = path.split_once('=').map_or(path, |(path, _)| path);
         Some(Self {
-            option: word.to_owned(),
+            option: shortened(word),
             agent: Agent::of_path(&path.to_ascii_lowercase()),
         })
+    }
+}
+
+/// For messages and annotations, which have a limit in all.
+fn shortened(word: &str) -> String {
+    match word.char_indices().nth(MAX_SHOWN) {
+        Some((at, _)) => format!("{}…", word.split_at(at).0),
+        None => word.to_owned(),
     }
 }
 
@@ -119,14 +128,8 @@ impl fmt::Display for Agent {
     }
 }
 
-/// Variables from which a JVM or its launcher takes options: `HotSpot`'s two, the `java` launcher's, `OpenJ9`'s two.
-const OPTION_VARIABLES: [&str; 5] = [
-    JAVA_TOOL_OPTIONS,
-    "JDK_JAVA_OPTIONS",
-    "_JAVA_OPTIONS",
-    "OPENJ9_JAVA_OPTIONS",
-    "IBM_JAVA_OPTIONS",
-];
+/// How much of an option is shown.
+const MAX_SHOWN: usize = 200;
 
 /// Options that load an agent: Java's, and native ones by path or by name.
 const AGENT_OPTIONS: [&str; 3] = ["-javaagent:", "-agentpath:", "-agentlib:"];

@@ -13,6 +13,7 @@ use crate::config::{Config, Profile};
 mod delivery;
 mod environment;
 mod expansion;
+mod fit;
 mod image;
 mod java;
 pub mod keys;
@@ -28,6 +29,7 @@ mod tool_options;
 
 pub use delivery::Parts;
 pub use environment::EnvEdit;
+pub(crate) use fit::quantity;
 pub use java::Agent;
 pub use owner::{Owner, Owners};
 pub use plan::{ContainerPlan, Plan, Receipt, Warning};
@@ -35,6 +37,7 @@ pub use reason::{Conflict, Reason, Source};
 pub use target::List;
 
 use environment::Environment;
+use expansion::Literals;
 use java::JAVA_TOOL_OPTIONS;
 use pod::{Container, EnvVar, Pod, StringMap};
 use resource::AttributesProblem;
@@ -119,12 +122,10 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
         container,
     } in &targets
     {
+        fit::check(pod, container, profile, &mut warnings)?;
         let alone = targets.len() == 1;
         let environment = environment(subject, container, alone, profile, &mut warnings)?;
-        changed.insert(
-            container.name.clone(),
-            environment.changed_names(container.env()),
-        );
+        changed.insert(container.name.clone(), environment.changed_names());
         plans.push(ContainerPlan {
             list: *list,
             index: *index,
@@ -176,7 +177,8 @@ fn environment(
     );
 
     let name = || container.name.clone();
-    let options = expansion::literal(environment.variables(), JAVA_TOOL_OPTIONS);
+    let literals = Literals::of(environment.variables());
+    let options = literals.get(JAVA_TOOL_OPTIONS);
     if options.is_some_and(|options| options.len() > java::JAVA_8_OPTIONS_LIMIT) {
         warnings.push(Warning::LongOptions { container: name() });
     }
@@ -188,10 +190,13 @@ fn environment(
 }
 
 fn added_service_name(environment: &Environment, container: &Container) -> Option<String> {
-    java::effective(container.env(), resource::SERVICE_NAME)
-        .is_none()
-        .then_some(())?;
-    expansion::literal(environment.variables(), resource::SERVICE_NAME)
+    let name = resource::SERVICE_NAME;
+    if java::effective(container.env(), name).is_some() {
+        return None;
+    }
+    Literals::of(environment.variables())
+        .get(name)
+        .map(str::to_owned)
 }
 
 /// Other agents in the container: an OpenTelemetry one and a vendor's stop us, others are noted.
@@ -200,7 +205,8 @@ fn check_agents(pod: &Pod, container: &Container) -> Result<Vec<String>, Reason>
     let allowed = pod
         .annotation(keys::ALLOW_OTHER_AGENT)
         .is_some_and(|value| value.trim() == "true");
-    for found in java::agents(container) {
+    let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
+    for found in java::agents(container, base) {
         let name = &container.name;
         match found.agent {
             Agent::OpenTelemetry => {

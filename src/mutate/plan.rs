@@ -65,6 +65,21 @@ pub enum Warning {
         /// The name.
         name: String,
     },
+    /// The agent takes 90 MiB of it.
+    LittleMemory {
+        /// The container.
+        container: String,
+    },
+    /// The start will take many times as long.
+    LittleCpu {
+        /// The container.
+        container: String,
+    },
+    /// The start may take longer than the liveness probe waits.
+    ImpatientProbe {
+        /// The container.
+        container: String,
+    },
     /// Java 8 ignores a value past 1,023 bytes.
     LongOptions {
         /// The container.
@@ -87,10 +102,20 @@ impl Warning {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownContainer { .. } => "unknown-container",
+            Self::LittleMemory { .. } => "little-memory",
+            Self::LittleCpu { .. } => "little-cpu",
+            Self::ImpatientProbe { .. } => "impatient-probe",
             Self::LongOptions { .. } => "long-options",
             Self::AttributesNotLiteral { .. } => "attributes-not-literal",
             Self::AttributesBroken { .. } => "attributes-broken",
         }
+    }
+}
+
+impl Warning {
+    /// Code and sentence: what is shown everywhere.
+    pub fn line(&self) -> String {
+        format!("{}: {self}", self.code())
     }
 }
 
@@ -103,6 +128,22 @@ impl fmt::Display for Warning {
                     "the annotation names a container {name:?}, which the pod does not have"
                 )
             }
+            Self::LittleMemory { container } => {
+                write!(
+                    f,
+                    "container {container:?}: the agent takes about 90 MiB of its memory limit"
+                )
+            }
+            Self::LittleCpu { container } => {
+                write!(
+                    f,
+                    "container {container:?}: its CPU limit makes the start with the agent slow"
+                )
+            }
+            Self::ImpatientProbe { container } => write!(
+                f,
+                "container {container:?}: its liveness probe gives up in less than 30 s; add a startup probe"
+            ),
             Self::LongOptions { container } => {
                 write!(
                     f,

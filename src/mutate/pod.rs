@@ -67,10 +67,14 @@ pub struct PodSpec {
     pub volumes: Option<Vec<Named>>,
     /// Secrets that images are pulled with.
     pub image_pull_secrets: Option<Vec<MaybeNamed>>,
+    /// Pod-level requests and limits.
+    pub resources: Option<Resources>,
     /// Pod-level security settings.
     pub security_context: Option<SecurityContext>,
     /// Node labels asked for.
     pub node_selector: Option<StringMap>,
+    /// Affinity, as written.
+    pub affinity: Option<Value>,
     /// Operating system stated by the pod.
     pub os: Option<Named>,
 }
@@ -116,6 +120,10 @@ pub struct Container {
     pub env_from: Option<Vec<EnvFrom>>,
     /// Requests and limits.
     pub resources: Option<Resources>,
+    /// When the kubelet restarts it, as written.
+    pub liveness_probe: Option<Value>,
+    /// What the kubelet waits for first, as written.
+    pub startup_probe: Option<Value>,
     /// Mounts.
     pub volume_mounts: Option<Vec<VolumeMount>>,
 }

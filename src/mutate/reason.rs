@@ -64,6 +64,15 @@ pub enum Reason {
     Windows,
     /// The kubelet runs it from a file; admission comes too late.
     StaticPod,
+    /// The agent would not fit into the container's limits.
+    DoesNotFit {
+        /// The container.
+        container: String,
+        /// What it would need.
+        needs: String,
+    },
+    /// The pod's annotations have no room for ours.
+    AnnotationsFull,
     /// An annotation of ours cannot be honoured.
     InvalidAnnotation {
         /// Its key.
@@ -129,6 +138,8 @@ impl Reason {
             Self::OnlySidecars => "only-sidecars",
             Self::Windows => "windows",
             Self::StaticPod => "static-pod",
+            Self::DoesNotFit { .. } => "does-not-fit",
+            Self::AnnotationsFull => "annotations-full",
             Self::InvalidAnnotation { .. } => "invalid-annotation",
             Self::Conflict(Conflict::Volume) => "conflicting-volume",
             Self::Conflict(Conflict::Container) => "conflicting-container",
@@ -219,6 +230,18 @@ impl fmt::Display for Reason {
                 f,
                 "the kubelet runs this pod from a file on its node; add the agent in that file"
             ),
+            Self::DoesNotFit { container, needs } => {
+                write!(
+                    f,
+                    "container {container:?} would not survive the agent: give it {needs}"
+                )
+            }
+            Self::AnnotationsFull => {
+                write!(
+                    f,
+                    "the annotations would pass the 256 KiB that Kubernetes allows; remove some"
+                )
+            }
             Self::InvalidAnnotation { key, problem } => write!(f, "annotation {key}: {problem}"),
             Self::Conflict(conflict) => conflict.fmt(f),
             Self::Unreadable(problem) => {

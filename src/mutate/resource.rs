@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use super::{
     Subject,
     environment::Environment,
-    expansion, image, java, keys,
+    expansion::{self, Literals},
+    image, java, keys,
     owner::Owner,
     pod::{Container, EnvVar},
 };
@@ -101,10 +102,13 @@ pub(super) fn add_attributes(
             }
         }
     }
-    let broken = expanded
+    // What a reference to something else will bring is not known here.
+    let is_broken =
+        |part: &str| !part.trim().is_empty() && !part.contains('=') && !part.contains("$(");
+    expanded
         .split(',')
-        .any(|part| !part.trim().is_empty() && !part.contains('='));
-    broken.then_some(AttributesProblem::NotAPair)
+        .any(is_broken)
+        .then_some(AttributesProblem::NotAPair)
 }
 
 /// Moving an entry to the end must not change what any `$(X)` means: neither one of a later entry that
@@ -118,7 +122,9 @@ fn must_stay(variables: &[EnvVar], at: usize, own: &str) -> bool {
 
 /// The user's own list, with `$(X)` of earlier literals resolved.
 fn attributes_text(container: &Container) -> Option<String> {
-    expansion::literal(container.env(), RESOURCE_ATTRIBUTES)
+    Literals::of(container.env())
+        .get(RESOURCE_ATTRIBUTES)
+        .map(str::to_owned)
 }
 
 fn keys_of(list: &str) -> impl Iterator<Item = &str> {
@@ -151,7 +157,8 @@ fn service_name(subject: &Subject<'_>, container: &Container) -> String {
 }
 
 /// All attributes by key, values encoded and with references to [`keys::FIELD_VARIABLES`]. The order of
-/// precedence, lowest first: the profile's, what Kubernetes tells, the pod's annotations.
+/// precedence, lowest first: what is derived for `service.*`, the profile's, what Kubernetes tells, the pod's
+/// annotations.
 fn attributes(
     subject: &Subject<'_>,
     container: &Container,
@@ -165,7 +172,11 @@ fn attributes(
         .namespace
         .name
         .map_or_else(|| "$(JAVELIN_NAMESPACE)".to_owned(), encode);
-    let mut set = |key: &str, value: String| attributes.insert(key.to_owned(), value);
+    let mut set = |key: &str, value: String| {
+        if !(key.starts_with("service.") && fixed.contains_key(key)) {
+            attributes.insert(key.to_owned(), value);
+        }
+    };
     set("k8s.namespace.name", namespace.clone());
     set("k8s.pod.name", "$(JAVELIN_POD_NAME)".to_owned());
     set("k8s.pod.uid", "$(JAVELIN_POD_UID)".to_owned());
@@ -193,7 +204,7 @@ fn attributes(
             Some("" | "service.name") | None => {}
             Some(_) if value.is_empty() => {}
             Some(attribute) => {
-                set(attribute, encode(value));
+                attributes.insert(attribute.to_owned(), encode(value));
             }
         }
     }

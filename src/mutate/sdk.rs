@@ -69,7 +69,12 @@ fn add_otlp(environment: &mut Environment, otlp: &Otlp) {
         protocol,
         headers_from,
     } = otlp;
-    if environment.has(ENDPOINT) || environment.has(PROTOCOL) {
+    // One of a single signal counts as well: our protocol would apply to his endpoint, or ours to his protocol.
+    let is_users = |variable: &EnvVar| {
+        let rest = variable.name.strip_prefix("OTEL_EXPORTER_OTLP_");
+        rest.is_some_and(|rest| rest.ends_with("ENDPOINT") || rest.ends_with("PROTOCOL"))
+    };
+    if environment.variables().iter().any(is_users) {
         return;
     }
     let text = endpoint.as_str();

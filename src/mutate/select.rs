@@ -2,6 +2,8 @@
 //!
 //! Precedence: the pod's label, our copy of the workload's label, the namespace's label.
 
+use serde_json::{Value, json};
+
 use super::{
     NamespaceLabel, Subject,
     keys::{FROM_WORKLOAD, INJECT, MIRROR_POD},
@@ -62,10 +64,30 @@ fn asked<'a>(subject: &Subject<'a>) -> Option<(Source, Option<&'a str>)> {
 
 fn is_windows(pod: &Pod) -> bool {
     let stated = pod.spec.os.as_ref().map(|os| os.name.as_str());
-    let node = pod
-        .spec
-        .node_selector
-        .as_ref()
-        .and_then(|labels| labels.get("kubernetes.io/os"));
-    stated.or_else(|| node.map(String::as_str)) == Some("windows")
+    let labels = pod.spec.node_selector.as_ref();
+    let node = labels
+        .and_then(|labels| labels.get(OS_LABEL))
+        .map(String::as_str);
+    stated.or(node) == Some(WINDOWS) || pod.spec.affinity.as_ref().is_some_and(requires_windows)
 }
+
+/// Does every one of the alternatives ask for Windows nodes?
+fn requires_windows(affinity: &Value) -> bool {
+    let terms = affinity
+        .pointer("/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms")
+        .and_then(Value::as_array);
+    let asks = |term: &Value| {
+        let expressions = term.get("matchExpressions").and_then(Value::as_array);
+        expressions.into_iter().flatten().any(|expression| {
+            expression.get("key").is_some_and(|key| key == OS_LABEL)
+                && expression
+                    .get("operator")
+                    .is_some_and(|operator| operator == "In")
+                && expression.get("values") == Some(&json!([WINDOWS]))
+        })
+    };
+    terms.is_some_and(|terms| !terms.is_empty() && terms.iter().all(asks))
+}
+
+const OS_LABEL: &str = "kubernetes.io/os";
+const WINDOWS: &str = "windows";

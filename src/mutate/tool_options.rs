@@ -6,6 +6,7 @@
 //! | a literal | append, in place |
 //! | `valueFrom` something that must exist | rename that entry, refer to it right behind it |
 //! | `valueFrom` a key that may be absent | the same, with an empty entry of the private name before it |
+//! | nothing, and the pod states the image's options | append to those |
 //! | only `envFrom` | one optional reference to the key for each source, in order: envFrom's own meaning |
 //!
 //! An unresolved `$(X)` would stay literal and stop the JVM ("Unrecognized option: $(X)"): hence the empty
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     environment::Environment,
-    expansion,
+    expansion::{self, Literals},
     java::{self, JAVA_TOOL_OPTIONS},
     keys::{self, OPTIONS_VARIABLE},
     pod::{Container, EnvFrom, EnvVar},
@@ -37,23 +38,26 @@ pub(super) fn add_agent(
     container: &Container,
     settings: Settings<'_>,
 ) -> Result<(), Reason> {
-    let entry = java::effective(container.env(), JAVA_TOOL_OPTIONS);
-    if let Some(base) = settings.base {
-        return on_stated_base(environment, entry.map(|(at, _)| at), base);
-    }
-    match entry {
+    match java::effective(container.env(), JAVA_TOOL_OPTIONS) {
         Some((
             at,
             EnvVar {
                 value_from: Some(source),
                 ..
             },
-        )) => on_reference(environment, container, at, source, settings),
+        )) => match (presence(source), settings.base) {
+            (Presence::Unknown, Some(base)) => on_stated_base(environment, Some(at), base),
+            (presence, _) => on_reference(environment, container, at, presence, settings),
+        },
         Some((at, _)) => on_literal(environment, container, at),
-        None => on_env_from(environment, container, settings),
+        None => match settings.base {
+            Some(base) => on_stated_base(environment, None, base),
+            None => on_env_from(environment, container, settings),
+        },
     }
 }
 
+/// The pod states what the image, or something that we cannot look into, has; its own entries need no statement.
 fn on_stated_base(
     environment: &mut Environment,
     at: Option<usize>,
@@ -80,8 +84,9 @@ fn on_literal(
     container: &Container,
     at: usize,
 ) -> Result<(), Reason> {
-    let expanded = expansion::literal(container.env(), JAVA_TOOL_OPTIONS).unwrap_or_default();
-    if java::words(&expanded).is_none() {
+    let literals = Literals::of(container.env());
+    let expanded = literals.get(JAVA_TOOL_OPTIONS).unwrap_or_default();
+    if java::words(expanded).is_none() {
         return Err(Reason::UnparsableOptions {
             container: container.name.clone(),
             variable: JAVA_TOOL_OPTIONS.to_owned(),
@@ -99,15 +104,32 @@ fn on_reference(
     environment: &mut Environment,
     container: &Container,
     at: usize,
-    source: &Value,
+    presence: Presence,
     settings: Settings<'_>,
 ) -> Result<(), Reason> {
     let mut at = at;
-    match presence(source) {
+    match presence {
         Presence::Required => {}
         Presence::Optional if settings.compose_optional => {
-            environment.insert(at, EnvVar::literal(OPTIONS_VARIABLE, ""));
+            // Where the key is absent, the kubelet falls back to an earlier entry of the name, or to envFrom.
+            let is_earlier = container
+                .env()
+                .iter()
+                .take(at)
+                .any(|earlier| earlier.name == JAVA_TOOL_OPTIONS);
+            let fallback = if is_earlier {
+                "$(JAVA_TOOL_OPTIONS)"
+            } else {
+                ""
+            };
+            let references = container.env_from().iter().filter_map(key_reference);
+            let references: Vec<_> = references.filter(|_| !is_earlier).collect();
+            environment.insert(at, EnvVar::literal(OPTIONS_VARIABLE, fallback));
             at += 1;
+            for reference in references {
+                environment.insert(at, from_key(reference));
+                at += 1;
+            }
         }
         Presence::Optional => {
             return Err(Reason::OptionalOptions {
@@ -146,17 +168,14 @@ fn on_env_from(
     }
     environment.push(EnvVar::literal(OPTIONS_VARIABLE, ""));
     for reference in references {
-        environment.push(EnvVar {
-            name: OPTIONS_VARIABLE.to_owned(),
-            value: None,
-            value_from: Some(reference),
-        });
+        environment.push(from_key(reference));
     }
     environment.push(composed());
     Ok(())
 }
 
 /// Can the source be absent when the container starts?
+#[derive(Debug, Clone, Copy)]
 enum Presence {
     Required,
     Optional,
@@ -195,6 +214,14 @@ fn key_reference(source: &EnvFrom) -> Option<Value> {
         (None, None) => return None,
     };
     Some(json!({ kind: { "name": reference.name, "key": key, "optional": true } }))
+}
+
+fn from_key(reference: Value) -> EnvVar {
+    EnvVar {
+        name: OPTIONS_VARIABLE.to_owned(),
+        value: None,
+        value_from: Some(reference),
+    }
 }
 
 fn composed() -> EnvVar {

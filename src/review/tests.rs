@@ -192,3 +192,93 @@ fn a_panic_is_answered_with_a_warning_and_no_patch() {
             .contains("internal-error")
     );
 }
+
+fn deployment() -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": "orders", "labels": { keys::INJECT: "true" } },
+        "spec": { "template": {
+            "metadata": { "labels": { "app": "orders" } },
+            "spec": { "containers": [{ "name": "orders", "image": "orders:1" }] },
+        } },
+    })
+}
+
+#[test]
+fn a_workload_gets_its_label_copied_and_the_copy_taken_away_again() {
+    let ask = |operation: &str, object: &Value, old: &Value| {
+        let mut review = request(object);
+        review["request"]["kind"]["kind"] = json!("Deployment");
+        review["request"]["operation"] = json!(operation);
+        review["request"]["oldObject"] = old.clone();
+        let (answer, response) = ask(&Entry::Workload, &review);
+        let mut object = object.clone();
+        if let Some(patch) = response["patch"].as_str() {
+            let patch = BASE64.decode(patch).unwrap();
+            json_patch::patch(
+                &mut object,
+                &serde_json::from_slice::<json_patch::Patch>(&patch).unwrap(),
+            )
+            .unwrap();
+        }
+        let copy = object["spec"]["template"]["metadata"]["labels"][keys::FROM_WORKLOAD].clone();
+        (
+            answer.outcome.code,
+            copy,
+            response["warnings"].clone(),
+            object,
+        )
+    };
+    let (code, copy, warnings, labelled) = ask("CREATE", &deployment(), &json!(null));
+    assert_eq!((code, copy), ("labelled", json!("true")));
+    let expected =
+        "javelin: new pods start with the OpenTelemetry Java agent in orders (profile default)";
+    assert_eq!(warnings, json!([expected]));
+
+    let (code, _, warnings, _) = ask("UPDATE", &labelled, &labelled);
+    assert_eq!((code, warnings), ("unchanged", json!(null)));
+
+    let mut without = labelled.clone();
+    without["metadata"]["labels"]
+        .as_object_mut()
+        .unwrap()
+        .remove(keys::INJECT);
+    let (code, copy, _, _) = ask("UPDATE", &without, &labelled);
+    assert_eq!((code, copy), ("unlabelled", json!(null)));
+}
+
+#[test]
+fn an_object_that_would_fill_the_memory_is_not_decoded() {
+    let mut pod = pod();
+    pod["junk"] = json!(vec![0; MAX_VALUES + 1]);
+    assert_eq!(
+        ask(&Entry::Pod, &request(&pod)).0.outcome.code,
+        "unreadable"
+    );
+    pod["junk"] = json!("x".repeat(MAX_OBJECT_BYTES));
+    assert_eq!(
+        ask(&Entry::Pod, &request(&pod)).0.outcome.code,
+        "unreadable"
+    );
+}
+
+#[test]
+fn what_is_logged_has_a_bounded_length() {
+    let mut pod = pod();
+    pod["metadata"]["generateName"] = json!("x".repeat(10_000));
+    assert_eq!(
+        ask(&Entry::Pod, &request(&pod)).0.outcome.name.len(),
+        MAX_NAME
+    );
+    let mut review = request(&pod);
+    review["request"]["uid"] = json!("u".repeat(MAX_UID + 1));
+    assert!(
+        answer(
+            &Entry::Pod,
+            review.to_string().as_bytes(),
+            &Config::default()
+        )
+        .is_err()
+    );
+}

@@ -32,9 +32,9 @@ pub struct Limits {
     /// Open connections. An API server keeps a handful open; this leaves room for a dozen of them beside a port
     /// scanner.
     pub connections: usize,
-    /// Reviews that are being read or decided: with [`routes::MAX_BODY_BYTES`], the worst case for memory. An
-    /// ordinary one is 20 KiB.
-    pub reviews: usize,
+    /// Bytes of bodies that are being read or decided, all together: with what decoding takes, the worst case for
+    /// memory. An ordinary body has 20 KiB.
+    pub body_bytes: usize,
     /// How long a review may wait for its turn. An API server gives up after 3 s in all.
     pub queue: Duration,
     /// A TLS handshake.
@@ -55,10 +55,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 512,
-            reviews: 64,
+            body_bytes: 48 * 1024 * 1024,
             queue: Duration::from_secs(1),
             handshake: Duration::from_secs(5),
-            body: Duration::from_secs(5),
+            body: Duration::from_secs(2),
             idle: Duration::from_mins(2),
             streams: 64,
             close: Duration::from_secs(10),

@@ -9,7 +9,7 @@
 //! | 404, 405 | another path, another method |
 //! | 408 | the body took longer than [`Limits::body`] |
 //! | 413 | the body is larger than [`MAX_BODY_BYTES`] |
-//! | 503 | more reviews at once than [`Limits::reviews`], for longer than [`Limits::queue`] |
+//! | 503 | more bytes at once than [`Limits::body_bytes`], for longer than [`Limits::queue`] |
 //!
 //! Invariant: there is nothing but CPU between the last byte of a request and its answer.
 //!
@@ -65,7 +65,7 @@ impl Reviews {
             metrics,
             engine,
             limits,
-            permits: Semaphore::new(limits.reviews),
+            permits: Semaphore::new(limits.body_bytes / PERMIT_BYTES),
         }
     }
 
@@ -116,7 +116,9 @@ impl Reviews {
 }
 
 async fn handle(State(reviews): State<Arc<Reviews>>, entry: Entry, request: Request) -> Response {
-    let Ok(Ok(_permit)) = timeout(reviews.limits.queue, reviews.permits.acquire()).await else {
+    let weight = weight(request.body());
+    let Ok(Ok(_permit)) = timeout(reviews.limits.queue, reviews.permits.acquire_many(weight)).await
+    else {
         // No Retry-After: an API server would wait that long, and the pod with it.
         reviews.metrics.overloaded_requests.inc();
         return (
@@ -149,6 +151,16 @@ async fn handle(State(reviews): State<Arc<Reviews>>, entry: Entry, request: Requ
             (StatusCode::BAD_REQUEST, format!("{malformed}\n")).into_response()
         }
     }
+}
+
+/// Permits for the body, by its declared length; one that declares none may grow to the limit.
+fn weight(body: &Body) -> u32 {
+    let hint = body.size_hint();
+    let bytes = hint.upper().unwrap_or(u64::MAX).min(MAX_BODY_BYTES as u64);
+    // At most 8 MiB in units of 16 KiB.
+    u32::try_from(bytes.div_ceil(PERMIT_BYTES as u64))
+        .unwrap_or(u32::MAX)
+        .max(1)
 }
 
 async fn read(body: Body, limits: &Limits) -> Result<Bytes, (StatusCode, &'static str)> {
@@ -190,3 +202,6 @@ fn log(entry: &Entry, answer: &Answer) {
 /// twice (the new and the old one), as JSON even if it came as the denser protobuf, and the user's groups
 /// beside it: 2 x 3 MiB, and a third more.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+
+/// What one permit stands for.
+const PERMIT_BYTES: usize = 16 * 1024;

@@ -378,7 +378,7 @@ async fn over_the_connection_limit_clients_wait_for_their_turn() {
 #[tokio::test]
 async fn overload_is_a_503_without_retry_after() {
     let limits = Limits {
-        reviews: 0,
+        body_bytes: 0,
         queue: Duration::from_millis(10),
         ..Limits::default()
     };

@@ -46,6 +46,14 @@ pub(crate) fn install() -> Result {
             entry["name"]
         );
     }
+    eventually("the API server reaches each replica's probe", SOON, || {
+        for pod in pods(SYSTEM)? {
+            let metrics = kubectl(&["get", "--raw", &metrics_path(&pod)])?;
+            let reached = metrics.contains("javelin_probe_result{result=\"reached\"} 1");
+            ensure!(reached, "{} has not been reached", name_of(&pod));
+        }
+        Ok(())
+    })?;
     // A manager that *applies* would own the entry, and Helm 4 could never remove it again.
     let managers = configuration["metadata"]["managedFields"]
         .as_array()
@@ -161,24 +169,50 @@ pub(crate) fn labelled_pod_template() -> Result {
 
 pub(crate) fn opted_out() -> Result {
     let namespace = Namespace::new("t-opted-out", &[(INJECT, "true")])?;
+    let labelled_false = pause_deployment(namespace.0).replacen(
+        "metadata: {",
+        &format!("metadata: {{labels: {{{INJECT}: 'false'}}, "),
+        1,
+    );
+    let (_, said) = apply(&labelled_false)?;
+    ensure!(
+        said.contains("start without the agent"),
+        "kubectl showed no warning: {said:?}"
+    );
+    eventually("the Deployment's pod", SOON, || {
+        ensure!(pods(namespace.0)?.len() == 1, "none yet");
+        Ok(())
+    })?;
     let before = reviews()?;
     apply(&pause_pod(
-        "pod-says-false",
+        "says-false",
         namespace.0,
         &format!("{INJECT}: 'false'"),
         "",
     ))?;
-    apply(&pause_pod(
-        "workload-says-false",
+    kubectl(&[
+        "delete",
+        "pods",
+        "-n",
         namespace.0,
-        &format!("{FROM_WORKLOAD}: 'false'"),
-        "",
-    ))?;
+        "-l",
+        "app=app",
+        "--wait=true",
+    ])?;
+    eventually("another pod of the Deployment", SOON, || {
+        ensure!(pods(namespace.0)?.len() == 2, "none yet");
+        Ok(())
+    })?;
     for pod in pods(namespace.0)? {
         ensure!(is_untouched(&pod), "{} was changed", name_of(&pod));
     }
     let after = reviews()?;
     ensure!(before == after, "{} reviews were sent", after - before);
+    apply(&pause_pod("says-nothing", namespace.0, "app: other", ""))?;
+    ensure!(
+        reviews()? > after,
+        "the counter stays where it is whatever is sent"
+    );
     Ok(())
 }
 
@@ -207,17 +241,12 @@ pub(crate) fn unlabelled() -> Result {
 }
 
 pub(crate) fn restricted() -> Result {
-    let namespace = Namespace::new(
-        "t-restricted",
-        &[("pod-security.kubernetes.io/enforce", "restricted")],
-    )?;
-    let spec = "securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}";
-    apply(&pause_pod(
-        "app",
-        namespace.0,
-        &format!("{INJECT}: 'true'"),
-        spec,
-    ))?;
+    let level = ("pod-security.kubernetes.io/enforce", "restricted");
+    let namespace = Namespace::new("t-restricted", &[level])?;
+    // All of it at the container, so that nothing of it holds for ours.
+    let pod = pause_pod("app", namespace.0, &format!("{INJECT}: 'true'"), "");
+    let own = "securityContext: {runAsNonRoot: true, runAsUser: 1000, ";
+    apply(&pod.replace("securityContext: {", own))?;
     runs(namespace.0, "app")
 }
 
@@ -618,7 +647,8 @@ fn pause_pod(name: &str, namespace: &str, labels: &str, spec: &str) -> String {
         "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: {namespace}, labels: {{{labels}}}}}, spec: {{
   terminationGracePeriodSeconds: 0, {spec}
   containers: [{{name: app, image: 'localhost/javelin-pause:1', imagePullPolicy: IfNotPresent, env: [], resources: {{}},
-    securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}}}]}}}}\n"
+    securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}},
+      seccompProfile: {{type: RuntimeDefault}}}}}}]}}}}\n"
     )
 }
 

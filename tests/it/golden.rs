@@ -14,9 +14,9 @@ use std::{
 
 use javelin::{
     config::Config,
-    mutate::{Decision, Namespace, NamespaceLabel, Owners, Subject, pod::Pod},
+    mutate::{Decision, Namespace, NamespaceLabel, Subject, pod::Pod},
     patch::{Patch, PodPath, Treatment},
-    workload::{self, Change, Workload},
+    workload::{self, Workload},
 };
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ fn pod_case(folder: &Path) -> String {
     let facts = optional_yaml(&folder.join("facts.yaml"));
     let text = |key: &str| facts[key].as_str();
     let pod = Pod::from_value(place.of(&document).expect("a pod")).expect("a readable pod");
-    let is_pod = place == PodPath::POD;
+    let (owners, from_workload) = workload::surroundings(&kind, &document, &pod);
     let subject = Subject {
         pod: &pod,
         namespace: Namespace {
@@ -49,17 +49,8 @@ fn pod_case(folder: &Path) -> String {
                 Some(value) => NamespaceLabel::Value(value),
             },
         },
-        owners: if is_pod {
-            Owners::of_pod(&pod.metadata)
-        } else {
-            Owners::of_workload(
-                &kind,
-                document["metadata"]["name"].as_str().unwrap_or_default(),
-            )
-        },
-        from_workload: document["metadata"]["labels"][javelin::mutate::keys::INJECT]
-            .as_str()
-            .filter(|_| !is_pod),
+        owners,
+        from_workload,
     };
     let treatment = Treatment::of(&subject, &document, place, &config);
     let mut text = match &treatment.decision {
@@ -77,27 +68,28 @@ fn pod_case(folder: &Path) -> String {
         }
     };
     text.push_str(&operations(&treatment.patch));
-    text
+    // It changes with every new key of the configuration; that it does is tested there.
+    let profiles = ["true", "checkout"]
+        .into_iter()
+        .filter_map(|name| config.profile(name));
+    profiles.fold(text, |text, profile| text.replace(&profile.hash, "(hash)"))
 }
 
 fn workload_case(folder: &Path) -> String {
     let document = yaml(&folder.join("object.yaml"));
     let old = optional_yaml(&folder.join("old.yaml"));
-    let workload = Workload::from_value(&document).expect("a readable workload");
+    let kind =
+        workload::Kind::of(document["kind"].as_str().unwrap()).expect("a kind that is labelled");
+    let workload = Workload::from_value(kind, &document).expect("a readable workload");
     let old = old["metadata"]["labels"][javelin::mutate::keys::INJECT].as_str();
     let namespace = document["metadata"]["namespace"].as_str();
     let labelling =
         workload::apply_label_rule(&workload, &document, old, namespace, &config(folder)).unwrap();
-    let change = match labelling.change {
-        Change::Labelled => "labelled".to_owned(),
-        Change::Unlabelled => "unlabelled".to_owned(),
-        Change::Unchanged => "unchanged".to_owned(),
-        Change::Skipped(reason) => format!("skip {}: {reason}", reason.code()),
-    };
     let warnings = labelling
         .warnings
         .iter()
         .map(|warning| format!("warning: {warning}\n"));
+    let change = labelling.change.code();
     format!(
         "{change}\n{}{}",
         warnings.collect::<String>(),
@@ -115,11 +107,7 @@ fn check_all(group: &str, case: fn(&Path) -> String) {
         .collect();
     folders.sort();
     assert!(!folders.is_empty(), "no case in {}", root.display());
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "how `cargo xtask bless` asks for new files"
-    )]
-    let bless = std::env::var("JAVELIN_BLESS").is_ok();
+    let bless = crate::is_blessing();
     let mut failures = String::new();
     for folder in &folders {
         let actual = case(folder);

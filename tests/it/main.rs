@@ -10,3 +10,12 @@
 mod cli;
 mod golden;
 mod properties;
+
+/// Does `cargo xtask bless` ask for new expectations?
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only way to tell a test something"
+)]
+fn is_blessing() -> bool {
+    std::env::var("JAVELIN_BLESS").is_ok()
+}

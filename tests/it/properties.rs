@@ -54,9 +54,8 @@ proptest! {
         }
     }
 
-    /// Taking away what the receipt names, and what bears our names, gives the original back.
     #[test]
-    fn what_was_added_can_be_told_and_taken_away(pod in pod()) {
+    fn whatever_the_receipt_does_not_name_is_as_it_was(pod in pod()) {
         let (before, treatment) = treat(&pod);
         let Decision::Inject(_) = treatment.decision else { return Ok(()) };
         let mut after = Pod::from_value(treatment.patch.result()).unwrap();

@@ -3,7 +3,7 @@
 //! - [`toolchain`] builds the Kubernetes programs, Helm and a Collector from Go modules into a user cache.
 //! - [`cluster`] starts and stops a one-node Kubernetes in a network namespace of its own.
 //! - [`image`] writes image archives without a container engine; [`images`] says what is in each.
-//! - [`demo`] shows the main job, and [`test`] is everything that has to pass.
+//! - [`demo`] shows the main job, and [`mod@test`] is everything that has to pass.
 //! - [`kube`] is the handle that everything else uses on a cluster, ours or the user's.
 //!
 //! Results go to standard output, progress and errors to standard error.

@@ -71,10 +71,10 @@ pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Writes the expected results of the golden cases anew.
+/// Writes the expected results of the golden cases, and of the transcripts, anew.
 pub(crate) fn bless(paths: &Paths) -> Result<()> {
     let mut command = cargo_command(paths);
-    command.args(["test", "--test", "it", "--", "golden"]);
+    command.args(["test", "--test", "it"]);
     succeed(command.env("JAVELIN_BLESS", "1"))
 }
 

@@ -5,7 +5,7 @@ fn check(env: &[(&str, &str)], name: &str, expected: Option<&str>) {
         .iter()
         .map(|(name, value)| EnvVar::literal(*name, *value))
         .collect();
-    assert_eq!(literal(&env, name).as_deref(), expected);
+    assert_eq!(Literals::of(&env).get(name), expected);
 }
 
 #[test]
@@ -39,4 +39,14 @@ fn the_kubelet_ends_a_reference_at_the_first_bracket() {
             Piece::Text("b)")
         ]
     );
+}
+
+#[test]
+fn entries_that_double_each_other_stay_small() {
+    let name = |n: usize| format!("A{n}");
+    let mut env = vec![EnvVar::literal(name(0), "x".repeat(1024))];
+    env.extend((1..40).map(|n| EnvVar::literal(name(n), format!("$(A{0})$(A{0})", n - 1))));
+    let literals = Literals::of(&env);
+    assert!(literals.values().map(str::len).sum::<usize>() <= MAX_ENVIRONMENT);
+    assert!(literals.get("A7").is_some() && literals.get("A8").is_none());
 }

@@ -70,7 +70,7 @@ fn a_shell_line_and_a_reference_give_an_agent_away() {
     let shell = container(serde_json::json!({
         "name": "a", "command": ["sh", "-c", "exec java -javaagent:/x/newrelic.jar -jar app.jar"]
     }));
-    assert_eq!(agents(&shell)[0].agent, Agent::Vendor("New Relic"));
+    assert_eq!(agents(&shell, None)[0].agent, Agent::Vendor("New Relic"));
     let reference = container(serde_json::json!({
         "name": "a",
         "env": [
@@ -78,5 +78,8 @@ fn a_shell_line_and_a_reference_give_an_agent_away() {
             {"name": "JDK_JAVA_OPTIONS", "value": "-Xmx1g $(BASE)"}
         ]
     }));
-    assert_eq!(agents(&reference)[0].agent, Agent::Vendor("SkyWalking"));
+    assert_eq!(
+        agents(&reference, None)[0].agent,
+        Agent::Vendor("SkyWalking")
+    );
 }
