@@ -8,6 +8,7 @@
 //! | [`patch`] | how does a decision become a JSON Patch that surely applies? |
 //! | [`workload`] | what does the label on a Deployment do? |
 //! | [`config`] | what does the configuration file mean? |
+//! | [`quantity`] | how much is `128Mi`? |
 //! | [`review`] | how does the API server ask, and what is it told? |
 //! | [`server`] | who listens, and how long does anything take at most? |
 //! | [`certs`] | which certificate is served, and which authority signs it? Pure |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod metrics;
 pub mod mutate;
 pub mod patch;
+pub mod quantity;
 pub mod review;
 pub mod server;
 pub mod shutdown;

@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::mutate::keys;
-
 mod otlp;
 mod profile;
 mod raw;
@@ -104,7 +102,7 @@ impl Config {
             profiles,
         } = raw;
         let excluded_namespaces = excluded_namespaces.clone().map_or_else(
-            || keys::DEFAULT_EXCLUDED_NAMESPACES.map(str::to_owned).into(),
+            || DEFAULT_EXCLUDED_NAMESPACES.map(str::to_owned).into(),
             BTreeSet::from_iter,
         );
         let named = profiles.iter().map(|(name, overlay)| {
@@ -132,7 +130,7 @@ impl Default for Config {
         let default = Profile::from_raw(DEFAULT_PROFILE, &empty)
             .unwrap_or_else(|_| unreachable!("the built-in values pass their own checks"));
         Self {
-            excluded_namespaces: keys::DEFAULT_EXCLUDED_NAMESPACES.map(str::to_owned).into(),
+            excluded_namespaces: DEFAULT_EXCLUDED_NAMESPACES.map(str::to_owned).into(),
             sidecars: BTreeSet::new(),
             default,
             profiles: BTreeMap::new(),
@@ -170,6 +168,9 @@ fn check_profile_name(name: &str) -> Result<(), Problem> {
 
 /// Name of the profile that `true` means.
 pub const DEFAULT_PROFILE: &str = "default";
+
+/// Namespaces that are never touched unless the configuration says otherwise.
+const DEFAULT_EXCLUDED_NAMESPACES: [&str; 1] = ["kube-system"];
 
 /// A DNS label has 63; `namespace-` comes before it in the webhook entry's name.
 const MAX_PROFILE_NAME: usize = 53;

@@ -12,7 +12,7 @@ use super::{
     sdk::{self, Exporters, Sampler},
     variables,
 };
-use crate::mutate::quantity;
+use crate::quantity;
 
 /// One way to instrument a pod.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,7 +189,7 @@ impl PullPolicy {
 }
 
 fn minimum(text: &str) -> Result<f64, Problem> {
-    let bytes = quantity(&Value::from(text)).filter(|bytes| *bytes >= 0.0);
+    let bytes = quantity::parse(&Value::from(text)).filter(|bytes| *bytes >= 0.0);
     bytes.ok_or_else(|| {
         Problem::new(
             ".minimumMemory",

@@ -10,7 +10,10 @@ use super::{
     pod::{Container, Pod, Resources},
     reason::Reason,
 };
-use crate::config::Profile;
+use crate::{
+    config::Profile,
+    quantity::{self, MEBI},
+};
 
 /// Skips a container that the agent would kill, and warns of one that it may slow down too much.
 pub(super) fn check(
@@ -62,7 +65,7 @@ pub(super) fn check(
 }
 
 fn limit_of(resources: &Resources, resource: &str) -> Option<f64> {
-    quantity(resources.limits.as_ref()?.get(resource)?)
+    quantity::parse(resources.limits.as_ref()?.get(resource)?)
 }
 
 /// Gives a liveness probe up in less than half a minute? The defaults are Kubernetes' own.
@@ -73,70 +76,9 @@ fn is_impatient(probe: &Value) -> bool {
     seconds("initialDelaySeconds", 0).saturating_add(patience) < PATIENCE_SECONDS
 }
 
-/// A Kubernetes quantity (`apimachinery/pkg/api/resource/quantity.go`) as a number of its unit; `None` for what is
-/// none, which the API server refuses by itself.
-pub(crate) fn quantity(value: &Value) -> Option<f64> {
-    let Value::String(text) = value else {
-        return value.as_f64();
-    };
-    let end = text
-        .find(|c: char| !(c.is_ascii_digit() || "+-.".contains(c)))
-        .unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let number: f64 = number.parse().ok()?;
-    let factor = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => KIBI,
-        "Mi" => MEBI,
-        "Gi" => MEBI * KIBI,
-        "Ti" => MEBI * MEBI,
-        "Pi" => MEBI * MEBI * KIBI,
-        "Ei" => MEBI * MEBI * MEBI,
-        exponent => 10f64.powi(exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
-    };
-    Some(number * factor)
-}
-
-const KIBI: f64 = 1024.0;
-const MEBI: f64 = 1024.0 * 1024.0;
-
 /// The jar has 24 MiB.
 const MINIMUM_STORAGE: f64 = 32.0 * MEBI;
 
 const COMFORTABLE_MEMORY: f64 = 256.0 * MEBI;
 const COMFORTABLE_CPU: f64 = 0.5;
 const PATIENCE_SECONDS: u64 = 30;
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::quantity;
-
-    #[test]
-    fn quantities_are_read_as_kubernetes_writes_them() {
-        for (value, expected) in [
-            (json!("128Mi"), 134_217_728.0),
-            (json!("1.5Gi"), 1_610_612_736.0),
-            (json!("250m"), 0.25),
-            (json!(2), 2.0),
-            (json!("1e3"), 1_000.0),
-            (json!("2E"), 2e18),
-            (json!("1E2"), 100.0),
-        ] {
-            assert_eq!(quantity(&value), Some(expected), "{value}");
-        }
-        for value in [json!("much"), json!("1Xi"), json!(""), json!(null)] {
-            assert_eq!(quantity(&value), None, "{value}");
-        }
-    }
-}

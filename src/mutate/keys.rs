@@ -74,6 +74,3 @@ pub const FIELD_VARIABLES: [(&str, &str); 5] = [
     ("JAVELIN_POD_NAME", "metadata.name"),
     ("JAVELIN_POD_UID", "metadata.uid"),
 ];
-
-/// Namespaces that are never touched unless the configuration says otherwise.
-pub const DEFAULT_EXCLUDED_NAMESPACES: [&str; 1] = ["kube-system"];

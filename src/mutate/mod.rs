@@ -29,7 +29,6 @@ mod tool_options;
 
 pub use delivery::Parts;
 pub use environment::EnvEdit;
-pub(crate) use fit::quantity;
 pub use java::Agent;
 pub use owner::{Owner, Owners};
 pub use plan::{ContainerPlan, Plan, Receipt, Warning};

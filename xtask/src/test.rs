@@ -102,9 +102,14 @@ fn dependencies(paths: &Paths) -> Result<()> {
     };
     succeed(&mut deny(&["check", "bans", "licenses", "sources"]))?;
     if let Some(archive) = variable("JAVELIN_ADVISORY_DB") {
-        let config = local_advisories(paths, Path::new(&archive))?;
-        let config = config.display().to_string();
-        return succeed(&mut deny(&["check", "--config", &config, "advisories"]));
+        let Mirror { config, repository } = mirror_of_advisories(paths, Path::new(&archive))?;
+        let mut check = deny(&["--config", &config, "check", "advisories"]);
+        // Git then takes the mirror wherever the database's own address is named.
+        check
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", format!("url.{repository}.insteadOf"))
+            .env("GIT_CONFIG_VALUE_0", ADVISORIES);
+        return succeed(&mut check);
     }
     let reachable = run_quietly(Command::new("git").args(["ls-remote", ADVISORIES, "HEAD"]));
     if reachable.is_err() {
@@ -146,10 +151,20 @@ fn cargo_deny(paths: &Paths) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// A copy of `deny.toml` that takes its advisories from a git repository made of the archive.
-fn local_advisories(paths: &Paths, archive: &Path) -> Result<PathBuf> {
+/// The advisories of an archive, as a git repository.
+struct Mirror {
+    /// A copy of `deny.toml` that keeps them apart from those of the network.
+    config: String,
+    /// The repository's address.
+    repository: String,
+}
+
+fn mirror_of_advisories(paths: &Paths, archive: &Path) -> Result<Mirror> {
     let folder = paths.cache().join("advisory-db");
-    let _ = fs::remove_dir_all(&folder);
+    let databases = paths.cache().join("advisory-dbs");
+    for stale in [&folder, &databases] {
+        let _ = fs::remove_dir_all(stale);
+    }
     create_folder(&folder)?;
     let git = |arguments: &[&str]| {
         let identity = [
@@ -178,19 +193,20 @@ fn local_advisories(paths: &Paths, archive: &Path) -> Result<PathBuf> {
     git(&["add", "--all"])?;
     git(&["commit", "--quiet", "--message=as archived"])?;
     let settings = String::from_utf8(read(&paths.root().join("deny.toml"))?)?;
-    let local = format!("file://{}", folder.display());
+    let theirs = "$CARGO_HOME/advisory-dbs";
     ensure!(
-        settings.contains(ADVISORIES),
-        "deny.toml does not name {ADVISORIES}"
+        settings.contains(theirs) && settings.contains(ADVISORIES),
+        "deny.toml does not name {theirs} and {ADVISORIES}"
     );
-    let databases = paths.cache().join("advisory-dbs");
-    let _ = fs::remove_dir_all(&databases);
-    let settings = settings
-        .replace(ADVISORIES, &local)
-        .replace("$CARGO_HOME/advisory-dbs", &databases.display().to_string());
     let config = paths.cache().join("deny.toml");
-    write(&config, settings)?;
-    Ok(config)
+    write(
+        &config,
+        settings.replace(theirs, &databases.display().to_string()),
+    )?;
+    Ok(Mirror {
+        config: config.display().to_string(),
+        repository: format!("file://{}", folder.display()),
+    })
 }
 
 /// Lint, and the same bytes from two renders, by both majors of Helm.
