@@ -30,7 +30,12 @@ const SOON: Duration = Duration::from_mins(1);
 pub(crate) fn install() -> Result {
     apply(&example("collector/collector.yaml")?)?;
     install_with("helm")?;
-    let configuration = get(&["mutatingwebhookconfiguration", "javelin"])?;
+    let name = [
+        "mutatingwebhookconfiguration",
+        "javelin",
+        "--show-managed-fields",
+    ];
+    let configuration = get(&name)?;
     let entries = configuration["webhooks"]
         .as_array()
         .cloned()
