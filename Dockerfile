@@ -3,8 +3,8 @@
 # archive without a container engine.
 #
 # In a closed network set RUST_IMAGE and MAVEN_IMAGE to your mirror's.
-ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
-ARG MAVEN_IMAGE=docker.io/library/maven:3.9-eclipse-temurin-17
+ARG RUST_IMAGE=rust:1.95-bookworm
+ARG MAVEN_IMAGE=maven:3.9-eclipse-temurin-17
 
 # Static against glibc, whose allocator is replaced, so that it runs on an empty root. With an explicit target, or
 # the flag would also be tried on procedural macros.
