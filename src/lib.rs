@@ -28,6 +28,7 @@ pub mod certs;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+mod dns;
 pub mod metrics;
 pub mod mutate;
 pub mod patch;

@@ -19,6 +19,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::certificate::X509Certificate;
 
+use crate::dns;
+
 pub use authority::{Authority, AuthorityCertificate, AuthorityError};
 
 pub mod authority;
@@ -37,7 +39,7 @@ impl ServiceName {
     /// Checks that both parts are DNS labels, as Kubernetes does.
     pub fn new(service: &str, namespace: &str) -> Result<Self, InvalidServiceName> {
         for part in [service, namespace] {
-            if !is_dns_label(part) {
+            if !dns::is_label(part) {
                 return Err(InvalidServiceName(part.to_owned()));
             }
         }
@@ -143,14 +145,6 @@ pub struct Leaf {
 /// notBefore lies this far back: clocks of API servers and nodes differ, and Go refuses a certificate from the
 /// future.
 pub const CLOCK_SKEW: Duration = Duration::from_hours(1);
-
-fn is_dns_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len())
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
 
 fn from_timestamp(seconds: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::dns;
+
 mod otlp;
 mod profile;
 mod raw;
@@ -155,9 +157,7 @@ fn check_profile_name(name: &str) -> Result<(), Problem> {
             "the name is taken: `true` means `default`, `false` opts out, `unknown` is an entry of the webhook",
         ));
     }
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let fits = (1..=MAX_PROFILE_NAME).contains(&name.len());
-    if fits && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-') {
+    if name.len() <= MAX_PROFILE_NAME && dns::is_label(name) {
         return Ok(());
     }
     Err(Problem::new(

@@ -9,6 +9,7 @@ use super::{
     Problem,
     raw::{RawKeyRef, RawOtlp},
 };
+use crate::dns;
 
 /// Endpoint with its protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl Otlp {
 impl KeyRef {
     fn from_raw(raw: &RawKeyRef) -> Result<Self, Problem> {
         let RawKeyRef { secret, key } = raw;
-        if !is_object_name(secret) {
+        if !dns::is_subdomain(secret) {
             return Err(Problem::new(
                 ".otlp.headersFrom.secret",
                 format!("{secret:?} is not a Secret's name"),
@@ -102,18 +103,6 @@ impl KeyRef {
             key: key.clone(),
         })
     }
-}
-
-/// A DNS subdomain: how Secrets, and most other objects, are called.
-pub(super) fn is_object_name(name: &str) -> bool {
-    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.chars().all(is_inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 impl Endpoint {

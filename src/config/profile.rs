@@ -7,12 +7,12 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Problem,
-    otlp::{Otlp, is_object_name},
+    otlp::Otlp,
     raw::{RawAgent, RawProfile},
     sdk::{self, Exporters, Sampler},
     variables,
 };
-use crate::quantity;
+use crate::{dns, quantity};
 
 /// One way to instrument a pod.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +150,7 @@ impl Agent {
         let image_pull_secret = image_pull_secret.clone();
         if let Some(name) = image_pull_secret
             .as_deref()
-            .filter(|name| !is_object_name(name))
+            .filter(|name| !dns::is_subdomain(name))
         {
             return Err(Problem::new(
                 ".agent.imagePullSecret",

@@ -282,3 +282,12 @@ fn what_is_logged_has_a_bounded_length() {
         .is_err()
     );
 }
+
+#[test]
+fn annotations_that_would_pass_the_limit_of_kubernetes_are_not_added() {
+    let mut pod = pod();
+    pod["metadata"]["annotations"] = json!({ "large": "x".repeat(256 * 1024 - 200) });
+    let (answer, response) = ask(&Entry::Pod, &request(&pod));
+    assert_eq!(answer.outcome.code, "annotations-full");
+    assert!(response["patch"].is_null());
+}
