@@ -592,7 +592,7 @@ pub(crate) fn uninstall() -> Result {
         "namespace",
         SYSTEM,
         "observability",
-        "--wait=false",
+        "--timeout=3m",
     ])?;
     Ok(())
 }

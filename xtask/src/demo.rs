@@ -57,12 +57,13 @@ pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
         println!("# later: cargo xtask cluster down");
         return result;
     }
-    if was_up {
-        demo.remove()?;
+    let removed = if was_up {
+        demo.remove()
     } else {
-        cluster::down(paths)?;
-    }
-    result
+        cluster::down(paths)
+    };
+    // What went wrong first is what there is to know.
+    result.and(removed)
 }
 
 fn ask_first(cluster: &Cluster, options: &Options) -> Result<()> {
@@ -140,6 +141,7 @@ impl Demo<'_> {
     }
 
     fn install(&self, paths: &Paths) -> Result<()> {
+        self.wait_for_leftovers()?;
         for manifest in ["collector/collector.yaml", "shop/shop.yaml"] {
             let file = paths.root().join("deploy/examples").join(manifest);
             let text = std::fs::read_to_string(&file)
@@ -176,6 +178,26 @@ impl Demo<'_> {
             ("warehouse", "stock"),
         ] {
             self.wait_for(namespace, name)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing can be created in a namespace that is being deleted, as after an earlier demo that was interrupted.
+    fn wait_for_leftovers(&self) -> Result<()> {
+        let namespaces = self
+            .cluster
+            .kubectl(&["get", "namespaces", "--output=json"])?;
+        let list: Value = serde_json::from_str(&namespaces).context("kubectl printed no JSON")?;
+        let leaving = elements(&list, "/items")
+            .filter(|namespace| text(namespace, "/status/phase") == "Terminating")
+            .map(|namespace| text(namespace, "/metadata/name"));
+        for name in leaving.filter(|name| NAMESPACES.contains(name)) {
+            let namespace = format!("namespace/{name}");
+            let what = format!("Waiting for the end of an earlier {namespace}");
+            progress::step(&what, Hint::default(), || {
+                self.cluster
+                    .kubectl(&["wait", "--for=delete", "--timeout=3m", &namespace])
+            })?;
         }
         Ok(())
     }
@@ -263,11 +285,11 @@ impl Demo<'_> {
                 "uninstall",
                 "javelin",
                 "--namespace=javelin-system",
+                "--ignore-not-found",
                 "--wait",
             ])?;
-            let namespaces = ["javelin-system", "shop", "warehouse", "observability"];
-            let mut arguments = vec!["delete", "namespace", "--wait=false"];
-            arguments.extend(namespaces);
+            let mut arguments = vec!["delete", "namespace", "--ignore-not-found", "--timeout=3m"];
+            arguments.extend(NAMESPACES);
             self.cluster.kubectl(&arguments)
         })?;
         Ok(())
@@ -388,5 +410,8 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 fn heading(text: &str) {
     println!("\n== {text}");
 }
+
+/// Where the demo puts Javelin, the examples and the Collector.
+const NAMESPACES: [&str; 4] = ["javelin-system", "shop", "warehouse", "observability"];
 
 const INJECT_TRUE: &str = "instrumentation.opentelemetry.io/inject-java=true";
