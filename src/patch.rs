@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     config::Config,
     mutate::{
-        self, Decision, EnvEdit, List, Plan, Reason, Subject, keys,
+        self, Decision, EnvEdit, InitContainerEdit, List, Plan, Reason, Subject, keys,
         pod::{Pod, StringMap},
     },
 };
@@ -55,9 +55,9 @@ pub enum PatchError {
     /// The engine would go on, or refuse, on its own result.
     #[error("a second pass over the patched pod is not empty: {0}")]
     NotIdempotent(String),
-    /// Something of ours is there twice, or not at all.
+    /// Something of ours is there twice.
     #[error("the patched pod has the {0} {name} {1} times", name = keys::AGENT_NAME)]
-    NotOnce(&'static str, usize),
+    Repeated(&'static str, usize),
 }
 
 impl Treatment {
@@ -79,10 +79,12 @@ impl Treatment {
             Ok(_) => Reason::AnnotationsFull,
             Err(error) => Reason::Internal(error.to_string()),
         };
-        // On any doubt there is no patch.
+        // On any doubt there is no patch but a word, if there is room for that.
+        let word = (place == PodPath::POD).then(|| Patch::for_skip(&error, document).ok());
+        let word = word.flatten().filter(|word| has_room(Some(word.result())));
         Self {
             decision: Decision::Skip(error),
-            patch: Patch::default(),
+            patch: word.unwrap_or_default(),
         }
     }
 }
@@ -92,6 +94,9 @@ impl PodPath {
     pub const POD: Self = Self(&[]);
     /// `spec.template` of a workload.
     pub const TEMPLATE: Self = Self(&["spec", "template"]);
+
+    /// `template` of a `PodTemplate`.
+    pub const POD_TEMPLATE: Self = Self(&["template"]);
 
     /// The template of a `CronJob`'s Jobs.
     pub const JOB_TEMPLATE: Self = Self(&["spec", "jobTemplate", "spec", "template"]);
@@ -108,6 +113,7 @@ impl PodPath {
             | "Job"
             | "Rollout" => Self::TEMPLATE,
             "CronJob" => Self::JOB_TEMPLATE,
+            "PodTemplate" => Self::POD_TEMPLATE,
             _ => return None,
         })
     }
@@ -130,11 +136,9 @@ impl Patch {
         let pod = subject.pod;
         let mut operations = Operations::on(document, place.0);
         operations.set_metadata("annotations", &plan.annotations);
-        operations.append(
-            &["spec", "volumes"],
-            pod.spec.volumes.is_some(),
-            &plan.parts.volume,
-        );
+        operations.remove_metadata("annotations", &plan.stale_annotations);
+        let exists = pod.spec.volumes.is_some();
+        operations.append(&["spec", "volumes"], exists, &plan.parts.volumes);
         for target in &plan.containers {
             let list = match target.list {
                 List::InitContainers => pod.spec.init_containers(),
@@ -149,17 +153,24 @@ impl Patch {
             operations.append(
                 &[at.as_slice(), &["volumeMounts"]].concat(),
                 container.volume_mounts.is_some(),
-                &plan.parts.mount,
+                &target.mounts,
             );
         }
-        if let Some(secret) = &plan.parts.image_pull_secret {
-            let exists = pod.spec.image_pull_secrets.is_some();
-            operations.append(&["spec", "imagePullSecrets"], exists, secret);
-        }
+        let secret = plan.parts.image_pull_secret.as_slice();
+        let exists = pod.spec.image_pull_secrets.is_some();
+        operations.append(&["spec", "imagePullSecrets"], exists, secret);
         // Last, since it moves every init container one further.
-        if let Some(container) = &plan.parts.init_container {
-            let exists = pod.spec.init_containers.is_some();
-            operations.prepend(&["spec", "initContainers"], exists, container);
+        match &plan.parts.init_container {
+            None => {}
+            Some(InitContainerEdit::Resize { index, resources }) => {
+                let index = index.to_string();
+                let at = ["spec", "initContainers", &index, "resources"];
+                operations.add(&at, resources.clone());
+            }
+            Some(InitContainerEdit::Add(container)) => {
+                let exists = pod.spec.init_containers.is_some();
+                operations.prepend(&["spec", "initContainers"], exists, container);
+            }
         }
         let patch = Self::applied(operations.list, document)?;
         patch.check(subject, place, config)?;
@@ -225,16 +236,13 @@ impl Patch {
         config: &Config,
     ) -> Result<(), PatchError> {
         let patched = Pod::from_value(place.of(&self.result).unwrap_or(&Value::Null))?;
-        let volumes = patched.spec.volumes().iter().map(|volume| &volume.name);
-        check_once("volume", volumes)?;
-        check_once(
-            "init container",
-            patched
-                .spec
-                .init_containers()
-                .iter()
-                .map(|container| &container.name),
-        )?;
+        let spec = &patched.spec;
+        check_once("volume", spec.volumes().iter().map(|volume| &volume.name))?;
+        let names = spec
+            .init_containers()
+            .iter()
+            .map(|container| &container.name);
+        check_once("init container", names)?;
         let again = Subject {
             pod: &patched,
             ..subject.clone()
@@ -294,18 +302,21 @@ impl<'a> Operations<'a> {
         }
     }
 
-    fn append(&mut self, array: &[&str], exists: bool, element: &Value) {
-        self.element(array, exists, "-", element);
-    }
-
-    fn prepend(&mut self, array: &[&str], exists: bool, element: &Value) {
-        self.element(array, exists, "0", element);
-    }
-
-    /// Adds an element, or the whole array where there is none.
-    fn element(&mut self, array: &[&str], exists: bool, position: &str, element: &Value) {
+    /// Adds elements at the end, or the whole array where there is none.
+    fn append(&mut self, array: &[&str], exists: bool, elements: &[Value]) {
         if exists {
-            self.add(&[array, &[position]].concat(), element.clone());
+            for element in elements {
+                self.add(&[array, &["-"]].concat(), element.clone());
+            }
+        } else if !elements.is_empty() {
+            self.add(array, json!(elements));
+        }
+    }
+
+    /// Adds an element in front, or the whole array where there is none.
+    fn prepend(&mut self, array: &[&str], exists: bool, element: &Value) {
+        if exists {
+            self.add(&[array, &["0"]].concat(), element.clone());
         } else {
             self.add(array, json!([element]));
         }
@@ -313,6 +324,9 @@ impl<'a> Operations<'a> {
 
     fn edit_env(&mut self, container: &[&str], exists: bool, edits: &[EnvEdit]) {
         let env = [container, &["env"]].concat();
+        if edits.is_empty() {
+            return;
+        }
         if !exists {
             // Every edit of an empty list is an insertion, and they come in order.
             let variables = edits.iter().filter_map(|edit| match edit {
@@ -410,8 +424,8 @@ fn check_once<'a>(
     names: impl Iterator<Item = &'a String>,
 ) -> Result<(), PatchError> {
     match names.filter(|name| *name == keys::AGENT_NAME).count() {
-        1 => Ok(()),
-        count => Err(PatchError::NotOnce(what, count)),
+        0 | 1 => Ok(()),
+        count => Err(PatchError::Repeated(what, count)),
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Kind {
     /// May the template change later? A patch on an update of another kind would be refused by the API server, and
     /// fail the user's command in spite of `failurePolicy: Ignore`.
     pub is_mutable: bool,
+    /// Is it made from somebody else's template, when it has an owner? A `Deployment` replaces a `ReplicaSet` whose
+    /// template differs from its own, for ever; the label is then the Deployment's to copy.
+    is_derived: bool,
 }
 
 /// A workload with a pod template, as far as it is read.
@@ -66,6 +69,15 @@ pub enum Change {
 }
 
 impl Kind {
+    const fn named(name: &'static str, place: PodPath) -> Self {
+        Self {
+            name,
+            place,
+            is_mutable: true,
+            is_derived: false,
+        }
+    }
+
     /// The kind of that name, if its label is copied.
     pub fn of(name: &str) -> Option<&'static Self> {
         KINDS.iter().find(|kind| kind.name == name)
@@ -146,7 +158,12 @@ pub fn apply_label_rule(
         patch,
         warnings: Vec::new(),
     };
-    if namespace.is_some_and(|name| config.excludes(name)) {
+    let owners = workload.metadata.owner_references.iter().flatten();
+    let is_owned = owners
+        .into_iter()
+        .any(|owner| owner.controller == Some(true));
+    if namespace.is_some_and(|name| config.excludes(name)) || (workload.kind.is_derived && is_owned)
+    {
         return Ok(unchanged(Patch::default()));
     }
     let label = workload.label(keys::INJECT);
@@ -244,40 +261,28 @@ fn caveat(kind: &Kind, document: &Value) -> Option<&'static str> {
     if at("/spec/updateStrategy/rollingUpdate/partition").as_u64() > Some(0) {
         return Some("its rolling update has a partition: pods below it stay as they are");
     }
-    (kind.name == "CronJob").then_some("it starts with its next run")
+    match kind.name {
+        "CronJob" => Some("it starts with its next run"),
+        "ReplicaSet" => Some("a ReplicaSet replaces no pods: each changes when you delete it"),
+        _ => None,
+    }
 }
 
 /// The kinds that the webhook's entries send, and `preview` knows.
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 8] = [
+    Kind::named("Deployment", PodPath::TEMPLATE),
+    Kind::named("StatefulSet", PodPath::TEMPLATE),
+    Kind::named("DaemonSet", PodPath::TEMPLATE),
     Kind {
-        name: "Deployment",
-        place: PodPath::TEMPLATE,
-        is_mutable: true,
+        is_derived: true,
+        ..Kind::named("ReplicaSet", PodPath::TEMPLATE)
     },
+    Kind::named("CronJob", PodPath::JOB_TEMPLATE),
     Kind {
-        name: "StatefulSet",
-        place: PodPath::TEMPLATE,
-        is_mutable: true,
-    },
-    Kind {
-        name: "DaemonSet",
-        place: PodPath::TEMPLATE,
-        is_mutable: true,
-    },
-    Kind {
-        name: "CronJob",
-        place: PodPath::JOB_TEMPLATE,
-        is_mutable: true,
-    },
-    Kind {
-        name: "Job",
-        place: PodPath::TEMPLATE,
         is_mutable: false,
+        ..Kind::named("Job", PodPath::TEMPLATE)
     },
+    Kind::named("PodTemplate", PodPath::POD_TEMPLATE),
     // Argo's.
-    Kind {
-        name: "Rollout",
-        place: PodPath::TEMPLATE,
-        is_mutable: true,
-    },
+    Kind::named("Rollout", PodPath::TEMPLATE),
 ];

@@ -1,7 +1,8 @@
 //! `javelin install`: the copier of the init container.
 //!
 //! Runs as any uid on a read-only root. What stands at the end is the whole jar or nothing: it is written
-//! beside its place, checked, and renamed.
+//! beside its place, checked, and renamed. Beside it may go a file of settings that the agent ranks below its
+//! environment.
 
 use std::{
     fs::{self, File, Permissions},
@@ -28,10 +29,21 @@ pub(super) struct Args {
     /// What the jar's SHA-256 must be [default: the digest of the agent that this version ships]
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
+    /// A setting of the agent that any variable of the container outranks; goes to DIR/defaults.properties
+    #[arg(long = "default", value_name = "PROPERTY=VALUE", value_parser = property)]
+    defaults: Vec<(String, String)>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let Args { to, from, sha256 } = args;
+    let Args {
+        to,
+        from,
+        sha256,
+        defaults,
+    } = args;
+    if !defaults.is_empty() {
+        write_defaults(&to.join("defaults.properties"), defaults)?;
+    }
     let expected = sha256.as_deref().unwrap_or_else(|| agent::sha256());
     let target = to.join("javaagent.jar");
     // Left over from a run that was killed, or ours: one name, since one init container runs at a time.
@@ -96,6 +108,40 @@ fn copy(from: &Path, to: &Path, expected: &str) -> anyhow::Result<u64> {
     // Only what is on the volume counts: a full one may say so no earlier than here.
     part.sync_all().map_err(|error| cannot_write(to, error))?;
     Ok(size)
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write PROPERTY=VALUE")?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || !name.chars().all(fits) {
+        return Err(format!("{name:?} is not a property's name"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn write_defaults(path: &Path, defaults: &[(String, String)]) -> anyhow::Result<()> {
+    let lines = defaults
+        .iter()
+        .map(|(name, value)| format!("{name}={}\n", escaped(value)));
+    // An earlier run's may be there, and is read-only.
+    let _ = fs::remove_file(path);
+    fs::write(path, lines.collect::<String>()).map_err(|error| cannot_write(path, error))?;
+    fs::set_permissions(path, Permissions::from_mode(0o444))
+        .map_err(|error| cannot_write(path, error))?;
+    Ok(())
+}
+
+/// A value as `java.util.Properties` reads it back.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for unit in value.encode_utf16() {
+        match u8::try_from(unit).map(char::from) {
+            Ok(c) if c.is_ascii_graphic() && c != '\\' => text.push(c),
+            // Blanks count or not by their place, and other bytes are read differently by Java's versions.
+            _ => text.extend(["\\u", &format!("{unit:04x}")]),
+        }
+    }
+    text
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Hinted {

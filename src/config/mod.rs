@@ -15,8 +15,8 @@ mod sdk;
 mod sidecars;
 mod variables;
 
-pub use otlp::{Endpoint, KeyRef, Otlp, Protocol};
-pub use profile::{Agent, Delivery, Profile, PullPolicy};
+pub use otlp::{Ca, ClientCertificate, Endpoint, KeyRef, Otlp, Protocol, Tls};
+pub use profile::{Agent, Delivery, Profile, PullPolicy, SdkSettings};
 pub use sdk::{Exporters, Sampler};
 pub use variables::refuse_variable;
 
@@ -26,6 +26,7 @@ use raw::{RawConfig, RawProfile};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     excluded_namespaces: BTreeSet<String>,
+    annotations: bool,
     sidecars: BTreeSet<String>,
     default: Profile,
     profiles: BTreeMap<String, Profile>,
@@ -91,6 +92,11 @@ impl Config {
         self.excluded_namespaces.contains(namespace)
     }
 
+    /// Does the inject key also count as an annotation of a pod?
+    pub fn reads_annotations(&self) -> bool {
+        self.annotations
+    }
+
     /// Is it the name of a container that others inject?
     pub fn is_sidecar(&self, container: &str) -> bool {
         sidecars::KNOWN.contains(&container) || self.sidecars.contains(container)
@@ -99,6 +105,7 @@ impl Config {
     fn from_raw(raw: &RawConfig) -> Result<Self, (String, Problem)> {
         let RawConfig {
             excluded_namespaces,
+            annotations,
             sidecars,
             default,
             profiles,
@@ -118,6 +125,7 @@ impl Config {
             .map_err(|problem| (DEFAULT_PROFILE.to_owned(), problem))?;
         Ok(Self {
             excluded_namespaces,
+            annotations: *annotations,
             sidecars: sidecars.iter().cloned().collect(),
             default,
             profiles,
@@ -133,6 +141,7 @@ impl Default for Config {
             .unwrap_or_else(|_| unreachable!("the built-in values pass their own checks"));
         Self {
             excluded_namespaces: DEFAULT_EXCLUDED_NAMESPACES.map(str::to_owned).into(),
+            annotations: false,
             sidecars: BTreeSet::new(),
             default,
             profiles: BTreeMap::new(),

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::{
     Problem,
-    raw::{RawKeyRef, RawOtlp},
+    raw::{RawCa, RawClientCertificate, RawKeyRef, RawOtlp, RawTls},
 };
 use crate::dns;
 
@@ -20,6 +20,42 @@ pub struct Otlp {
     pub protocol: Protocol,
     /// Where `OTEL_EXPORTER_OTLP_HEADERS` comes from.
     pub headers_from: Option<KeyRef>,
+    /// Certificates for the connection.
+    pub tls: Option<Tls>,
+}
+
+/// Certificates for the connection to an `https://` endpoint, at least one of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Whom the agent trusts; the JVM's own authorities when absent.
+    pub ca: Option<Ca>,
+    /// Whom the agent says it is.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A key with PEM certificates, in the pod's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ca {
+    /// Of a ConfigMap.
+    ConfigMap {
+        /// Its name.
+        name: String,
+        /// The key.
+        key: String,
+    },
+    /// Of a Secret.
+    Secret(KeyRef),
+}
+
+/// A Secret of the pod's namespace with a certificate and its key, PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Name of the Secret.
+    pub secret: String,
+    /// The key of the certificate: `tls.crt`, unless said otherwise.
+    pub certificate: String,
+    /// The key of its private key, PKCS #8: `tls.key`, unless said otherwise.
+    pub private_key: String,
 }
 
 /// A key of a Secret in the pod's namespace.
@@ -74,10 +110,18 @@ impl Otlp {
             .as_ref()
             .map(KeyRef::from_raw)
             .transpose()?;
+        let tls = raw.tls.as_ref().map(Tls::from_raw).transpose()?.flatten();
+        if tls.is_some() && endpoint.as_str().starts_with("http://") {
+            return Err(Problem::new(
+                ".otlp.tls",
+                "has no effect on an http:// endpoint; write https://, or leave tls out",
+            ));
+        }
         Ok(Some(Self {
             endpoint,
             protocol,
             headers_from,
+            tls,
         }))
     }
 }
@@ -85,24 +129,96 @@ impl Otlp {
 impl KeyRef {
     fn from_raw(raw: &RawKeyRef) -> Result<Self, Problem> {
         let RawKeyRef { secret, key } = raw;
-        if !dns::is_subdomain(secret) {
-            return Err(Problem::new(
-                ".otlp.headersFrom.secret",
-                format!("{secret:?} is not a Secret's name"),
-            ));
-        }
-        let is_key = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        if key.is_empty() || key.len() > 253 || !key.chars().all(is_key) {
-            return Err(Problem::new(
-                ".otlp.headersFrom.key",
-                format!("{key:?} is not a key of a Secret"),
-            ));
-        }
         Ok(Self {
-            secret: secret.clone(),
-            key: key.clone(),
+            secret: check_name(".otlp.headersFrom.secret", secret)?,
+            key: check_key(".otlp.headersFrom.key", key)?,
         })
     }
+}
+
+impl Tls {
+    fn from_raw(raw: &RawTls) -> Result<Option<Self>, Problem> {
+        let RawTls {
+            ca_from,
+            client_certificate_from,
+        } = raw;
+        let ca = ca_from.as_ref().map(Ca::from_raw).transpose()?;
+        let client = client_certificate_from.as_ref();
+        let client = client.map(ClientCertificate::from_raw).transpose()?;
+        Ok((ca.is_some() || client.is_some()).then_some(Self { ca, client }))
+    }
+}
+
+impl Ca {
+    fn from_raw(raw: &RawCa) -> Result<Self, Problem> {
+        let RawCa {
+            config_map,
+            secret,
+            key,
+        } = raw;
+        let key = check_key(".otlp.tls.caFrom.key", key.as_deref().unwrap_or("ca.crt"))?;
+        match (config_map, secret) {
+            (Some(name), None) => Ok(Self::ConfigMap {
+                name: check_name(".otlp.tls.caFrom.configMap", name)?,
+                key,
+            }),
+            (None, Some(name)) => Ok(Self::Secret(KeyRef {
+                secret: check_name(".otlp.tls.caFrom.secret", name)?,
+                key,
+            })),
+            _ => Err(Problem::new(
+                ".otlp.tls.caFrom",
+                "names one source: configMap or secret",
+            )),
+        }
+    }
+}
+
+impl ClientCertificate {
+    fn from_raw(raw: &RawClientCertificate) -> Result<Self, Problem> {
+        let RawClientCertificate {
+            secret,
+            certificate,
+            private_key,
+        } = raw;
+        let key = |path: &str, key: &Option<String>, default: &str| {
+            let path = format!(".otlp.tls.clientCertificateFrom.{path}");
+            check_key(&path, key.as_deref().unwrap_or(default))
+        };
+        Ok(Self {
+            secret: check_name(".otlp.tls.clientCertificateFrom.secret", secret)?,
+            certificate: key("certificate", certificate, "tls.crt")?,
+            private_key: key("privateKey", private_key, "tls.key")?,
+        })
+    }
+}
+
+fn check_name(path: &str, name: &str) -> Result<String, Problem> {
+    if dns::is_subdomain(name) {
+        return Ok(name.to_owned());
+    }
+    let what = if path.ends_with("configMap") {
+        "ConfigMap"
+    } else {
+        "Secret"
+    };
+    Err(Problem::new(
+        path,
+        format!("{name:?} is not a {what}'s name"),
+    ))
+}
+
+/// A key of a ConfigMap or Secret (`IsConfigMapKey` in apimachinery).
+fn check_key(path: &str, key: &str) -> Result<String, Problem> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let is_key = !key.is_empty() && key.len() <= 253 && key.chars().all(fits);
+    if is_key && key != "." && !key.starts_with("..") {
+        return Ok(key.to_owned());
+    }
+    Err(Problem::new(
+        path,
+        format!("{key:?} is not a key of a Secret or ConfigMap"),
+    ))
 }
 
 impl Endpoint {

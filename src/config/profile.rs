@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Problem,
-    otlp::Otlp,
+    otlp::{Otlp, Protocol},
     raw::{RawAgent, RawProfile},
     sdk::{self, Exporters, Sampler},
     variables,
@@ -37,18 +37,47 @@ pub struct Profile {
     pub env: BTreeMap<String, String>,
     /// Containers with a smaller memory limit are left alone; bytes.
     pub minimum_memory: f64,
-    /// May options that are possibly absent at run time be composed with ours?
+    /// May values that are possibly absent at run time be composed with ours?
     pub compose_optional: bool,
+    /// Where the SDK's settings go.
+    pub sdk_settings: SdkSettings,
+    /// Do `app.kubernetes.io/instance`, `…/name` and `…/version` tell the service's name and version?
+    pub use_labels: bool,
     /// First 12 hexadecimal digits of the SHA-256 of all that the profile says: tells two receipts apart.
     pub hash: String,
 }
 
 /// How the jar gets into the pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delivery {
     /// An init container copies it into an emptyDir.
-    InitContainer,
+    InitContainer {
+        /// What a foreign image runs to copy it; ours knows by itself.
+        command: Option<Vec<String>>,
+    },
+    /// The image itself is mounted. Kubernetes 1.36 or later, with containerd 2.2 or later.
+    ImageVolume {
+        /// The jar's absolute path in the image.
+        path: String,
+    },
+    /// The application's own image has it.
+    Preinstalled {
+        /// The jar's absolute path in the container.
+        path: String,
+    },
+}
+
+/// Where the settings of the SDK go: endpoint, propagators, sampler, exporters, further `OTEL_*` variables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SdkSettings {
+    /// Into the file for containers with envFrom, if they fit into one, else into the environment.
+    #[default]
+    Auto,
+    /// Into the container's environment, where they are easy to see, and hide what envFrom or the image brings.
+    Environment,
+    /// Into a file beside the jar, which the agent ranks below every variable.
+    File,
 }
 
 /// The image that carries the jar.
@@ -86,12 +115,12 @@ impl Profile {
             env,
             minimum_memory,
             compose_optional,
+            use_labels_for_resource_attributes,
+            sdk_settings,
         } = raw;
         let mut profile = Self {
             name: name.to_owned(),
-            delivery: delivery
-                .as_deref()
-                .map_or(Ok(Delivery::InitContainer), Delivery::parse)?,
+            delivery: Delivery::from_raw(delivery.as_deref(), agent)?,
             agent: Agent::from_raw(agent)?,
             otlp: Otlp::from_raw(otlp)?,
             resource_attributes: check_attributes(resource_attributes)?,
@@ -101,8 +130,17 @@ impl Profile {
             env: variables::check(env)?,
             minimum_memory: minimum(minimum_memory.as_deref().unwrap_or("128Mi"))?,
             compose_optional: compose_optional.unwrap_or(true),
+            sdk_settings: sdk_settings
+                .as_deref()
+                .map_or(Ok(SdkSettings::Auto), SdkSettings::parse)?,
+            use_labels: use_labels_for_resource_attributes.unwrap_or(false),
             hash: String::new(),
         };
+        if profile.sdk_settings == SdkSettings::File {
+            profile
+                .fits_file()
+                .map_err(|why| Problem::new(".sdkSettings", why))?;
+        }
         // `Debug` of a struct of plain values is a complete and stable text of all it says.
         let digest = Sha256::digest(format!("{profile:?}"));
         profile.hash = format!("{digest:x}").chars().take(12).collect();
@@ -110,23 +148,124 @@ impl Profile {
     }
 }
 
-impl Delivery {
-    /// As written in the configuration and in receipts.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InitContainer => "init-container",
+impl Profile {
+    /// Can its settings stand in a file that the agent ranks below the environment? Why not, else.
+    ///
+    /// Such a file is not conditional: what belongs to one endpoint would also be sent to the user's own.
+    pub fn fits_file(&self) -> Result<(), &'static str> {
+        if !matches!(self.delivery, Delivery::InitContainer { command: None }) {
+            return Err(
+                "a file needs the delivery init-container with Javelin's own image, which writes it",
+            );
         }
+        if self.env.contains_key("OTEL_JAVAAGENT_CONFIGURATION_FILE") {
+            return Err("env names a file already, and the agent reads one; write environment");
+        }
+        let Some(otlp) = &self.otlp else {
+            return Ok(());
+        };
+        if otlp.headers_from.is_some() || otlp.tls.is_some() {
+            return Err(
+                "headers and certificates would also go to an endpoint of the user's; write environment",
+            );
+        }
+        if otlp.protocol != Protocol::HttpProtobuf {
+            return Err(
+                "the protocol grpc would also apply to an endpoint of the user's; write environment",
+            );
+        }
+        Ok(())
     }
+}
 
+impl SdkSettings {
     fn parse(text: &str) -> Result<Self, Problem> {
         match text {
-            "init-container" => Ok(Self::InitContainer),
+            "auto" => Ok(Self::Auto),
+            "environment" => Ok(Self::Environment),
+            "file" => Ok(Self::File),
             other => Err(Problem::new(
-                ".delivery",
-                format!("{other:?} is not one of: init-container"),
+                ".sdkSettings",
+                format!("{other:?} is not one of: auto, environment, file"),
             )),
         }
     }
+}
+
+impl Delivery {
+    /// As written in the configuration and in receipts.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::InitContainer { .. } => INIT_CONTAINER,
+            Self::ImageVolume { .. } => IMAGE_VOLUME,
+            Self::Preinstalled { .. } => PREINSTALLED,
+        }
+    }
+
+    fn from_raw(delivery: Option<&str>, agent: &RawAgent) -> Result<Self, Problem> {
+        let RawAgent { command, path, .. } = agent;
+        let delivery = delivery.unwrap_or(INIT_CONTAINER);
+        if delivery != INIT_CONTAINER && command.is_some() {
+            return Err(Problem::new(
+                ".agent.command",
+                format!(
+                    "is for the delivery {INIT_CONTAINER}; with {delivery} nothing runs, leave it out"
+                ),
+            ));
+        }
+        match delivery {
+            INIT_CONTAINER if path.is_some() => Err(Problem::new(
+                ".agent.path",
+                format!(
+                    "is for the deliveries {IMAGE_VOLUME} and {PREINSTALLED}; an image of your own says with \
+                     agent.command how its jar is copied"
+                ),
+            )),
+            INIT_CONTAINER => Ok(Self::InitContainer {
+                command: command.as_deref().map(check_command).transpose()?,
+            }),
+            IMAGE_VOLUME => Ok(Self::ImageVolume {
+                path: check_path(path.as_deref().unwrap_or(DEFAULT_PATH))?,
+            }),
+            PREINSTALLED => {
+                let missing = "missing; write the jar's path in the application's image, such as /opt/agent.jar";
+                let path = path.as_deref();
+                let path = path.ok_or_else(|| Problem::new(".agent.path", missing))?;
+                Ok(Self::Preinstalled {
+                    path: check_path(path)?,
+                })
+            }
+            other => Err(Problem::new(
+                ".delivery",
+                format!(
+                    "{other:?} is not one of: {INIT_CONTAINER}, {IMAGE_VOLUME}, {PREINSTALLED}"
+                ),
+            )),
+        }
+    }
+}
+
+fn check_command(command: &[String]) -> Result<Vec<String>, Problem> {
+    if command.first().is_some_and(|program| !program.is_empty()) {
+        return Ok(command.to_vec());
+    }
+    Err(Problem::new(
+        ".agent.command",
+        "is empty; write a list such as [cp, /javaagent.jar, /javelin-agent/javaagent.jar]",
+    ))
+}
+
+/// The path becomes a word of `JAVA_TOOL_OPTIONS`, behind `-javaagent:` and before a `=`, if any.
+fn check_path(path: &str) -> Result<String, Problem> {
+    let fits = |c: char| c.is_ascii_graphic() && !"'\"=$".contains(c);
+    let is_plain = !path.split('/').any(|part| part == "..") && !path.ends_with('/');
+    if path.starts_with('/') && is_plain && path.chars().all(fits) {
+        return Ok(path.to_owned());
+    }
+    Err(Problem::new(
+        ".agent.path",
+        format!("{path:?} is not an absolute path of a file, without spaces, quotes, = and $"),
+    ))
 }
 
 impl Agent {
@@ -135,6 +274,9 @@ impl Agent {
             image,
             image_pull_policy,
             image_pull_secret,
+            // Read with the delivery that they belong to.
+            command: _,
+            path: _,
         } = raw;
         let image = image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned());
         if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
@@ -198,24 +340,29 @@ fn minimum(text: &str) -> Result<f64, Problem> {
     })
 }
 
+/// The SDK drops a pair with an empty value, and decodes values but no keys.
 fn check_attributes(raw: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
-    // The SDK drops a pair with an empty value, and splits keys nowhere: a separator in one would be lost.
+    let at = |problem: String| Problem::new(".resourceAttributes", problem);
     for (key, value) in raw {
-        if key.is_empty() || key.contains([',', '=', '%']) || key.contains(char::is_whitespace) {
-            return Err(Problem::new(
-                ".resourceAttributes",
-                format!("{key:?} is not an attribute's name"),
-            ));
+        let fits = |c: char| c.is_ascii_graphic() && !"'\",=%$".contains(c);
+        if key.is_empty() || !key.chars().all(fits) {
+            return Err(at(format!("{key:?} is not an attribute's name")));
         }
         if value.is_empty() {
-            return Err(Problem::new(
-                ".resourceAttributes",
-                format!("{key} has an empty value, which the SDK drops; leave the line out"),
-            ));
+            return Err(at(format!(
+                "{key} has an empty value, which the SDK drops; leave the line out"
+            )));
         }
     }
     Ok(raw.clone())
 }
+
+const INIT_CONTAINER: &str = "init-container";
+const IMAGE_VOLUME: &str = "image-volume";
+const PREINSTALLED: &str = "preinstalled";
+
+/// Where our own image, and the operator's, has the jar.
+const DEFAULT_PATH: &str = "/javaagent.jar";
 
 /// What a pod pulls when the configuration names no image: the one that this version is released as.
 const DEFAULT_IMAGE: &str = concat!("localhost/javelin:", env!("CARGO_PKG_VERSION"));

@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub(super) struct RawConfig {
     /// Namespaces that are never touched.
     pub(super) excluded_namespaces: Option<Vec<String>>,
+    /// Does the inject key also count as an annotation?
+    pub(super) annotations: bool,
     /// Names of sidecars, beside the known ones.
     pub(super) sidecars: Vec<String>,
     /// The profile that the value `true` means.
@@ -40,8 +42,12 @@ pub(super) struct RawProfile {
     pub(super) env: BTreeMap<String, String>,
     /// Containers with a smaller memory limit are left alone: a quantity.
     pub(super) minimum_memory: Option<String>,
-    /// Compose options that may be absent at run time?
+    /// Compose values that may be absent at run time?
     pub(super) compose_optional: Option<bool>,
+    /// Do the recommended labels tell the service's name and version?
+    pub(super) use_labels_for_resource_attributes: Option<bool>,
+    /// Where the SDK's settings go.
+    pub(super) sdk_settings: Option<String>,
 }
 
 /// The agent's image.
@@ -51,6 +57,10 @@ pub(super) struct RawAgent {
     pub(super) image: Option<String>,
     pub(super) image_pull_policy: Option<String>,
     pub(super) image_pull_secret: Option<String>,
+    /// What the init container runs.
+    pub(super) command: Option<Vec<String>>,
+    /// Where the jar is in its image.
+    pub(super) path: Option<String>,
 }
 
 /// Endpoint and protocol: one is no use without the other.
@@ -60,6 +70,33 @@ pub(super) struct RawOtlp {
     pub(super) endpoint: Option<String>,
     pub(super) protocol: Option<String>,
     pub(super) headers_from: Option<RawKeyRef>,
+    pub(super) tls: Option<RawTls>,
+}
+
+/// Certificates for the connection to the endpoint, from the pod's namespace.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawTls {
+    pub(super) ca_from: Option<RawCa>,
+    pub(super) client_certificate_from: Option<RawClientCertificate>,
+}
+
+/// A key of a ConfigMap or of a Secret.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawCa {
+    pub(super) config_map: Option<String>,
+    pub(super) secret: Option<String>,
+    pub(super) key: Option<String>,
+}
+
+/// Two keys of a Secret.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RawClientCertificate {
+    pub(super) secret: String,
+    pub(super) certificate: Option<String>,
+    pub(super) private_key: Option<String>,
 }
 
 /// A key of a Secret in the pod's namespace.
@@ -102,20 +139,12 @@ impl RawProfile {
             env,
             minimum_memory,
             compose_optional,
+            use_labels_for_resource_attributes,
+            sdk_settings,
         } = self;
         Self {
             delivery: either(delivery.as_ref(), base.delivery.as_ref()),
-            agent: RawAgent {
-                image: either(agent.image.as_ref(), base.agent.image.as_ref()),
-                image_pull_policy: either(
-                    agent.image_pull_policy.as_ref(),
-                    base.agent.image_pull_policy.as_ref(),
-                ),
-                image_pull_secret: either(
-                    agent.image_pull_secret.as_ref(),
-                    base.agent.image_pull_secret.as_ref(),
-                ),
-            },
+            agent: agent.over(&base.agent, delivery.is_some()),
             otlp: otlp.over(&base.otlp),
             resource_attributes: merged(resource_attributes, &base.resource_attributes),
             propagators: either(propagators.as_ref(), base.propagators.as_ref()),
@@ -134,6 +163,9 @@ impl RawProfile {
             env: merged(env, &base.env),
             minimum_memory: either(minimum_memory.as_ref(), base.minimum_memory.as_ref()),
             compose_optional: compose_optional.or(base.compose_optional),
+            use_labels_for_resource_attributes: use_labels_for_resource_attributes
+                .or(base.use_labels_for_resource_attributes),
+            sdk_settings: either(sdk_settings.as_ref(), base.sdk_settings.as_ref()),
         }
     }
 }
@@ -151,6 +183,27 @@ fn merged(
     merged
 }
 
+impl RawAgent {
+    /// The command and the path belong to an image, or to a delivery: who names another one does not inherit them.
+    fn over(&self, base: &Self, is_delivery_named: bool) -> Self {
+        let Self {
+            image,
+            image_pull_policy,
+            image_pull_secret,
+            command,
+            path,
+        } = self;
+        let fits = image.is_none() && !is_delivery_named;
+        Self {
+            image: either(image.as_ref(), base.image.as_ref()),
+            image_pull_policy: either(image_pull_policy.as_ref(), base.image_pull_policy.as_ref()),
+            image_pull_secret: either(image_pull_secret.as_ref(), base.image_pull_secret.as_ref()),
+            command: either(command.as_ref(), base.command.as_ref().filter(|_| fits)),
+            path: either(path.as_ref(), base.path.as_ref().filter(|_| fits)),
+        }
+    }
+}
+
 impl RawOtlp {
     /// A profile that names another endpoint does not inherit the protocol, or the credentials, of the one it leaves.
     fn over(&self, base: &Self) -> Self {
@@ -161,6 +214,7 @@ impl RawOtlp {
             endpoint: base.endpoint.clone(),
             protocol: either(self.protocol.as_ref(), base.protocol.as_ref()),
             headers_from: either(self.headers_from.as_ref(), base.headers_from.as_ref()),
+            tls: either(self.tls.as_ref(), base.tls.as_ref()),
         }
     }
 }

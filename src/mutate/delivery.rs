@@ -1,95 +1,247 @@
 //! How the jar gets into the pod: the volume, and the init container that fills it.
+//!
+//! Only what is missing is added: another webhook may have come after us and taken something away.
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    keys::{AGENT_DIR, AGENT_NAME},
-    pod::{Pod, Resources, VolumeMount},
+    keys::{AGENT_DIR, AGENT_JAR, AGENT_NAME, TLS_DIR, TLS_NAME},
+    pod::{Container, EnvVar, Pod, Quantities, Resources, VolumeMount},
     reason::{Conflict, Reason},
+    sdk::{self, Defaults},
     target::Target,
 };
-use crate::config::{Delivery, Profile};
+use crate::config::{Ca, Delivery, Profile, PullPolicy, Tls};
 
 /// What the pod as a whole gets.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parts {
-    /// The volume.
-    pub volume: Value,
-    /// The init container, when the delivery needs one.
-    pub init_container: Option<Value>,
-    /// The mount in each target.
-    pub mount: Value,
+    /// Volumes.
+    pub volumes: Vec<Value>,
+    /// What is to be done about the init container, when the delivery needs one.
+    pub init_container: Option<InitContainerEdit>,
     /// A pull secret that the pod does not name itself.
     pub image_pull_secret: Option<Value>,
 }
 
-/// The parts for a pod with these targets.
-pub(super) fn parts(pod: &Pod, targets: &[Target<'_>], profile: &Profile) -> Parts {
-    let resources = targets
-        .first()
-        .and_then(|target| target.container.resources.as_ref());
+/// An edit to the list of init containers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InitContainerEdit {
+    /// Ours, to be put first.
+    Add(Value),
+    /// Other resources for ours, which is there: those of the target have changed.
+    Resize {
+        /// Its position.
+        index: usize,
+        /// The `resources`.
+        resources: Value,
+    },
+}
+
+/// What the targets' environments ask of the volumes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Needs<'a> {
+    /// The file with the SDK's settings.
+    pub(super) defaults: Option<&'a Defaults>,
+    /// The certificates.
+    pub(super) tls: Option<&'a Tls>,
+}
+
+/// The parts that a pod with these targets lacks.
+pub(super) fn parts(
+    pod: &Pod,
+    targets: &[Target<'_>],
+    profile: &Profile,
+    needs: Needs<'_>,
+    notes: &mut Vec<String>,
+) -> Parts {
+    let agent = match &profile.delivery {
+        Delivery::InitContainer { .. } => {
+            Some(json!({ "name": AGENT_NAME, "emptyDir": { "sizeLimit": VOLUME_SIZE_LIMIT } }))
+        }
+        Delivery::ImageVolume { .. } => Some(image_volume(profile)),
+        Delivery::Preinstalled { .. } => None,
+    };
+    let tls = needs.tls.map(tls_volume);
+    let is_missing = |volume: &Value| {
+        let mut volumes = pod.spec.volumes().iter();
+        volumes.all(|there| volume.get("name").is_none_or(|name| name != &there.name))
+    };
+    let volumes: Vec<_> = [agent, tls]
+        .into_iter()
+        .flatten()
+        .filter(is_missing)
+        .collect();
+    let init_container = match &profile.delivery {
+        Delivery::InitContainer { command } => {
+            init_container(pod, targets, profile, command.as_deref(), needs, notes)
+        }
+        Delivery::ImageVolume { .. } | Delivery::Preinstalled { .. } => None,
+    };
+    let pulls = !matches!(profile.delivery, Delivery::Preinstalled { .. });
     let secret = profile.agent.image_pull_secret.as_deref();
-    let secret = secret.filter(|name| !pod.spec.pulls_with(name));
-    match profile.delivery {
-        Delivery::InitContainer => Parts {
-            volume: json!({ "name": AGENT_NAME, "emptyDir": { "sizeLimit": VOLUME_SIZE_LIMIT } }),
-            init_container: Some(init_container(pod, resources, profile)),
-            mount: json!({ "name": AGENT_NAME, "mountPath": AGENT_DIR, "readOnly": true }),
-            image_pull_secret: secret.map(|name| json!({ "name": name })),
-        },
+    let secret = secret.filter(|name| pulls && !pod.spec.pulls_with(name));
+    Parts {
+        volumes,
+        init_container,
+        image_pull_secret: secret.map(|name| json!({ "name": name })),
     }
 }
 
+/// The mounts that a target lacks.
+pub(super) fn mounts(container: &Container, profile: &Profile, uses_tls: bool) -> Vec<Value> {
+    let agent = has_volume(profile).then_some((AGENT_NAME, AGENT_DIR));
+    let tls = uses_tls.then_some((TLS_NAME, TLS_DIR));
+    let is_missing = |name: &str| {
+        let mut mounts = container.volume_mounts().iter();
+        mounts.all(|mount| mount.name != name)
+    };
+    [agent, tls]
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| is_missing(name))
+        .map(|(name, path)| json!({ "name": name, "mountPath": path, "readOnly": true }))
+        .collect()
+}
+
+/// The jar's path in each target.
+pub(super) fn jar(profile: &Profile) -> String {
+    match &profile.delivery {
+        Delivery::InitContainer { .. } => format!("{AGENT_DIR}/{AGENT_JAR}"),
+        Delivery::ImageVolume { path } => format!("{AGENT_DIR}{path}"),
+        Delivery::Preinstalled { path } => path.clone(),
+    }
+}
+
+/// Does the pod get a volume with the jar?
+pub(super) fn has_volume(profile: &Profile) -> bool {
+    !matches!(profile.delivery, Delivery::Preinstalled { .. })
+}
+
 /// Is anything of the user's where ours must go?
-pub(super) fn check_conflicts(pod: &Pod, targets: &[Target<'_>]) -> Result<(), Reason> {
-    if pod
-        .spec
-        .volumes()
-        .iter()
-        .any(|volume| volume.name == AGENT_NAME)
-    {
-        return Err(Reason::Conflict(Conflict::Volume));
+pub(super) fn check_conflicts(
+    pod: &Pod,
+    targets: &[Target<'_>],
+    profile: &Profile,
+) -> Result<(), Reason> {
+    let mut places = Vec::new();
+    places.extend(has_volume(profile).then_some((AGENT_NAME, AGENT_DIR)));
+    let tls = profile.otlp.as_ref().and_then(|otlp| otlp.tls.as_ref());
+    places.extend(tls.map(|_| (TLS_NAME, TLS_DIR)));
+    let mut volumes = pod.spec.volumes().iter();
+    let taken = volumes.find(|volume| places.iter().any(|(name, _)| *name == volume.name));
+    if let Some(volume) = taken {
+        return Err(Reason::Conflict(Conflict::Volume {
+            name: volume.name.clone(),
+        }));
     }
     let mut containers = pod.spec.containers.iter().chain(pod.spec.init_containers());
-    if containers.any(|container| container.name == AGENT_NAME) {
+    if has_volume(profile) && containers.any(|container| container.name == AGENT_NAME) {
         return Err(Reason::Conflict(Conflict::Container));
     }
     for target in targets.iter().map(|target| target.container) {
-        if let Some(mount) = target.volume_mounts().iter().find(|mount| overlaps(mount)) {
-            return Err(Reason::Conflict(Conflict::Mount {
-                container: target.name.clone(),
-                path: mount.mount_path.clone(),
-            }));
+        for (_, ours) in &places {
+            let mut mounts = target.volume_mounts().iter();
+            if let Some(mount) = mounts.find(|mount| overlaps(mount, ours)) {
+                return Err(Reason::Conflict(Conflict::Mount {
+                    container: target.name.clone(),
+                    path: mount.mount_path.clone(),
+                }));
+            }
         }
     }
     Ok(())
 }
 
 /// At, above or below our directory. A mount at `/` never occurs: the runtime refuses it.
-fn overlaps(mount: &VolumeMount) -> bool {
+fn overlaps(mount: &VolumeMount, ours: &str) -> bool {
     let path = mount.mount_path.trim_end_matches('/');
-    path == AGENT_DIR
+    path == ours
         || path
-            .strip_prefix(AGENT_DIR)
+            .strip_prefix(ours)
             .is_some_and(|below| below.starts_with('/'))
 }
 
-fn init_container(pod: &Pod, resources: Option<&Resources>, profile: &Profile) -> Value {
-    let policy = profile
-        .agent
-        .image_pull_policy
-        .map(|policy| json!(policy.as_str()));
-    let resources = resources.and_then(copied_resources);
+/// The agent's image as a volume, read-only by nature (KEP-4639).
+fn image_volume(profile: &Profile) -> Value {
+    let members = [
+        ("reference", Some(json!(profile.agent.image))),
+        ("pullPolicy", pull_policy(profile)),
+    ];
+    json!({ "name": AGENT_NAME, "image": object(members) })
+}
+
+/// Everything optional: in a namespace without the Secret telemetry fails, but the pod starts.
+fn tls_volume(tls: &Tls) -> Value {
+    let source = |kind: &str, name: &str, items: &[(&str, &str)]| {
+        let items: Vec<_> = items
+            .iter()
+            .map(|(key, path)| json!({ "key": key, "path": path }))
+            .collect();
+        json!({ kind: { "name": name, "items": items, "optional": true } })
+    };
+    let ca = tls.ca.as_ref().map(|ca| match ca {
+        Ca::ConfigMap { name, key } => source("configMap", name, &[(key, sdk::CA_FILE)]),
+        Ca::Secret(from) => source("secret", &from.secret, &[(&from.key, sdk::CA_FILE)]),
+    });
+    let client = tls.client.as_ref().map(|client| {
+        let items = [
+            (client.certificate.as_str(), sdk::CERTIFICATE_FILE),
+            (client.private_key.as_str(), sdk::KEY_FILE),
+        ];
+        source("secret", &client.secret, &items)
+    });
+    let sources: Vec<_> = ca.into_iter().chain(client).collect();
+    json!({ "name": TLS_NAME, "projected": { "sources": sources } })
+}
+
+fn init_container(
+    pod: &Pod,
+    targets: &[Target<'_>],
+    profile: &Profile,
+    command: Option<&[String]>,
+    needs: Needs<'_>,
+    notes: &mut Vec<String>,
+) -> Option<InitContainerEdit> {
+    let target = targets.first()?.container;
+    let resources = target.resources.as_ref().and_then(copied_resources);
+    let ours = pod
+        .spec
+        .init_containers()
+        .iter()
+        .position(|container| container.name == AGENT_NAME);
+    if let Some(index) = ours {
+        let there = pod.spec.init_containers().get(index)?.resources.as_ref();
+        let resources = resources.filter(|copy| !is_within(copy, there))?;
+        return Some(InitContainerEdit::Resize { index, resources });
+    }
+    let uid = match command {
+        None => own_image_uid(pod),
+        Some(_) => {
+            let (uid, why) = foreign_image_uid(pod, target);
+            notes.push(format!("{AGENT_NAME}: {why}"));
+            uid
+        }
+    };
+    let default = || {
+        let arguments = ["/javelin", "install", "--to", AGENT_DIR].map(str::to_owned);
+        let defaults = needs.defaults.map(Defaults::arguments);
+        Vec::from_iter(arguments.into_iter().chain(defaults.into_iter().flatten()))
+    };
+    let command = command.map_or_else(default, <[_]>::to_vec);
+    let env = needs.defaults.map(Defaults::variables);
     let members = [
         ("name", Some(json!(AGENT_NAME))),
         ("image", Some(json!(profile.agent.image))),
-        ("imagePullPolicy", policy),
+        ("imagePullPolicy", pull_policy(profile)),
+        ("command", Some(json!(command))),
         (
-            "command",
-            Some(json!(["/javelin", "install", "--to", AGENT_DIR])),
+            "env",
+            env.filter(|env: &Vec<EnvVar>| !env.is_empty())
+                .map(|env| json!(env)),
         ),
         ("resources", resources),
-        ("securityContext", Some(security_context(pod))),
+        ("securityContext", Some(security_context(uid))),
         // What it prints when it fails then stands in `kubectl describe pod`.
         (
             "terminationMessagePolicy",
@@ -100,10 +252,12 @@ fn init_container(pod: &Pod, resources: Option<&Resources>, profile: &Profile) -
             Some(json!([{ "name": AGENT_NAME, "mountPath": AGENT_DIR }])),
         ),
     ];
-    members
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect()
+    Some(InitContainerEdit::Add(object(members)))
+}
+
+fn pull_policy(profile: &Profile) -> Option<Value> {
+    let policy = profile.agent.image_pull_policy;
+    policy.map(PullPolicy::as_str).map(Value::from)
 }
 
 /// Requests and limits of the target, verbatim: the pod's effective request is the larger of the init
@@ -129,27 +283,65 @@ fn copied_resources(resources: &Resources) -> Option<Value> {
     (!copied.is_empty()).then_some(Value::Object(copied))
 }
 
-/// What the `restricted` Pod Security level asks for, and no uid, so that OpenShift may choose one.
+/// Does the init container have these already? A `LimitRange` may have given it more, which is as well.
+fn is_within(copy: &Value, there: Option<&Resources>) -> bool {
+    let has = |key: &str, quantities: Option<&Quantities>| {
+        let wanted = copy.get(key).and_then(Value::as_object);
+        wanted.into_iter().flatten().all(|(name, quantity)| {
+            quantities.is_some_and(|quantities| quantities.get(name) == Some(quantity))
+        })
+    };
+    has("requests", there.and_then(|there| there.requests.as_ref()))
+        && has("limits", there.and_then(|there| there.limits.as_ref()))
+}
+
+/// Our image runs as any uid, so that OpenShift may choose one.
 ///
 /// A pod that says `runAsUser: 0` for all its containers would say it for ours too, and the kubelet never
 /// starts uid 0 under `runAsNonRoot`: there, and only there, we name a uid.
-fn security_context(pod: &Pod) -> Value {
-    let pod_user = pod
-        .spec
-        .security_context
-        .as_ref()
-        .and_then(|context| context.run_as_user);
-    let members = [
-        ("runAsNonRoot", Some(json!(true))),
-        (
-            "runAsUser",
-            (pod_user == Some(0)).then(|| json!(UNPRIVILEGED_UID)),
+fn own_image_uid(pod: &Pod) -> Option<i64> {
+    (pod_uid(pod) == Some(0)).then_some(UNPRIVILEGED_UID)
+}
+
+/// A foreign image may be root's, which the kubelet would not start: it gets the application's uid, and one of ours
+/// where that is root or not known. On OpenShift the uid is always known, set by the platform before us.
+fn foreign_image_uid(pod: &Pod, target: &Container) -> (Option<i64>, String) {
+    let own = target.security_context.as_ref();
+    let own = own.and_then(|context| context.run_as_user);
+    match (own, pod_uid(pod)) {
+        (Some(uid), _) if uid > 0 => {
+            let why = format!("runs as {uid}, like container {}", target.name);
+            (Some(uid), why)
+        }
+        (None, Some(uid)) if uid > 0 => (None, format!("runs as {uid}, like the pod")),
+        (Some(_), _) | (None, Some(_)) => (
+            Some(UNPRIVILEGED_UID),
+            format!("runs as {UNPRIVILEGED_UID}, because the application is root"),
         ),
+        (None, None) => (
+            Some(UNPRIVILEGED_UID),
+            format!("runs as {UNPRIVILEGED_UID}, because the pod names no uid"),
+        ),
+    }
+}
+
+fn pod_uid(pod: &Pod) -> Option<i64> {
+    pod.spec.security_context.as_ref()?.run_as_user
+}
+
+/// What the `restricted` Pod Security level asks for.
+fn security_context(uid: Option<i64>) -> Value {
+    object([
+        ("runAsNonRoot", Some(json!(true))),
+        ("runAsUser", uid.map(Value::from)),
         ("allowPrivilegeEscalation", Some(json!(false))),
         ("readOnlyRootFilesystem", Some(json!(true))),
         ("capabilities", Some(json!({ "drop": ["ALL"] }))),
         ("seccompProfile", Some(json!({ "type": "RuntimeDefault" }))),
-    ];
+    ])
+}
+
+fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     members
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)))
@@ -159,8 +351,8 @@ fn security_context(pod: &Pod) -> Value {
 /// The jar has 25 MB; twice that leaves room for a larger one and for the temporary file beside it.
 const VOLUME_SIZE_LIMIT: &str = "64Mi";
 
-/// The uid of the image's USER.
-const UNPRIVILEGED_UID: u32 = 65_532;
+/// The uid of our image's USER.
+const UNPRIVILEGED_UID: i64 = 65_532;
 
 /// What Kubernetes counts for every container.
 const COPIED_RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];

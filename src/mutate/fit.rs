@@ -11,7 +11,7 @@ use super::{
     reason::Reason,
 };
 use crate::{
-    config::Profile,
+    config::{Delivery, Profile},
     quantity::{self, MEBI},
 };
 
@@ -40,7 +40,8 @@ pub(super) fn check(
             needs,
         });
     }
-    if storage.is_some_and(|storage| storage < MINIMUM_STORAGE) {
+    let copies = matches!(profile.delivery, Delivery::InitContainer { .. });
+    if copies && storage.is_some_and(|storage| storage < MINIMUM_STORAGE) {
         let needs = format!(
             "an ephemeral-storage limit of at least {}Mi",
             MINIMUM_STORAGE / MEBI

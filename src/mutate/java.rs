@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::{
     expansion::Literals,
+    keys,
     pod::{Container, EnvVar},
 };
 
@@ -57,6 +58,11 @@ pub enum Agent {
     Neighbour,
 }
 
+/// Is it the option by which we load our agent, in this delivery or an earlier one?
+pub(super) fn is_ours(word: &str, option: &str) -> bool {
+    word == option || word.starts_with(&format!("-javaagent:{}/", keys::AGENT_DIR))
+}
+
 /// All agents that the container's JVM will start, as far as its specification shows them.
 ///
 /// Looks at every literal variable, since start scripts read many beside the JVM's own (`JAVA_OPTS`,
@@ -73,7 +79,16 @@ pub(super) fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
     let words = texts
         .into_iter()
         .flat_map(|text| words(&text).unwrap_or_else(|| vec![text]));
-    words.filter_map(|word| Found::in_word(&word)).collect()
+    let mut found: Vec<_> = words.filter_map(|word| Found::in_word(&word)).collect();
+    let preloaded = PRELOADS.iter().filter_map(|name| literals.get(name));
+    found.extend(preloaded.filter_map(Found::in_preload));
+    found
+}
+
+/// Whose work an init container is, if it is known to bring an agent.
+pub(super) fn injector(init_container: &str) -> Option<Agent> {
+    let known = INJECTORS.iter().find(|(name, _)| *name == init_container);
+    known.map(|(_, agent)| *agent)
 }
 
 /// The last entry of a name: the one that the kubelet takes.
@@ -93,6 +108,16 @@ impl Found {
         Some(Self {
             option: shortened(word),
             agent: Agent::of_path(&path.to_ascii_lowercase()),
+        })
+    }
+
+    /// Some load their agent into every program, by a library that the linker puts first. Other libraries there
+    /// (`jemalloc`, …) are no agents.
+    fn in_preload(libraries: &str) -> Option<Self> {
+        let agent = Agent::of_path(&libraries.to_ascii_lowercase());
+        matches!(agent, Agent::Vendor(_)).then(|| Self {
+            option: shortened(libraries),
+            agent,
         })
     }
 }
@@ -133,6 +158,25 @@ const MAX_SHOWN: usize = 200;
 
 /// Options that load an agent: Java's, and native ones by path or by name.
 const AGENT_OPTIONS: [&str; 3] = ["-javaagent:", "-agentpath:", "-agentlib:"];
+
+/// Variables by which the dynamic linker loads libraries first.
+const PRELOADS: [&str; 2] = ["LD_PRELOAD", "LD_AUDIT"];
+
+/// Init containers by which other injectors bring their agents.
+const INJECTORS: [(&str, Agent); 9] = [
+    ("opentelemetry-auto-instrumentation", Agent::OpenTelemetry),
+    (
+        "opentelemetry-auto-instrumentation-java",
+        Agent::OpenTelemetry,
+    ),
+    ("appd-agent-attach-java", Agent::Vendor("AppDynamics")),
+    ("datadog-init-apm-inject", Agent::Vendor("Datadog")),
+    ("datadog-lib-java-init", Agent::Vendor("Datadog")),
+    ("elastic-java-agent", Agent::Vendor("Elastic APM")),
+    ("install-oneagent", Agent::Vendor("Dynatrace")),
+    ("instana-instrumentation-init", Agent::Vendor("Instana")),
+    ("newrelic-instrumentation-java", Agent::Vendor("New Relic")),
+];
 
 /// Parts of file names that give an application performance agent away.
 const VENDORS: [(&str, &str); 22] = [

@@ -51,17 +51,35 @@ pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 /// The same for Argo Rollouts.
 pub const ROLLOUT_TEMPLATE_HASH: &str = "rollouts-pod-template-hash";
 
+/// Recommended labels that may tell a service's name, the first one there counts.
+pub const NAME_LABELS: [&str; 2] = ["app.kubernetes.io/instance", "app.kubernetes.io/name"];
+
+/// The recommended label that may tell a service's version.
+pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
+
 /// Name of the volume and of the init container that we add.
 pub const AGENT_NAME: &str = "javelin-agent";
 
 /// Where the volume is mounted, in the init container and in each target.
 pub const AGENT_DIR: &str = "/javelin-agent";
 
-/// The option that loads the agent. No quotes and no spaces: the JVM splits `JAVA_TOOL_OPTIONS` at both.
-pub const JAVAAGENT_OPTION: &str = "-javaagent:/javelin-agent/javaagent.jar";
+/// The jar's name in that directory, where an init container puts it.
+pub const AGENT_JAR: &str = "javaagent.jar";
+
+/// The SDK's settings in that directory, for containers in which variables would hide the user's.
+pub const DEFAULTS_FILE: &str = "/javelin-agent/defaults.properties";
+
+/// Name of the volume with the certificates for the OTLP endpoint.
+pub const TLS_NAME: &str = "javelin-otlp-tls";
+
+/// Where it is mounted.
+pub const TLS_DIR: &str = "/javelin-otlp-tls";
 
 /// The user's `JAVA_TOOL_OPTIONS`, when it comes from elsewhere and ours is composed with it.
 pub const OPTIONS_VARIABLE: &str = "JAVELIN_JAVA_TOOL_OPTIONS";
+
+/// The user's `OTEL_RESOURCE_ATTRIBUTES`, in the same case.
+pub const ATTRIBUTES_VARIABLE: &str = "JAVELIN_RESOURCE_ATTRIBUTES";
 
 /// The address of the pod's node.
 pub const NODE_IP_VARIABLE: &str = "JAVELIN_NODE_IP";

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, Profile};
+use crate::config::{Config, Delivery, Profile};
 
+mod composition;
 mod delivery;
 mod environment;
 mod expansion;
@@ -27,7 +28,7 @@ mod select;
 mod target;
 mod tool_options;
 
-pub use delivery::Parts;
+pub use delivery::{InitContainerEdit, Parts};
 pub use environment::EnvEdit;
 pub use java::Agent;
 pub use owner::{Owner, Owners};
@@ -35,11 +36,13 @@ pub use plan::{ContainerPlan, Plan, Receipt, Warning};
 pub use reason::{Conflict, Reason, Source};
 pub use target::List;
 
+use delivery::Needs;
 use environment::Environment;
 use expansion::Literals;
 use java::JAVA_TOOL_OPTIONS;
-use pod::{Container, EnvVar, Pod, StringMap};
-use resource::AttributesProblem;
+use pod::{Container, Pod, StringMap};
+use resource::{AttributesProblem, Naming};
+use sdk::{Defaults, Place};
 use target::{Target, Targets};
 
 /// What is to be done with a pod.
@@ -92,215 +95,296 @@ pub fn decide(subject: &Subject<'_>, config: &Config) -> Decision {
     }
 }
 
+/// What the steps of one decision share.
+struct Context<'a> {
+    subject: &'a Subject<'a>,
+    profile: &'a Profile,
+    /// The option that loads the agent.
+    option: String,
+    /// What an earlier pass says it did: another webhook came after it, and we are asked again.
+    before: Option<Receipt>,
+    /// Is there one target only?
+    alone: bool,
+}
+
 fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     let pod = subject.pod;
-    let profile = select::profile(subject, config)?;
-    if is_complete(pod) {
-        return Err(Reason::AlreadyInjected);
-    }
+    let asked = select::profile(subject, config)?;
+    let before = earlier(pod);
     let Targets {
         containers: targets,
         unknown,
-    } = target::choose(pod, config)?;
-    let mut notes = Vec::new();
-    for target in &targets {
-        notes.extend(check_agents(pod, target.container)?);
-        check_private_variables(target.container)?;
-    }
-    delivery::check_conflicts(pod, &targets)?;
-
-    let unknown = unknown
-        .into_iter()
-        .map(|name| Warning::UnknownContainer { name });
-    let mut warnings: Vec<_> = unknown.collect();
-    let mut plans = Vec::new();
-    let mut changed = BTreeMap::new();
-    for Target {
-        list,
-        index,
-        container,
-    } in &targets
+    } = match &before {
+        Some(receipt) => Targets {
+            containers: target::again(pod, receipt),
+            unknown: Vec::new(),
+        },
+        None => target::choose(pod, config)?,
+    };
+    let named = before
+        .as_ref()
+        .and_then(|receipt| config.profile(&receipt.profile));
+    let profile = named.unwrap_or(asked);
+    // Made with another configuration, as in a pipeline: it stays as it was made.
+    if before
+        .as_ref()
+        .is_some_and(|receipt| receipt.config != profile.hash)
     {
-        fit::check(pod, container, profile, &mut warnings)?;
-        let alone = targets.len() == 1;
-        let environment = environment(subject, container, alone, profile, &mut warnings)?;
-        changed.insert(container.name.clone(), environment.changed_names());
-        plans.push(ContainerPlan {
-            list: *list,
-            index: *index,
-            name: container.name.clone(),
-            service_name: added_service_name(&environment, container),
-            env: environment.into_edits(),
-        });
+        return Err(Reason::AlreadyInjected);
     }
-    let receipt = Receipt {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        profile: profile.name.clone(),
-        config: profile.hash.clone(),
-        image: profile.agent.image.clone(),
-        delivery: profile.delivery.as_str().to_owned(),
-        containers: changed,
-        notes,
-    };
-    Ok(Plan {
-        profile: profile.name.clone(),
-        parts: delivery::parts(pod, &targets, profile),
-        containers: plans,
-        annotations: annotations(pod, &receipt),
-        warnings,
-    })
-}
-
-/// The container's environment with everything of ours in it.
-fn environment(
-    subject: &Subject<'_>,
-    container: &Container,
-    alone: bool,
-    profile: &Profile,
-    warnings: &mut Vec<Warning>,
-) -> Result<Environment, Reason> {
-    let mut environment = Environment::new(container.env());
-    let settings = tool_options::Settings {
-        base: subject.pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE),
-        compose_optional: profile.compose_optional,
-    };
-    tool_options::add_agent(&mut environment, container, settings)?;
-    sdk::add_annotated(&mut environment, subject.pod)?;
-    resource::add_service_name(&mut environment, subject, container, alone);
-    sdk::add_profile(&mut environment, profile);
-    let problem = resource::add_attributes(
-        &mut environment,
+    let context = Context {
         subject,
-        container,
-        &profile.resource_attributes,
-    );
-
-    let name = || container.name.clone();
-    let literals = Literals::of(environment.variables());
-    let options = literals.get(JAVA_TOOL_OPTIONS);
-    if options.is_some_and(|options| options.len() > java::JAVA_8_OPTIONS_LIMIT) {
-        warnings.push(Warning::LongOptions { container: name() });
-    }
-    warnings.extend(problem.map(|problem| match problem {
-        AttributesProblem::NotALiteral => Warning::AttributesNotLiteral { container: name() },
-        AttributesProblem::NotAPair => Warning::AttributesBroken { container: name() },
-    }));
-    Ok(environment)
+        profile,
+        option: format!("-javaagent:{}", delivery::jar(profile)),
+        before,
+        alone: targets.len() == 1,
+    };
+    context.plan(&targets, unknown)
 }
 
-fn added_service_name(environment: &Environment, container: &Container) -> Option<String> {
-    let name = resource::SERVICE_NAME;
-    if java::effective(container.env(), name).is_some() {
-        return None;
-    }
-    Literals::of(environment.variables())
-        .get(name)
-        .map(str::to_owned)
-}
-
-/// Other agents in the container: an OpenTelemetry one and a vendor's stop us, others are noted.
-fn check_agents(pod: &Pod, container: &Container) -> Result<Vec<String>, Reason> {
-    let mut notes = Vec::new();
-    let allowed = pod
-        .annotation(keys::ALLOW_OTHER_AGENT)
-        .is_some_and(|value| value.trim() == "true");
-    let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
-    for found in java::agents(container, base) {
-        let name = &container.name;
-        match found.agent {
-            Agent::OpenTelemetry => {
-                return Err(Reason::ForeignAgent {
-                    container: name.clone(),
-                    option: found.option,
-                });
+impl Context<'_> {
+    fn plan(&self, targets: &[Target<'_>], unknown: Vec<String>) -> Result<Plan, Reason> {
+        let (pod, profile) = (self.subject.pod, self.profile);
+        let mut notes = self.check_agents(targets)?;
+        let unknown = unknown
+            .into_iter()
+            .map(|name| Warning::UnknownContainer { name });
+        let mut warnings: Vec<_> = unknown.collect();
+        // What is there already is ours, and cannot be taken back.
+        if self.before.is_none() {
+            delivery::check_conflicts(pod, targets, profile)?;
+            for target in targets {
+                check_private_variables(target.container)?;
+                fit::check(pod, target.container, profile, &mut warnings)?;
             }
-            agent @ Agent::Vendor(_) if !allowed => {
-                return Err(Reason::OtherAgent {
-                    container: name.clone(),
-                    agent,
-                });
-            }
-            agent @ Agent::Vendor(_) => {
-                notes.push(format!("{name}: beside the {agent} agent, as annotated"));
-            }
-            Agent::Neighbour => notes.push(format!("{name}: beside {}", found.option)),
         }
+        let (mut containers, mut changed) = (Vec::new(), BTreeMap::new());
+        let (mut defaults, mut tls) = (None, None);
+        for target in targets {
+            let container = target.container;
+            let (environment, naming, place) = self.environment(container, &mut warnings)?;
+            let container_tls = sdk::tls_of(&environment, profile);
+            tls = tls.or(container_tls);
+            if place == Place::File {
+                defaults.get_or_insert_with(|| Defaults::of(profile));
+                notes.push(format!(
+                    "{}: the SDK's settings are in {}, below what envFrom brings",
+                    container.name,
+                    keys::DEFAULTS_FILE
+                ));
+            }
+            changed.insert(container.name.clone(), environment.changed_names());
+            containers.push(ContainerPlan {
+                list: target.list,
+                index: target.index,
+                name: container.name.clone(),
+                service_name: naming.map(|naming| naming.as_str().to_owned()),
+                env: environment.into_edits(),
+                mounts: delivery::mounts(container, profile, container_tls.is_some()),
+            });
+        }
+        let needs = Needs {
+            defaults: defaults.as_ref(),
+            tls,
+        };
+        let parts = delivery::parts(pod, targets, profile, needs, &mut notes);
+        let mut annotations = safe_to_evict(pod, profile);
+        let stale_annotations: Vec<_> = pod
+            .annotation(keys::SKIPPED)
+            .map(|_| keys::SKIPPED)
+            .into_iter()
+            .collect();
+        let is_complete = parts == Parts::default()
+            && annotations.is_empty()
+            && stale_annotations.is_empty()
+            && containers
+                .iter()
+                .all(|container| container.env.is_empty() && container.mounts.is_empty());
+        let receipt = self.receipt(changed, notes);
+        if is_complete && self.before.as_ref() == Some(&receipt) {
+            return Err(Reason::AlreadyInjected);
+        }
+        // A struct of strings always serialises.
+        let receipt = serde_json::to_string(&receipt).unwrap_or_default();
+        annotations.insert(keys::INJECTED.to_owned(), receipt);
+        Ok(Plan {
+            profile: profile.name.clone(),
+            parts,
+            containers,
+            annotations,
+            stale_annotations,
+            warnings,
+        })
     }
-    Ok(notes)
+
+    /// The container's environment with everything of ours in it, the service's name if it is from us, and where the
+    /// profile's settings are.
+    fn environment(
+        &self,
+        container: &Container,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<(Environment, Option<Naming>, Place), Reason> {
+        let (subject, profile) = (self.subject, self.profile);
+        let mut environment = Environment::new(container.env());
+        let settings = tool_options::Settings {
+            option: &self.option,
+            base: subject.pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE),
+            compose_optional: profile.compose_optional,
+        };
+        tool_options::add_agent(&mut environment, container, settings)?;
+        sdk::add_annotated(&mut environment, subject.pod)?;
+        let naming = resource::naming(&environment, subject, container, self.alone, profile);
+        if let Some(Naming::Variable(name)) = &naming {
+            environment.push_default(resource::SERVICE_NAME, name);
+        }
+        let place = sdk::place(&environment, container, profile, self.before.is_some());
+        sdk::add_profile(&mut environment, profile, place);
+        let problem = resource::add_attributes(
+            &mut environment,
+            subject,
+            container,
+            naming.as_ref(),
+            profile,
+        );
+
+        let name = || container.name.clone();
+        let literals = Literals::of(environment.variables());
+        let options = literals.get(JAVA_TOOL_OPTIONS);
+        if options.is_some_and(|options| options.len() > java::JAVA_8_OPTIONS_LIMIT) {
+            warnings.push(Warning::LongOptions { container: name() });
+        }
+        warnings.extend(problem.map(|problem| match problem {
+            AttributesProblem::NotALiteral => Warning::AttributesNotLiteral { container: name() },
+            AttributesProblem::NotAPair => Warning::AttributesBroken { container: name() },
+        }));
+        Ok((environment, naming, place))
+    }
+
+    /// Other agents: an OpenTelemetry one and a vendor's stop us, others are noted. One that came after us is noted
+    /// too, because ours is there already.
+    fn check_agents(&self, targets: &[Target<'_>]) -> Result<Vec<String>, Reason> {
+        let pod = self.subject.pod;
+        let mut notes = Vec::new();
+        let mut found = Vec::new();
+        for container in pod.spec.init_containers() {
+            let agent = java::injector(&container.name);
+            found.extend(agent.map(|agent| (container, agent, container.name.clone())));
+        }
+        let init_containers = found.len();
+        let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
+        for target in targets {
+            let agents = java::agents(target.container, base).into_iter();
+            let foreign = agents.filter(|agent| {
+                self.before.is_none() || !java::is_ours(&agent.option, &self.option)
+            });
+            found.extend(foreign.map(|found| (target.container, found.agent, found.option)));
+        }
+        let is_allowed = pod
+            .annotation(keys::ALLOW_OTHER_AGENT)
+            .is_some_and(|value| value.trim() == "true");
+        let is_first = self.before.is_none();
+        for (position, (container, agent, option)) in found.into_iter().enumerate() {
+            let container = container.name.clone();
+            let is_injector = position < init_containers;
+            match agent {
+                Agent::OpenTelemetry if is_first && is_injector => {
+                    return Err(Reason::ForeignInjector { container });
+                }
+                Agent::OpenTelemetry if is_first => {
+                    return Err(Reason::ForeignAgent { container, option });
+                }
+                Agent::Vendor(_) if is_first && !is_allowed => {
+                    return Err(Reason::OtherAgent { container, agent });
+                }
+                Agent::OpenTelemetry | Agent::Vendor(_) => {
+                    notes.push(format!("{container}: beside the {agent} agent"));
+                }
+                Agent::Neighbour if option == self.option => {
+                    return Err(Reason::ForeignAgent { container, option });
+                }
+                Agent::Neighbour if is_first => {
+                    notes.push(format!("{container}: beside {option}"));
+                }
+                Agent::Neighbour => {}
+            }
+        }
+        Ok(notes)
+    }
+
+    /// The receipt; of a second pass, with all that the first one says.
+    fn receipt(&self, changed: BTreeMap<String, Vec<String>>, notes: Vec<String>) -> Receipt {
+        let profile = self.profile;
+        let mut receipt = self.before.clone().unwrap_or_else(|| Receipt {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            profile: profile.name.clone(),
+            config: profile.hash.clone(),
+            image: delivery::has_volume(profile).then(|| profile.agent.image.clone()),
+            delivery: profile.delivery.as_str().to_owned(),
+            containers: BTreeMap::new(),
+            notes: Vec::new(),
+        });
+        for (container, names) in changed {
+            let known = receipt.containers.entry(container).or_default();
+            known.extend(names);
+            known.sort();
+            known.dedup();
+        }
+        for note in notes {
+            if !receipt.notes.contains(&note) {
+                receipt.notes.push(note);
+            }
+        }
+        receipt
+    }
+}
+
+/// The receipt of an earlier pass over this very pod. One that was copied along with other annotations, into a pod
+/// without anything of ours in it, says nothing.
+fn earlier(pod: &Pod) -> Option<Receipt> {
+    let receipt: Receipt = serde_json::from_str(pod.annotation(keys::INJECTED)?).ok()?;
+    let volumes = pod.spec.volumes().iter().map(|volume| &volume.name);
+    let containers = pod.spec.init_containers().iter();
+    let containers = containers.map(|container| &container.name);
+    let has_parts = volumes
+        .chain(containers)
+        .any(|name| name == keys::AGENT_NAME);
+    let refers = |target: &Target<'_>| {
+        let mut variables = target.container.env().iter();
+        variables.any(|variable| is_private(&variable.name))
+    };
+    let targets = target::again(pod, &receipt);
+    let is_ours = !targets.is_empty() && (has_parts || targets.iter().any(refers));
+    is_ours.then_some(receipt)
+}
+
+fn is_private(name: &str) -> bool {
+    let fields = keys::FIELD_VARIABLES.iter().map(|(name, _)| *name);
+    let mut names = fields.chain([keys::OPTIONS_VARIABLE, keys::ATTRIBUTES_VARIABLE]);
+    names.any(|private| private == name)
 }
 
 fn check_private_variables(container: &Container) -> Result<(), Reason> {
-    let fields = keys::FIELD_VARIABLES.iter().map(|(name, _)| *name);
-    let names: Vec<_> = fields.chain([keys::OPTIONS_VARIABLE]).collect();
-    let private = |variable: &&EnvVar| names.contains(&variable.name.as_str());
-    container
-        .env()
-        .iter()
-        .find(private)
-        .map_or(Ok(()), |variable| {
-            Err(Reason::Conflict(Conflict::Variable {
-                container: container.name.clone(),
-                name: variable.name.clone(),
-            }))
-        })
+    let mut variables = container.env().iter();
+    let private = variables.find(|variable| is_private(&variable.name));
+    private.map_or(Ok(()), |variable| {
+        Err(Reason::Conflict(Conflict::Variable {
+            container: container.name.clone(),
+            name: variable.name.clone(),
+        }))
+    })
 }
 
-/// Is this our own result, nothing missing? The API server calls again when another webhook came after us.
-fn is_complete(pod: &Pod) -> bool {
-    let receipt = pod.annotation(keys::INJECTED);
-    let Some(receipt) = receipt.and_then(|text| serde_json::from_str::<Receipt>(text).ok()) else {
-        return false;
-    };
-    let has_volume = pod
-        .spec
-        .volumes()
-        .iter()
-        .any(|volume| volume.name == keys::AGENT_NAME);
-    let has_init = pod
-        .spec
-        .init_containers()
-        .iter()
-        .any(|container| container.name == keys::AGENT_NAME);
-    let injected = |name: &String| {
-        let mut containers = pod
-            .spec
-            .init_containers()
-            .iter()
-            .chain(&pod.spec.containers);
-        containers.any(|container| {
-            let options = java::effective(container.env(), JAVA_TOOL_OPTIONS);
-            let options = options.and_then(|(_, variable)| variable.value.as_deref());
-            container.name == *name
-                && container
-                    .volume_mounts()
-                    .iter()
-                    .any(|mount| mount.name == keys::AGENT_NAME)
-                && options.is_some_and(|options| options.contains(keys::JAVAAGENT_OPTION))
-        })
-    };
-    has_volume
-        && has_init
-        && !receipt.containers.is_empty()
-        && receipt.containers.keys().all(injected)
-}
-
-fn annotations(pod: &Pod, receipt: &Receipt) -> StringMap {
-    // A struct of strings always serialises.
-    let receipt = serde_json::to_string(receipt).unwrap_or_default();
-    let volumes = pod
-        .annotation(keys::SAFE_TO_EVICT_VOLUMES)
-        .map(str::trim)
-        .unwrap_or_default();
-    let mut annotations = StringMap::from([(keys::INJECTED.to_owned(), receipt)]);
-    if !volumes
+/// Our emptyDir holds nothing that a node's end would lose: the autoscaler may know, with the user's volumes kept.
+fn safe_to_evict(pod: &Pod, profile: &Profile) -> StringMap {
+    let volumes = pod.annotation(keys::SAFE_TO_EVICT_VOLUMES);
+    let volumes = volumes.map(str::trim).unwrap_or_default();
+    let is_named = volumes
         .split(',')
-        .any(|name| name.trim() == keys::AGENT_NAME)
-    {
-        let names = [volumes, keys::AGENT_NAME]
-            .into_iter()
-            .filter(|part| !part.is_empty());
-        let value = names.collect::<Vec<_>>().join(",");
-        annotations.insert(keys::SAFE_TO_EVICT_VOLUMES.to_owned(), value);
+        .any(|name| name.trim() == keys::AGENT_NAME);
+    if is_named || !matches!(profile.delivery, Delivery::InitContainer { .. }) {
+        return StringMap::new();
     }
-    annotations
+    let names = [volumes, keys::AGENT_NAME].into_iter();
+    let names: Vec<_> = names.filter(|part| !part.is_empty()).collect();
+    StringMap::from([(keys::SAFE_TO_EVICT_VOLUMES.to_owned(), names.join(","))])
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{delivery::Parts, environment::EnvEdit, pod::StringMap, target::List};
 
@@ -11,17 +12,19 @@ use super::{delivery::Parts, environment::EnvEdit, pod::StringMap, target::List}
 pub struct Plan {
     /// Name of the profile.
     pub profile: String,
-    /// Volume, init container and mount.
+    /// Volumes and init container.
     pub parts: Parts,
     /// What each target container gets.
     pub containers: Vec<ContainerPlan>,
     /// Annotations to set, the receipt among them.
     pub annotations: StringMap,
+    /// Annotations to take away: a word of ours that is true no more.
+    pub stale_annotations: Vec<&'static str>,
     /// What the person should know although nothing is in the way.
     pub warnings: Vec<Warning>,
 }
 
-/// What one container gets, beside the mount.
+/// What one container gets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContainerPlan {
     /// The list that it stands in.
@@ -32,7 +35,9 @@ pub struct ContainerPlan {
     pub name: String,
     /// Edits to its environment, in order.
     pub env: Vec<EnvEdit>,
-    /// Value of `OTEL_SERVICE_NAME`, when we set it.
+    /// Mounts to add.
+    pub mounts: Vec<Value>,
+    /// The service's name, when it is from us.
     pub service_name: Option<String>,
 }
 
@@ -45,8 +50,9 @@ pub struct Receipt {
     pub profile: String,
     /// Hash of what the profile said.
     pub config: String,
-    /// The agent's image.
-    pub image: String,
+    /// The agent's image; absent when the jar was there before us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// How the jar got in.
     pub delivery: String,
     /// Containers, with the variables that were set or changed.

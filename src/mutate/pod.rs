@@ -94,11 +94,11 @@ pub struct MaybeNamed {
     pub name: Option<String>,
 }
 
-/// `PodSecurityContext`.
+/// `PodSecurityContext`, or a container's own `SecurityContext`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SecurityContext {
-    /// Uid of every container that does not say otherwise.
+    /// The uid; of every container that does not say otherwise, or of this one.
     pub run_as_user: Option<i64>,
 }
 
@@ -120,6 +120,8 @@ pub struct Container {
     pub env_from: Option<Vec<EnvFrom>>,
     /// Requests and limits.
     pub resources: Option<Resources>,
+    /// Its own security settings.
+    pub security_context: Option<SecurityContext>,
     /// When the kubelet restarts it, as written.
     pub liveness_probe: Option<Value>,
     /// What the kubelet waits for first, as written.
@@ -128,14 +130,17 @@ pub struct Container {
     pub volume_mounts: Option<Vec<VolumeMount>>,
 }
 
-/// Requests and limits, as written: a quantity may be a string or a number.
+/// Quantities by resource, as written: a string or a number.
+pub type Quantities = BTreeMap<String, Value>;
+
+/// Requests and limits.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Resources {
     /// What the scheduler reserves.
-    pub requests: Option<BTreeMap<String, Value>>,
+    pub requests: Option<Quantities>,
     /// What the kernel enforces.
-    pub limits: Option<BTreeMap<String, Value>>,
+    pub limits: Option<Quantities>,
 }
 
 /// A mount.
@@ -233,6 +238,14 @@ impl Container {
     /// Mounts, none when the array is missing.
     pub fn volume_mounts(&self) -> &[VolumeMount] {
         self.volume_mounts.as_deref().unwrap_or_default()
+    }
+}
+
+impl EnvFrom {
+    /// May it bring a variable of that name, or one that begins so?
+    pub fn may_bring(&self, name: &str) -> bool {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        name.starts_with(prefix) || prefix.starts_with(name)
     }
 }
 

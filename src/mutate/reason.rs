@@ -29,6 +29,11 @@ pub enum Reason {
         /// The option's text.
         option: String,
     },
+    /// Another injector was here, and brings an OpenTelemetry agent.
+    ForeignInjector {
+        /// Its init container.
+        container: String,
+    },
     /// An agent of another vendor that does the same job.
     OtherAgent {
         /// The container that has it.
@@ -93,6 +98,8 @@ pub enum Reason {
 pub enum Source {
     /// The pod's own label.
     Pod,
+    /// The pod's annotation of the same key.
+    Annotation,
     /// Our copy of the workload's label.
     Workload,
     /// The namespace's label.
@@ -103,7 +110,10 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
     /// A volume of our name.
-    Volume,
+    Volume {
+        /// Its name.
+        name: String,
+    },
     /// A container or init container of our name.
     Container,
     /// A mount at, above or below our directory.
@@ -129,7 +139,9 @@ impl Reason {
             Self::NotSelected => "not-selected",
             Self::OptedOut(_) => "opted-out",
             Self::UnknownProfile { .. } => "unknown-profile",
-            Self::AlreadyInjected | Self::ForeignAgent { .. } => "already-injected",
+            Self::AlreadyInjected | Self::ForeignAgent { .. } | Self::ForeignInjector { .. } => {
+                "already-injected"
+            }
             Self::OtherAgent { .. } => "other-agent",
             Self::UnparsableOptions { .. } => "unparsable-options",
             Self::OptionalOptions { .. } => "optional-options",
@@ -141,7 +153,7 @@ impl Reason {
             Self::DoesNotFit { .. } => "does-not-fit",
             Self::AnnotationsFull => "annotations-full",
             Self::InvalidAnnotation { .. } => "invalid-annotation",
-            Self::Conflict(Conflict::Volume) => "conflicting-volume",
+            Self::Conflict(Conflict::Volume { .. }) => "conflicting-volume",
             Self::Conflict(Conflict::Container) => "conflicting-container",
             Self::Conflict(Conflict::Mount { .. }) => "conflicting-mount",
             Self::Conflict(Conflict::Variable { .. }) => "conflicting-variable",
@@ -165,6 +177,14 @@ impl fmt::Display for Reason {
             Self::NotSelected => write!(f, "no label {}, or an excluded namespace", keys::INJECT),
             Self::OptedOut(source) => write!(f, "{source} says false"),
             Self::UnknownProfile {
+                source: Source::Annotation,
+                value: Some(value),
+            } if value.contains('/') => write!(
+                f,
+                "the pod's annotation names the Instrumentation {value:?}, which is the OpenTelemetry Operator's; \
+                 write true, false or a profile's name"
+            ),
+            Self::UnknownProfile {
                 source,
                 value: Some(value),
             } => write!(
@@ -185,9 +205,14 @@ impl fmt::Display for Reason {
                 "container {container:?} already starts an OpenTelemetry agent ({option}); \
                  remove that option to let Javelin take over"
             ),
+            Self::ForeignInjector { container } => write!(
+                f,
+                "the init container {container:?} already brings an OpenTelemetry agent; \
+                 turn its injector off for this pod to let Javelin take over"
+            ),
             Self::OtherAgent { container, agent } => write!(
                 f,
-                "container {container:?} already starts the {agent} agent; \
+                "container {container:?} already brings the {agent} agent; \
                  remove it, or annotate the pod {}=true to run both",
                 keys::ALLOW_OTHER_AGENT
             ),
@@ -259,6 +284,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pod => "the pod's label",
+            Self::Annotation => "the pod's annotation",
             Self::Workload => "the workload's label",
             Self::Namespace => "the namespace's label",
         })
@@ -268,11 +294,9 @@ impl fmt::Display for Source {
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Volume => write!(
-                f,
-                "the pod has a volume {} of its own; rename it",
-                keys::AGENT_NAME
-            ),
+            Self::Volume { name } => {
+                write!(f, "the pod has a volume {name} of its own; rename it")
+            }
             Self::Container => write!(
                 f,
                 "the pod has a container {} of its own; rename it",
@@ -280,8 +304,7 @@ impl fmt::Display for Conflict {
             ),
             Self::Mount { container, path } => write!(
                 f,
-                "container {container:?} mounts something at {path}, where {} must go; move it",
-                keys::AGENT_DIR
+                "container {container:?} mounts something at {path}, where Javelin's own must go; move it"
             ),
             Self::Variable { container, name } => write!(
                 f,

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 
 use super::{
     Subject,
+    composition::{Composition, Origin},
     environment::Environment,
     expansion::{self, Literals},
-    image, java, keys,
+    image, keys,
     owner::Owner,
     pod::{Container, EnvVar},
 };
+use crate::config::Profile;
 
 /// The variable that outranks `service.name` in the attributes.
 pub(super) const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
@@ -23,84 +25,100 @@ pub(super) const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 /// What the agent would be told wrongly because of the user's own text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttributesProblem {
-    /// The list comes from a ConfigMap or the like: ours are left out.
+    /// The list comes from somewhere that cannot be composed: ours are left out.
     NotALiteral,
     /// A part has no `=`: the agent fails to start.
     NotAPair,
 }
 
-/// Sets the service's name, unless the user did in either way. Of several targets each gets a name of its own.
-pub(super) fn add_service_name(
-    environment: &mut Environment,
+/// What names the service, when we do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// `OTEL_SERVICE_NAME`.
+    Variable(String),
+    /// `service.name` among the attributes: something that we cannot see may hold a name of the user's, and would be
+    /// outranked by the variable.
+    Attribute(String),
+}
+
+impl Naming {
+    /// The name.
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Variable(name) | Self::Attribute(name) => name,
+        }
+    }
+}
+
+/// Names the service, unless the user did in either way. Of several targets each gets a name of its own.
+pub(super) fn naming(
+    environment: &Environment,
     subject: &Subject<'_>,
     container: &Container,
     alone: bool,
-) {
+    profile: &Profile,
+) -> Option<Naming> {
     let own = attributes_text(container).unwrap_or_default();
     if environment.has(SERVICE_NAME) || keys_of(&own).any(|key| key == "service.name") {
-        return;
+        return None;
     }
-    let mut name = service_name(subject, container);
+    let mut name = service_name(subject, container, profile);
     if !alone && name != container.name {
         name = format!("{name}-{}", container.name);
     }
-    environment.push(EnvVar::literal(SERVICE_NAME, expansion::escape(&name)));
+    let composition = composition(container, profile);
+    let origin = composition.origin(environment);
+    let mut sources = container.env_from().iter();
+    let is_hidden = !matches!(origin, Origin::Visible(_))
+        || sources.any(|source| source.may_bring(SERVICE_NAME));
+    if is_hidden && composition.obstacle(environment, origin).is_none() {
+        Some(Naming::Attribute(name))
+    } else {
+        Some(Naming::Variable(name))
+    }
 }
 
-/// Adds our attributes behind the user's own, and before them the variables that they refer to.
+/// Adds our attributes, and before them the variables that they refer to. Of a key that occurs twice the SDK takes the
+/// last: so ours stand behind the user's where his are known, without his keys, and before them where they are not.
 pub(super) fn add_attributes(
     environment: &mut Environment,
     subject: &Subject<'_>,
     container: &Container,
-    fixed: &BTreeMap<String, String>,
+    naming: Option<&Naming>,
+    profile: &Profile,
 ) -> Option<AttributesProblem> {
-    let own = java::effective(environment.variables(), RESOURCE_ATTRIBUTES);
-    let own = own.map(|(at, variable)| (at, variable.clone()));
-    if let Some((
-        _,
-        EnvVar {
-            value_from: Some(_),
-            ..
-        },
-    )) = own
-    {
-        return Some(AttributesProblem::NotALiteral);
-    }
     let expanded = attributes_text(container).unwrap_or_default();
-    let pairs = attributes(subject, container, fixed)
+    let mut attributes = attributes(subject, container, profile);
+    if let Some(Naming::Attribute(name)) = naming {
+        attributes.insert("service.name".to_owned(), encode(name));
+    }
+    let pairs = attributes
         .into_iter()
         .filter(|(key, _)| !keys_of(&expanded).any(|own| own == key))
-        .map(|(key, value)| format!("{}={value}", encode(&key)))
+        .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()
         .join(",");
     let private = private_variables(&pairs);
-    match own {
-        None => {
+    let composition = composition(container, profile);
+    match composition.origin(environment) {
+        hidden @ (Origin::Reference(_) | Origin::EnvFrom) => {
+            let Ok(mut behind) = composition.keep(environment, hidden) else {
+                return Some(AttributesProblem::NotALiteral);
+            };
+            let composed = format!("{pairs},$({})", keys::ATTRIBUTES_VARIABLE);
+            let composed = EnvVar::literal(RESOURCE_ATTRIBUTES, composed);
+            for variable in private.into_iter().chain([composed]) {
+                environment.insert(behind, variable);
+                behind += 1;
+            }
+        }
+        // Everything is there.
+        Origin::Visible(_) if pairs.is_empty() => {}
+        Origin::Visible(None) => {
             environment.extend(private);
             environment.push(EnvVar::literal(RESOURCE_ATTRIBUTES, pairs));
         }
-        Some((at, variable)) => {
-            let own = variable.value.unwrap_or_default();
-            let value = [own.as_str(), &pairs]
-                .into_iter()
-                .filter(|part| !part.is_empty());
-            let value = value
-                .collect::<Vec<_>>()
-                .join(if own.ends_with(',') { "" } else { "," });
-            if must_stay(environment.variables(), at, &own) {
-                for variable in private.into_iter().rev() {
-                    environment.insert(at, variable);
-                }
-                if let Some((at, _)) = java::effective(environment.variables(), RESOURCE_ATTRIBUTES)
-                {
-                    environment.set_value(at, value);
-                }
-            } else {
-                environment.remove(at);
-                environment.extend(private);
-                environment.push(EnvVar::literal(RESOURCE_ATTRIBUTES, value));
-            }
-        }
+        Origin::Visible(Some(at)) => append(environment, at, &pairs, private),
     }
     // What a reference to something else will bring is not known here.
     let is_broken =
@@ -109,6 +127,39 @@ pub(super) fn add_attributes(
         .split(',')
         .any(is_broken)
         .then_some(AttributesProblem::NotAPair)
+}
+
+fn composition<'a>(container: &'a Container, profile: &Profile) -> Composition<'a> {
+    Composition {
+        name: RESOURCE_ATTRIBUTES,
+        private: keys::ATTRIBUTES_VARIABLE,
+        container,
+        compose_optional: profile.compose_optional,
+    }
+}
+
+/// Puts our pairs behind the user's own in the entry at `at`.
+fn append(environment: &mut Environment, at: usize, pairs: &str, private: Vec<EnvVar>) {
+    let variable = environment.variables().get(at);
+    let own = variable.and_then(|variable| variable.value.clone());
+    let own = own.unwrap_or_default();
+    let separator = if own.is_empty() || own.ends_with(',') {
+        ""
+    } else {
+        ","
+    };
+    let value = format!("{own}{separator}{pairs}");
+    if must_stay(environment.variables(), at, &own) {
+        let behind = at + private.len();
+        for variable in private.into_iter().rev() {
+            environment.insert(at, variable);
+        }
+        environment.set_value(behind, value);
+    } else {
+        environment.remove(at);
+        environment.extend(private);
+        environment.push(EnvVar::literal(RESOURCE_ATTRIBUTES, value));
+    }
 }
 
 /// Moving an entry to the end must not change what any `$(X)` means: neither one of a later entry that
@@ -132,9 +183,15 @@ fn keys_of(list: &str) -> impl Iterator<Item = &str> {
         .filter_map(|pair| Some(pair.split_once('=')?.0.trim()))
 }
 
-/// Annotation, owners from the one that a person named, pod name, container name.
-fn service_name(subject: &Subject<'_>, container: &Container) -> String {
+/// Annotation, labels if the profile says so, owners from the one that a person named, pod name, container name.
+fn service_name(subject: &Subject<'_>, container: &Container, profile: &Profile) -> String {
     if let Some(name) = annotated(subject, "service.name") {
+        return name.to_owned();
+    }
+    let mut labels = keys::NAME_LABELS
+        .iter()
+        .filter_map(|key| labelled(subject, key, profile));
+    if let Some(name) = labels.next() {
         return name.to_owned();
     }
     let metadata = &subject.pod.metadata;
@@ -162,8 +219,9 @@ fn service_name(subject: &Subject<'_>, container: &Container) -> String {
 fn attributes(
     subject: &Subject<'_>,
     container: &Container,
-    fixed: &BTreeMap<String, String>,
+    profile: &Profile,
 ) -> BTreeMap<String, String> {
+    let fixed = &profile.resource_attributes;
     let mut attributes: BTreeMap<String, String> = fixed
         .iter()
         .map(|(key, value)| (key.clone(), encode(value)))
@@ -190,7 +248,9 @@ fn attributes(
             encode(&container.name)
         ),
     );
-    if let Some(version) = container.image.as_deref().and_then(image::version) {
+    let version = labelled(subject, keys::VERSION_LABEL, profile).map(str::to_owned);
+    let version = version.or_else(|| container.image.as_deref().and_then(image::version));
+    if let Some(version) = version {
         set("service.version", encode(&version));
     }
     for owner in subject.owners.iter() {
@@ -217,6 +277,12 @@ fn annotated<'a>(subject: &Subject<'a>, attribute: &str) -> Option<&'a str> {
         .annotation(&format!("{}{attribute}", keys::RESOURCE_PREFIX))?
         .trim();
     (!value.is_empty()).then_some(value)
+}
+
+/// A recommended label, where the profile reads them.
+fn labelled<'a>(subject: &Subject<'a>, key: &str, profile: &Profile) -> Option<&'a str> {
+    let value = subject.pod.label(key)?.trim();
+    (profile.use_labels && !value.is_empty()).then_some(value)
 }
 
 fn owner_attribute(owner: &Owner) -> Option<&'static str> {

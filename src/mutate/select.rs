@@ -1,6 +1,9 @@
 //! Does anything ask for the agent, and with which profile?
 //!
-//! Precedence: the pod's label, our copy of the workload's label, the namespace's label.
+//! Precedence: the pod's label, its annotation where the configuration reads those, our copy of the workload's label,
+//! the namespace's label.
+
+use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
@@ -25,16 +28,15 @@ pub(super) fn profile<'c>(
     {
         return Err(Reason::NotSelected);
     }
-    let asked = asked(subject).ok_or(Reason::NotSelected)?;
-    let profile = match asked {
-        (source, Some("false")) => return Err(Reason::OptedOut(source)),
-        (source, value) => value
-            .and_then(|value| config.profile(value))
-            .ok_or_else(|| Reason::UnknownProfile {
-                source,
-                value: value.map(str::to_owned),
-            })?,
-    };
+    let (source, value) = asked(subject, config).ok_or(Reason::NotSelected)?;
+    if value.as_deref() == Some("false") {
+        return Err(Reason::OptedOut(source));
+    }
+    let profile = value.as_deref().and_then(|value| config.profile(value));
+    let profile = profile.ok_or_else(|| Reason::UnknownProfile {
+        source,
+        value: value.map(Cow::into_owned),
+    })?;
     if pod.annotation(MIRROR_POD).is_some() {
         return Err(Reason::StaticPod);
     }
@@ -45,21 +47,35 @@ pub(super) fn profile<'c>(
 }
 
 /// Who asks, and for what; the value is unknown when only an entry's path says that it names no profile.
-fn asked<'a>(subject: &Subject<'a>) -> Option<(Source, Option<&'a str>)> {
-    if let Some(value) = subject.pod.label(INJECT) {
-        return Some((Source::Pod, Some(value)));
+fn asked<'a>(subject: &Subject<'a>, config: &Config) -> Option<(Source, Option<Cow<'a, str>>)> {
+    let pod = subject.pod;
+    if let Some(value) = pod.label(INJECT) {
+        return Some((Source::Pod, Some(value.into())));
     }
-    if let Some(value) = subject
-        .from_workload
-        .or_else(|| subject.pod.label(FROM_WORKLOAD))
-    {
-        return Some((Source::Workload, Some(value)));
+    let annotation = pod.annotation(INJECT);
+    if let Some(value) = annotation.filter(|_| config.reads_annotations()) {
+        return Some((Source::Annotation, Some(plain(value))));
+    }
+    if let Some(value) = subject.from_workload.or_else(|| pod.label(FROM_WORKLOAD)) {
+        return Some((Source::Workload, Some(value.into())));
     }
     match subject.namespace.inject {
         NamespaceLabel::Absent => None,
-        NamespaceLabel::Value(value) => Some((Source::Namespace, Some(value))),
+        NamespaceLabel::Value(value) => Some((Source::Namespace, Some(value.into()))),
         NamespaceLabel::NoProfile => Some((Source::Namespace, None)),
     }
+}
+
+/// Annotations are read as the OpenTelemetry Operator reads them, whose users bring them along: without blanks
+/// around, and true and false in any case.
+fn plain(value: &str) -> Cow<'_, str> {
+    let value = value.trim();
+    for word in ["true", "false"] {
+        if value.eq_ignore_ascii_case(word) {
+            return word.into();
+        }
+    }
+    value.into()
 }
 
 fn is_windows(pod: &Pod) -> bool {

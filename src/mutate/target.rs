@@ -5,6 +5,7 @@
 
 use super::{
     keys::{CONTAINER_NAMES, DEFAULT_CONTAINER, JAVA_CONTAINER_NAMES},
+    plan::Receipt,
     pod::{Container, Pod},
     reason::Reason,
 };
@@ -72,6 +73,14 @@ pub(super) fn choose<'a>(pod: &'a Pod, config: &Config) -> Result<Targets<'a>, R
         containers: vec![target],
         unknown: Vec::new(),
     })
+}
+
+/// The targets of an earlier pass, as far as the pod still has them. What another webhook put in since is none.
+pub(super) fn again<'a>(pod: &'a Pod, receipt: &Receipt) -> Vec<Target<'a>> {
+    let init = in_list(List::InitContainers, pod.spec.init_containers());
+    init.chain(in_list(List::Containers, &pod.spec.containers))
+        .filter(|target| receipt.containers.contains_key(&target.container.name))
+        .collect()
 }
 
 fn by_name<'a>(pod: &'a Pod, config: &Config, mut names: Vec<&str>) -> Result<Targets<'a>, Reason> {

@@ -286,8 +286,14 @@ fn what_is_logged_has_a_bounded_length() {
 #[test]
 fn annotations_that_would_pass_the_limit_of_kubernetes_are_not_added() {
     let mut pod = pod();
-    pod["metadata"]["annotations"] = json!({ "large": "x".repeat(256 * 1024 - 200) });
-    let (answer, response) = ask(&Entry::Pod, &request(&pod));
-    assert_eq!(answer.outcome.code, "annotations-full");
-    assert!(response["patch"].is_null());
+    for (free, has_word) in [(200, true), (50, false)] {
+        pod["metadata"]["annotations"] = json!({ "large": "x".repeat(256 * 1024 - free) });
+        let (answer, response) = ask(&Entry::Pod, &request(&pod));
+        assert_eq!(answer.outcome.code, "annotations-full");
+        assert_eq!(
+            response["patch"].is_string(),
+            has_word,
+            "{free} bytes are free"
+        );
+    }
 }

@@ -83,7 +83,7 @@ proptest! {
             for (at, variable) in new.env().iter().enumerate() {
                 prop_assert!(variable.value.is_none() || variable.value_from.is_none());
                 let count = |container: &Container| container.env().iter().filter(|v| v.name == variable.name).count();
-                let private = variable.name == "JAVELIN_JAVA_TOOL_OPTIONS";
+                let private = [keys::OPTIONS_VARIABLE, keys::ATTRIBUTES_VARIABLE].contains(&variable.name.as_str());
                 prop_assert!(private || count(new) <= count(old).max(1), "{} is repeated", variable.name);
                 for (from, _) in variable.value.as_deref().unwrap_or_default().match_indices("$(JAVELIN_") {
                     let reference = &variable.value.as_deref().unwrap_or_default()[from + 2..];

@@ -7,7 +7,16 @@ fn fixture() -> (tempfile::TempDir, Args) {
     let to = dir.path().join("volume");
     fs::create_dir(&to).unwrap();
     let sha256 = Some(format!("{:x}", Sha256::digest("a jar")));
-    (dir, Args { to, from, sha256 })
+    let defaults = Vec::new();
+    (
+        dir,
+        Args {
+            to,
+            from,
+            sha256,
+            defaults,
+        },
+    )
 }
 
 fn refused(args: &Args) -> String {
@@ -82,4 +91,34 @@ fn a_full_volume_says_so() {
         full.write_all(b"x").unwrap_err()
     });
     assert!(error.hint.contains("the volume is full"), "{error:?}");
+}
+
+#[test]
+fn defaults_are_written_as_java_reads_properties() {
+    let (_dir, mut args) = fixture();
+    let texts = [
+        "otel.exporter.otlp.endpoint=http://c:4318/a=b",
+        "otel.a= \\ü\t😀",
+    ];
+    args.defaults = texts.map(|text| property(text).unwrap()).to_vec();
+    for _ in 0..2 {
+        run(&args).unwrap();
+    }
+    let file = args.to.join("defaults.properties");
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        "otel.exporter.otlp.endpoint=http://c:4318/a=b\n\
+         otel.a=\\u0020\\u005c\\u00fc\\u0009\\ud83d\\ude00\n"
+    );
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o7777,
+        0o444
+    );
+}
+
+#[test]
+fn a_default_without_a_value_or_with_a_wrong_name_is_refused() {
+    for text in ["otel.a", "=b", "a b=c"] {
+        assert!(property(text).is_err(), "{text}");
+    }
 }
