@@ -2,7 +2,8 @@
 //!
 //! `pod/NAME/` holds `pod.yaml` (a Pod or a workload), optionally `config.yaml` and `facts.yaml` (what the
 //! engine is told of the namespace), and `expected`: the decision, its warnings and the patch, an operation a
-//! line. `workload/NAME/` holds `object.yaml`, optionally `old.yaml`, and `expected`, for the label rule.
+//! line. `again/NAME/` has the same, and `change.yaml`: what another webhook does to the injected pod (a JSON Patch)
+//! before the API server calls a second time; `expected` is the second answer. `workload/NAME/` holds `object.yaml`, optionally `old.yaml`, and `expected`, for the label rule.
 //!
 //! `cargo xtask bless` writes `expected` anew; read the difference before you commit it.
 
@@ -26,19 +27,44 @@ fn pods_come_out_as_expected() {
 }
 
 #[test]
+fn a_pod_that_comes_back_is_completed() {
+    check_all("again", again_case);
+}
+
+#[test]
 fn the_label_rule_does_what_is_expected() {
     check_all("workload", workload_case);
 }
 
 fn pod_case(folder: &Path) -> String {
+    let config = config(folder);
     let document = yaml(&folder.join("pod.yaml"));
+    report(&treat(folder, &document, &config), &config)
+}
+
+fn again_case(folder: &Path) -> String {
+    let config = config(folder);
+    let first = treat(folder, &yaml(&folder.join("pod.yaml")), &config);
+    assert!(
+        matches!(first.decision, Decision::Inject(_)),
+        "{}: {:?}",
+        folder.display(),
+        first.decision
+    );
+    let change: json_patch::Patch =
+        serde_json::from_value(yaml(&folder.join("change.yaml"))).unwrap();
+    let mut document = first.patch.result().clone();
+    json_patch::patch(&mut document, &change).unwrap();
+    report(&treat(folder, &document, &config), &config)
+}
+
+fn treat(folder: &Path, document: &Value, config: &Config) -> Treatment {
     let kind = document["kind"].as_str().expect("kind").to_owned();
     let place = PodPath::of_kind(&kind).expect("a kind with a pod");
-    let config = config(folder);
     let facts = optional_yaml(&folder.join("facts.yaml"));
     let text = |key: &str| facts[key].as_str();
-    let pod = Pod::from_value(place.of(&document).expect("a pod")).expect("a readable pod");
-    let (owners, from_workload) = workload::surroundings(&kind, &document, &pod);
+    let pod = Pod::from_value(place.of(document).expect("a pod")).expect("a readable pod");
+    let (owners, from_workload) = workload::surroundings(&kind, document, &pod);
     let subject = Subject {
         pod: &pod,
         namespace: Namespace {
@@ -52,7 +78,10 @@ fn pod_case(folder: &Path) -> String {
         owners,
         from_workload,
     };
-    let treatment = Treatment::of(&subject, &document, place, &config);
+    Treatment::of(&subject, document, place, config)
+}
+
+fn report(treatment: &Treatment, config: &Config) -> String {
     let mut text = match &treatment.decision {
         Decision::Skip(reason) => format!("skip {}: {reason}\n", reason.code()),
         Decision::Inject(plan) => {
