@@ -75,6 +75,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 {{- $config := dict "excludedNamespaces" (include "javelin.excludedNamespaces" . | fromJsonArray) "default" $default -}}
+{{- if .Values.annotations -}}
+{{- $_ := set $config "annotations" true -}}
+{{- end -}}
 {{- with .Values.sidecars -}}
 {{- $_ := set $config "sidecars" . -}}
 {{- end -}}
