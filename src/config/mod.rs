@@ -8,18 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dns;
 
+mod error;
 mod otlp;
 mod profile;
 mod raw;
+pub mod reference;
 mod sdk;
+mod show;
 mod sidecars;
 mod variables;
 
+pub use error::ConfigError;
 pub use otlp::{Ca, ClientCertificate, Endpoint, KeyRef, Otlp, Protocol, Tls};
 pub use profile::{Agent, Delivery, Profile, PullPolicy, SdkSettings};
 pub use sdk::{Exporters, Sampler};
 pub use variables::refuse_variable;
 
+use error::Problem;
 use raw::{RawConfig, RawProfile};
 
 /// A configuration that holds its invariants.
@@ -32,51 +37,20 @@ pub struct Config {
     profiles: BTreeMap<String, Profile>,
 }
 
-/// A configuration that was refused. Display names the file, the place and the remedy.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// Not YAML, an unknown key, or a value of the wrong type.
-    #[error("{origin}: {problem}")]
-    Syntax {
-        /// File name.
-        origin: String,
-        /// Line, column and snippet.
-        problem: String,
-    },
-    /// A value that makes no sense.
-    #[error("{origin}: {path}: {problem}")]
-    Value {
-        /// File name.
-        origin: String,
-        /// Dotted path of the key.
-        path: String,
-        /// What is wrong and what would be right.
-        problem: String,
-    },
-}
-
-/// A wrong value, before it is known in which file.
-pub(crate) struct Problem {
-    path: String,
-    problem: String,
-}
-
 impl Config {
     /// Reads YAML. `origin` is the name that errors give the text.
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
         // An empty file, or one of comments, is a configuration that says nothing.
-        let raw: Option<RawConfig> =
-            serde_saphyr::from_str(text).map_err(|error| ConfigError::Syntax {
-                origin: origin.to_owned(),
-                problem: error.to_string(),
-            })?;
+        let raw: Option<RawConfig> = serde_saphyr::from_str(text)
+            .map_err(|error| ConfigError::syntax(text, origin, &error))?;
         Self::from_raw(&raw.unwrap_or_default()).map_err(|(prefix, Problem { path, problem })| {
-            ConfigError::Value {
-                origin: origin.to_owned(),
-                path: format!("{prefix}{path}"),
-                problem,
-            }
+            ConfigError::value(text, origin, &format!("{prefix}{path}"), &problem)
         })
+    }
+
+    /// All profiles: the default one, then the others by name.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        [&self.default].into_iter().chain(self.profiles.values())
     }
 
     /// The profile of an inject label's value: `true` is the default one.
@@ -114,6 +88,9 @@ impl Config {
             || DEFAULT_EXCLUDED_NAMESPACES.map(str::to_owned).into(),
             BTreeSet::from_iter,
         );
+        // First, so that what is wrong in it is not said of the profiles that inherit it.
+        let base = Profile::from_raw(DEFAULT_PROFILE, default)
+            .map_err(|problem| (DEFAULT_PROFILE.to_owned(), problem))?;
         let named = profiles.iter().map(|(name, overlay)| {
             let at = format!("profiles.{name}");
             check_profile_name(name).map_err(|problem| (at.clone(), problem))?;
@@ -121,13 +98,11 @@ impl Config {
             Ok((name.clone(), profile))
         });
         let profiles = named.collect::<Result<_, _>>()?;
-        let default = Profile::from_raw(DEFAULT_PROFILE, default)
-            .map_err(|problem| (DEFAULT_PROFILE.to_owned(), problem))?;
         Ok(Self {
             excluded_namespaces,
             annotations: *annotations,
             sidecars: sidecars.iter().cloned().collect(),
-            default,
+            default: base,
             profiles,
         })
     }
@@ -145,15 +120,6 @@ impl Default for Config {
             sidecars: BTreeSet::new(),
             default,
             profiles: BTreeMap::new(),
-        }
-    }
-}
-
-impl Problem {
-    fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            problem: problem.into(),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::{
-    Problem,
+    error::Problem,
     raw::{RawCa, RawClientCertificate, RawKeyRef, RawOtlp, RawTls},
 };
 use crate::dns;
@@ -84,19 +84,28 @@ impl Otlp {
     pub(super) fn from_raw(raw: &RawOtlp) -> Result<Option<Self>, Problem> {
         let protocol = raw.protocol.as_deref().map(Protocol::parse).transpose()?;
         let Some(endpoint) = &raw.endpoint else {
-            return match protocol {
-                None => Ok(None),
-                Some(_) => Err(Problem::new(
+            return match (protocol, &raw.headers_from) {
+                (None, None) => Ok(None),
+                (Some(_), _) => Err(Problem::new(
                     ".otlp.endpoint",
                     "missing; a protocol alone has no effect",
+                )),
+                (None, Some(_)) => Err(Problem::new(
+                    ".otlp.endpoint",
+                    "missing; headers alone have no effect",
                 )),
             };
         };
         let (endpoint, port) = Endpoint::parse(endpoint)?;
         let protocol = protocol.unwrap_or(Protocol::HttpProtobuf);
         if port == Some(protocol.other().port()) {
+            // Where the contradiction was written: the protocol may be the built-in one.
+            let path = raw
+                .protocol
+                .as_ref()
+                .map_or(".otlp.endpoint", |_| ".otlp.protocol");
             return Err(Problem::new(
-                ".otlp.protocol",
+                path,
                 format!(
                     "{protocol} on port {}, which is {other}'s; write protocol: {other}, or port {}",
                     protocol.other().port(),
@@ -299,7 +308,7 @@ impl Protocol {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         [Self::HttpProtobuf, Self::Grpc]
             .into_iter()
             .find(|protocol| protocol.as_str() == text)

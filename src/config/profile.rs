@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Problem,
+    error::Problem,
     otlp::{Otlp, Protocol},
     raw::{RawAgent, RawProfile},
     sdk::{self, Exporters, Sampler},
@@ -269,7 +269,7 @@ fn check_path(path: &str) -> Result<String, Problem> {
 }
 
 impl Agent {
-    fn from_raw(raw: &RawAgent) -> Result<Self, Problem> {
+    pub(super) fn from_raw(raw: &RawAgent) -> Result<Self, Problem> {
         let RawAgent {
             image,
             image_pull_policy,
@@ -341,9 +341,11 @@ fn minimum(text: &str) -> Result<f64, Problem> {
 }
 
 /// The SDK drops a pair with an empty value, and decodes values but no keys.
-fn check_attributes(raw: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
-    let at = |problem: String| Problem::new(".resourceAttributes", problem);
+pub(super) fn check_attributes(
+    raw: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Problem> {
     for (key, value) in raw {
+        let at = |problem: String| Problem::new(format!(".resourceAttributes.{key}"), problem);
         let fits = |c: char| c.is_ascii_graphic() && !"'\",=%$".contains(c);
         if key.is_empty() || !key.chars().all(fits) {
             return Err(at(format!("{key:?} is not an attribute's name")));

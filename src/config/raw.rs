@@ -1,11 +1,13 @@
 //! The configuration file as it is written, and nothing more: no defaults, no derived values.
+//!
+//! Serialised, a key that says nothing is `null`, which also reads as nothing.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The whole file.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct RawConfig {
     /// Namespaces that are never touched.
@@ -21,7 +23,7 @@ pub(super) struct RawConfig {
 }
 
 /// One profile: what is missing comes from `default`, and there from the built-in values.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct RawProfile {
     /// How the jar gets into the pod.
@@ -51,7 +53,7 @@ pub(super) struct RawProfile {
 }
 
 /// The agent's image.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct RawAgent {
     pub(super) image: Option<String>,
@@ -64,7 +66,7 @@ pub(super) struct RawAgent {
 }
 
 /// Endpoint and protocol: one is no use without the other.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct RawOtlp {
     pub(super) endpoint: Option<String>,
@@ -100,7 +102,7 @@ pub(super) struct RawClientCertificate {
 }
 
 /// A key of a Secret in the pod's namespace.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawKeyRef {
     pub(super) secret: String,
@@ -108,7 +110,7 @@ pub(super) struct RawKeyRef {
 }
 
 /// Sampler with its argument: a number, or text for the samplers that take some.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct RawSampler {
     pub(super) r#type: Option<String>,
@@ -116,7 +118,7 @@ pub(super) struct RawSampler {
 }
 
 /// Exporter of each signal.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct RawExporters {
     pub(super) traces: Option<String>,

@@ -3,7 +3,7 @@
 //! Names are those of the specification's environment variables, as the Java SDK's autoconfiguration knows them.
 
 use super::{
-    Problem,
+    error::Problem,
     raw::{RawExporters, RawSampler},
 };
 
@@ -128,7 +128,7 @@ fn one_of(path: &str, value: &str, known: &[&str]) -> Result<(), Problem> {
     ))
 }
 
-const PROPAGATORS: [&str; 8] = [
+pub(super) const PROPAGATORS: [&str; 8] = [
     "tracecontext",
     "baggage",
     "b3",
@@ -139,7 +139,7 @@ const PROPAGATORS: [&str; 8] = [
     "none",
 ];
 
-const SAMPLERS: [&str; 9] = [
+pub(super) const SAMPLERS: [&str; 9] = [
     "always_on",
     "always_off",
     "traceidratio",
@@ -151,6 +151,6 @@ const SAMPLERS: [&str; 9] = [
     "xray",
 ];
 
-const EXPORTERS: [&str; 3] = ["otlp", "console", "none"];
+pub(super) const EXPORTERS: [&str; 3] = ["otlp", "console", "none"];
 
-const METRICS_EXPORTERS: [&str; 4] = ["otlp", "prometheus", "console", "none"];
+pub(super) const METRICS_EXPORTERS: [&str; 4] = ["otlp", "prometheus", "console", "none"];

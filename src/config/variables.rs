@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Problem;
+use super::error::Problem;
 
 pub(super) fn check(env: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
     for (name, value) in env {

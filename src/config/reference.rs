@@ -1,0 +1,249 @@
+//! Every key of the configuration file: what it is, what it means, what it is when nobody sets it.
+//!
+//! Source of `docs/configuration.md`, and of hints in errors. Tests hold it against serde's own list of keys, the
+//! chart's schema, and the built-in defaults.
+//!
+//! Deliberately not here: the checks. A key's value is judged where it is read.
+
+use super::sdk;
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Dotted: from the file on in [`FILE`], from the profile on in [`PROFILE`].
+    pub path: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// The built-in value, as YAML.
+    pub default: &'static str,
+    /// What holds when the value is `null`: nothing was set, and nothing is built in.
+    pub unset: &'static str,
+    /// What it does.
+    pub means: &'static str,
+    /// A value, as YAML.
+    pub example: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Any text that its meaning admits.
+    Text,
+    /// `true` or `false`.
+    Switch,
+    /// A Kubernetes quantity.
+    Quantity,
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// A list of texts.
+    List,
+    /// A list of some of these.
+    ListOf(&'static [&'static str]),
+    /// Names with texts.
+    Map,
+    /// All of [`PROFILE`].
+    Profile,
+    /// Names with all of [`PROFILE`].
+    Profiles,
+}
+
+/// Keys of the file.
+pub const FILE: &[Key] = &[
+    Key {
+        path: "excludedNamespaces",
+        kind: Kind::List,
+        default: "[kube-system]",
+        unset: "",
+        means: "Namespaces that are never touched, whatever their labels say. The chart always adds the release's own.",
+        example: "[kube-system, istio-system]",
+    },
+    Key {
+        path: "sidecars",
+        kind: Kind::List,
+        default: "[]",
+        unset: "",
+        means: "Containers that never get the agent unless they are listed by name: beside the known service meshes, log shippers and the like.",
+        example: "[our-proxy]",
+    },
+    Key {
+        path: "default",
+        kind: Kind::Profile,
+        default: "{}",
+        unset: "",
+        means: "The profile of the label value `true`, and the base of all others.",
+        example: "{}",
+    },
+    Key {
+        path: "profiles",
+        kind: Kind::Profiles,
+        default: "{}",
+        unset: "",
+        means: "Further profiles. The name is the label's value: a DNS label of at most 53 characters, but not `true`, `false`, `default` or `unknown`.",
+        example: "{checkout: {}}",
+    },
+];
+
+/// Keys of a profile.
+pub const PROFILE: &[Key] = &[
+    Key {
+        path: "delivery",
+        kind: Kind::OneOf(&["init-container"]),
+        default: "init-container",
+        unset: "",
+        means: "How the jar gets into the pod. `init-container`: an init container copies it into an emptyDir.",
+        example: "init-container",
+    },
+    Key {
+        path: "agent.image",
+        kind: Kind::Text,
+        default: concat!("localhost/javelin:", env!("CARGO_PKG_VERSION")),
+        unset: "",
+        means: "The image that carries the jar and the copier. The chart sets its own.",
+        example: "registry.example.com/javelin:0.1.0",
+    },
+    Key {
+        path: "agent.imagePullPolicy",
+        kind: Kind::OneOf(&["Always", "IfNotPresent", "Never"]),
+        default: "null",
+        unset: "Kubernetes' own",
+        means: "When the kubelet pulls that image.",
+        example: "IfNotPresent",
+    },
+    Key {
+        path: "agent.imagePullSecret",
+        kind: Kind::Text,
+        default: "null",
+        unset: "none",
+        means: "A Secret of the pod's namespace to pull it with, added to the pod's own pull secrets.",
+        example: "mirror",
+    },
+    Key {
+        path: "otlp.endpoint",
+        kind: Kind::Text,
+        default: "null",
+        unset: "the agent's own: `localhost`",
+        means: "`OTEL_EXPORTER_OTLP_ENDPOINT`, set together with the protocol and only where the container sets neither. `$(NODE_IP)` stands for the address of the pod's node. A profile that sets it inherits nothing else of `otlp`.",
+        example: "http://otel-collector.observability.svc:4318",
+    },
+    Key {
+        path: "otlp.protocol",
+        kind: Kind::OneOf(&["http/protobuf", "grpc"]),
+        default: "null",
+        unset: "`http/protobuf`",
+        means: "`OTEL_EXPORTER_OTLP_PROTOCOL`. Port 4317 is grpc's and 4318 http/protobuf's; a mixed pair is refused.",
+        example: "http/protobuf",
+    },
+    Key {
+        path: "otlp.headersFrom.secret",
+        kind: Kind::Text,
+        default: "null",
+        unset: "no headers",
+        means: "A Secret of the pod's namespace for `OTEL_EXPORTER_OTLP_HEADERS`. A pod without it starts all the same.",
+        example: "otlp-credentials",
+    },
+    Key {
+        path: "otlp.headersFrom.key",
+        kind: Kind::Text,
+        default: "null",
+        unset: "required beside `secret`",
+        means: "The key in that Secret.",
+        example: "headers",
+    },
+    Key {
+        path: "resourceAttributes",
+        kind: Kind::Map,
+        default: "{}",
+        unset: "",
+        means: "Attributes for `OTEL_RESOURCE_ATTRIBUTES`. The pod's own win.",
+        example: "{deployment.environment.name: prod}",
+    },
+    Key {
+        path: "propagators",
+        kind: Kind::ListOf(&sdk::PROPAGATORS),
+        default: "[]",
+        unset: "",
+        means: "`OTEL_PROPAGATORS`. Empty: the agent's own. `none` goes with no other.",
+        example: "[tracecontext, baggage]",
+    },
+    Key {
+        path: "sampler.type",
+        kind: Kind::OneOf(&sdk::SAMPLERS),
+        default: "null",
+        unset: "the agent's own",
+        means: "`OTEL_TRACES_SAMPLER`. A profile that sets it inherits no argument.",
+        example: "parentbased_traceidratio",
+    },
+    Key {
+        path: "sampler.argument",
+        kind: Kind::Text,
+        default: "null",
+        unset: "none",
+        means: "`OTEL_TRACES_SAMPLER_ARG`: a ratio from 0 to 1 for the samplers called `traceidratio`, pairs for those called `jaeger_remote`. Quote a number.",
+        example: "\"0.25\"",
+    },
+    Key {
+        path: "exporters.traces",
+        kind: Kind::OneOf(&sdk::EXPORTERS),
+        default: "null",
+        unset: "the agent's own: `otlp`",
+        means: "`OTEL_TRACES_EXPORTER`.",
+        example: "otlp",
+    },
+    Key {
+        path: "exporters.metrics",
+        kind: Kind::OneOf(&sdk::METRICS_EXPORTERS),
+        default: "null",
+        unset: "the agent's own: `otlp`",
+        means: "`OTEL_METRICS_EXPORTER`.",
+        example: "none",
+    },
+    Key {
+        path: "exporters.logs",
+        kind: Kind::OneOf(&sdk::EXPORTERS),
+        default: "null",
+        unset: "the agent's own: `otlp`",
+        means: "`OTEL_LOGS_EXPORTER`.",
+        example: "none",
+    },
+    Key {
+        path: "env",
+        kind: Kind::Map,
+        default: "{}",
+        unset: "",
+        means: "Further variables, taken as they are written and only where the container sets none of that name. Not `JAVA_TOOL_OPTIONS` and not `OTEL_RESOURCE_ATTRIBUTES`.",
+        example: "{OTEL_INSTRUMENTATION_JDBC_ENABLED: \"false\"}",
+    },
+    Key {
+        path: "minimumMemory",
+        kind: Kind::Quantity,
+        default: "128Mi",
+        unset: "",
+        means: "Containers with a smaller memory limit are left alone (`does-not-fit`).",
+        example: "192Mi",
+    },
+    Key {
+        path: "composeOptional",
+        kind: Kind::Switch,
+        default: "true",
+        unset: "",
+        means: "Whether a `JAVA_TOOL_OPTIONS` that may be absent at run time (an optional key, or `envFrom`) is composed with ours. `false`: such a pod is skipped.",
+        example: "false",
+    },
+];
+
+/// Where else a key of that name is.
+pub(super) fn homes_of(name: &str) -> Vec<String> {
+    let last = |key: &Key| key.path.rsplit('.').next() == Some(name);
+    let in_file = FILE
+        .iter()
+        .filter(|key| last(key))
+        .map(|key| format!("{:?} at the top level", key.path));
+    let in_profile = PROFILE
+        .iter()
+        .filter(|key| last(key))
+        .map(|key| format!("{:?} in a profile", key.path));
+    in_file.chain(in_profile).collect()
+}
+
+#[cfg(test)]
+mod tests;

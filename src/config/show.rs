@@ -1,0 +1,146 @@
+//! A configuration written out: every key with the value that is in effect.
+//!
+//! Invariant: what comes out is a file, and reads as the same configuration, hashes included. Both sides are taken
+//! apart without `..`, so a new key does not compile before it is here.
+//!
+//! Deliberately not here: YAML and JSON, and what the keys mean ([`reference`](super::reference)).
+
+use serde_json::Value;
+
+use super::{
+    Agent, Config, DEFAULT_PROFILE, Exporters, KeyRef, Otlp, Profile, Sampler,
+    raw::{RawAgent, RawConfig, RawExporters, RawKeyRef, RawOtlp, RawProfile, RawSampler},
+};
+use crate::quantity::MEBI;
+
+impl Config {
+    /// The whole file. What is left to the agent, or to Kubernetes, is `null`.
+    pub fn effective(&self) -> Value {
+        let Self {
+            excluded_namespaces,
+            sidecars,
+            default,
+            profiles,
+        } = self;
+        value_of(&RawConfig {
+            excluded_namespaces: Some(excluded_namespaces.iter().cloned().collect()),
+            sidecars: sidecars.iter().cloned().collect(),
+            default: written(default),
+            profiles: profiles
+                .iter()
+                .map(|(name, profile)| (name.clone(), written(profile)))
+                .collect(),
+        })
+    }
+
+    /// A file with one profile alone; `None` when there is none of that name.
+    pub fn effective_profile(&self, name: &str) -> Option<Value> {
+        let profile = self.profile(name)?;
+        let value = value_of(&written(profile));
+        Some(if profile.name == DEFAULT_PROFILE {
+            serde_json::json!({ (DEFAULT_PROFILE): value })
+        } else {
+            serde_json::json!({ "profiles": { (profile.name.as_str()): value } })
+        })
+    }
+}
+
+fn written(profile: &Profile) -> RawProfile {
+    let Profile {
+        name: _,
+        delivery,
+        agent,
+        otlp,
+        resource_attributes,
+        propagators,
+        sampler,
+        exporters,
+        env,
+        minimum_memory,
+        compose_optional,
+        // Follows from all others.
+        hash: _,
+    } = profile;
+    RawProfile {
+        delivery: Some(delivery.as_str().to_owned()),
+        agent: written_agent(agent),
+        otlp: otlp.as_ref().map(written_otlp).unwrap_or_default(),
+        resource_attributes: resource_attributes.clone(),
+        propagators: Some(propagators.clone()),
+        sampler: sampler.as_ref().map(written_sampler).unwrap_or_default(),
+        exporters: written_exporters(exporters),
+        env: env.clone(),
+        minimum_memory: Some(written_bytes(*minimum_memory)),
+        compose_optional: Some(*compose_optional),
+    }
+}
+
+fn written_agent(agent: &Agent) -> RawAgent {
+    let Agent {
+        image,
+        image_pull_policy,
+        image_pull_secret,
+    } = agent;
+    RawAgent {
+        image: Some(image.clone()),
+        image_pull_policy: image_pull_policy.map(|policy| policy.as_str().to_owned()),
+        image_pull_secret: image_pull_secret.clone(),
+    }
+}
+
+fn written_otlp(otlp: &Otlp) -> RawOtlp {
+    let Otlp {
+        endpoint,
+        protocol,
+        headers_from,
+    } = otlp;
+    RawOtlp {
+        endpoint: Some(endpoint.as_str().to_owned()),
+        protocol: Some(protocol.as_str().to_owned()),
+        headers_from: headers_from
+            .as_ref()
+            .map(|KeyRef { secret, key }| RawKeyRef {
+                secret: secret.clone(),
+                key: key.clone(),
+            }),
+    }
+}
+
+fn written_sampler(sampler: &Sampler) -> RawSampler {
+    let Sampler { name, argument } = sampler;
+    RawSampler {
+        r#type: Some(name.clone()),
+        argument: argument.clone(),
+    }
+}
+
+fn written_exporters(exporters: &Exporters) -> RawExporters {
+    let Exporters {
+        traces,
+        metrics,
+        logs,
+    } = exporters;
+    RawExporters {
+        traces: traces.clone(),
+        metrics: metrics.clone(),
+        logs: logs.clone(),
+    }
+}
+
+/// As a quantity: in `Mi` where that is a whole number.
+fn written_bytes(bytes: f64) -> String {
+    let mebibytes = bytes / MEBI;
+    if bytes > 0.0 && mebibytes.fract() == 0.0 {
+        return format!("{mebibytes}Mi");
+    }
+    // The shortest text that reads as the same number.
+    format!("{bytes}")
+}
+
+fn value_of(raw: &impl serde::Serialize) -> Value {
+    serde_json::to_value(raw)
+        .unwrap_or_else(|_| unreachable!("names, texts and switches are always JSON"))
+}
+
+#[cfg(test)]
+mod tests;
