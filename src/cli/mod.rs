@@ -4,6 +4,7 @@ use std::{error::Error, fmt::Write as _, io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+mod config;
 mod install;
 mod manifest;
 mod preview;
@@ -21,15 +22,16 @@ struct Cli {
 enum Verb {
     Serve(serve::Args),
     Preview(preview::Args),
+    Config(config::Args),
     Install(install::Args),
 }
 
-/// How a run ended, and the program's exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a run ended, and the program's exit code. What is worse is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Exit {
     /// 0: done.
     Done,
-    /// 1: done, and something was found (`preview --check`: something would change).
+    /// 1: done, and something was found (`preview --check`: something would change; `config check`: a bad file).
     Found,
     /// 2: wrong usage, or the environment is in the way.
     Failed,
@@ -51,6 +53,7 @@ pub fn main() -> ExitCode {
     let result = match verb {
         Verb::Serve(args) => serve::run(args).map(|()| Exit::Done),
         Verb::Preview(args) => preview::run(&args),
+        Verb::Config(args) => config::run(&args),
         Verb::Install(args) => install::run(&args).map(|()| Exit::Done),
     };
     result.unwrap_or_else(|error| report(&error)).into()
@@ -102,4 +105,5 @@ const EXAMPLES: &str = "\
 Examples:
   javelin preview -f deployment.yaml          what the agent changes, as a diff
   helm template shop | javelin preview -f -   the same for a chart
-  javelin preview -f pod.yaml -o patch        the JSON Patch that the webhook sends";
+  javelin preview -f pod.yaml -o patch        the JSON Patch that the webhook sends
+  javelin config check javelin.yaml           whether a configuration is good";

@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     })
 }
 
-fn read_config(file: Option<&PathBuf>) -> anyhow::Result<Config> {
+pub(super) fn read_config(file: Option<&PathBuf>) -> anyhow::Result<Config> {
     let Some(file) = file else {
         return Ok(Config::default());
     };

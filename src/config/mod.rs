@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::dns;
 
 mod error;
+pub mod instrumentation;
 mod otlp;
 mod profile;
 mod raw;

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-fn javelin(args: &[&str], stdin: &str) -> Output {
+pub(crate) fn javelin(args: &[&str], stdin: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_javelin"))
         .args(args)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/manifests"))
@@ -21,7 +21,7 @@ fn javelin(args: &[&str], stdin: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn check(args: &[&str], stdin: &str, code: i32, stdout: &str, stderr: &str) {
+pub(crate) fn check(args: &[&str], stdin: &str, code: i32, stdout: &str, stderr: &str) {
     let output = javelin(args, stdin);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     assert_eq!(text(&output.stderr), stderr, "stderr of {args:?}");
@@ -162,5 +162,75 @@ fn whoever_stops_reading_is_no_error() {
     assert!(
         !String::from_utf8_lossy(&output.stderr).contains("error"),
         "{output:?}"
+    );
+}
+
+#[test]
+fn a_configuration_is_shown_with_everything_filled_in() {
+    let output = javelin(&["config", "show", "--config", "config.yaml"], "");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    if crate::is_blessing() {
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/manifests/config.shown.yaml");
+        std::fs::write(file, &shown).unwrap();
+    } else {
+        assert_eq!(shown, include_str!("manifests/config.shown.yaml"));
+    }
+    let json = javelin(
+        &["config", "show", "--profile", "default", "-o", "json"],
+        "",
+    );
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["default"]["minimumMemory"], "128Mi");
+    check(
+        &["config", "show", "--profile", "checkuot"],
+        "",
+        2,
+        "",
+        "error: there is no profile \"checkuot\"\n\nhint: there is default\n",
+    );
+}
+
+#[test]
+fn every_file_is_checked_and_the_worst_of_them_is_the_exit_code() {
+    let good = javelin(&["config", "check", "config.yaml"], "");
+    let line = String::from_utf8(good.stdout.clone()).unwrap();
+    assert!(line.starts_with("config.yaml: good: default ("), "{line}");
+    assert_eq!(line.lines().count(), 1);
+    assert_eq!(good.status.code(), Some(0));
+
+    let bad = "default:\n  sampler: {type: traceidratio, argument: 25%}\n";
+    let refused = "error: standard input: line 2, column 43: default.sampler.argument: \"25%\" is not a ratio \
+                   between 0 and 1, such as 0.25\n  |\n1 | default:\n\
+                   2 |   sampler: {type: traceidratio, argument: 25%}\n  |                                           ^^^\n";
+    check(
+        &["config", "check", "-", "--config", "config.yaml"],
+        bad,
+        1,
+        &line,
+        refused,
+    );
+    check(
+        &["config", "check", "absent.yaml", "-", "config.yaml"],
+        bad,
+        2,
+        &line,
+        &format!(
+            "error: cannot read absent.yaml\n  No such file or directory (os error 2)\n{refused}"
+        ),
+    );
+    assert_eq!(javelin(&["config", "check"], "").status.code(), Some(2));
+}
+
+#[test]
+fn a_misspelt_key_says_which_one_was_meant() {
+    check(
+        &["config", "check", "-"],
+        "default:\n  otlp:\n    endpont: http://collector:4318\n",
+        1,
+        "",
+        "error: standard input: line 3, column 5: unknown key \"endpont\"\n  |\n\
+         1 | default:\n2 |   otlp:\n3 |     endpont: http://collector:4318\n  |     ^^^^^^^\n\
+         hint: did you mean \"endpoint\"?\n",
     );
 }

@@ -9,6 +9,7 @@
 
 mod cli;
 mod golden;
+mod instrumentation;
 mod properties;
 
 /// Does `cargo xtask bless` ask for new expectations?

@@ -1,0 +1,592 @@
+//! The OpenTelemetry Operator's Instrumentation resource, as a configuration of ours.
+//!
+//! Shapes: `v1alpha1` as it is served, `v1beta1` as the operator's sources have it (`apis/v1beta1`). Invariant: what
+//! comes out passes [`Config::parse`](super::Config::parse), and every field that has a value is carried over or is
+//! a [`Finding`]. The profile is put together without `..`, so a new key of ours does not compile before somebody has
+//! asked here which field of theirs it takes.
+//!
+//! Deliberately not here: reading files and printing, and the annotations on the operator's pods.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{
+    Agent, Endpoint, Exporters, Otlp, Protocol, Sampler, check_profile_name, profile,
+    raw::{RawAgent, RawExporters, RawKeyRef, RawOtlp, RawProfile, RawSampler},
+    sdk, variables,
+};
+
+mod section;
+
+pub use section::{Finding, Weight};
+
+use section::{Report, Section};
+
+/// A configuration, and what is to be said of it.
+#[derive(Debug)]
+pub struct Conversion {
+    /// A configuration file. Keys that nothing was said about are left out.
+    pub configuration: Value,
+    /// In the order of the resources.
+    pub findings: Vec<Finding>,
+}
+
+/// Is it a resource for [`Conversion::of`]?
+pub fn is_instrumentation(object: &Value) -> bool {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    text("kind") == "Instrumentation" && text("apiVersion").starts_with("opentelemetry.io/")
+}
+
+impl Conversion {
+    /// One resource becomes the default profile, several become profiles by their names.
+    pub fn of(resources: &[Value]) -> Self {
+        let mut findings = Vec::new();
+        let mut profiles = BTreeMap::new();
+        for resource in resources {
+            let mut report = Report::about(resource);
+            let profile = pruned(profile_of(resource, &mut report));
+            if let [_] = resources {
+                findings.extend(report.findings);
+                return Self {
+                    configuration: json!({ "default": profile }),
+                    findings,
+                };
+            }
+            let name = name_of(resource, &profiles, &mut report);
+            profiles.insert(name, profile);
+            findings.extend(report.findings);
+        }
+        Self {
+            configuration: json!({ "profiles": profiles }),
+            findings,
+        }
+    }
+
+    /// Was everything carried over?
+    pub fn is_complete(&self) -> bool {
+        self.findings
+            .iter()
+            .all(|finding| finding.weight == Weight::Note)
+    }
+}
+
+/// A name that is a profile's and is not taken: their own, else with the namespace, else a number.
+fn name_of(resource: &Value, taken: &BTreeMap<String, Value>, report: &mut Report) -> String {
+    let metadata = |key: &str| {
+        resource
+            .pointer("/metadata")
+            .and_then(|m| m.get(key)?.as_str())
+    };
+    let own = metadata("name").unwrap_or_default().replace('.', "-");
+    let namespace = metadata("namespace").unwrap_or_default();
+    let numbered = (1..).map(|number| format!("instrumentation-{number}"));
+    let mut candidates = [own.clone(), format!("{namespace}-{own}")]
+        .into_iter()
+        .chain(numbered);
+    let is_free = |name: &String| check_profile_name(name).is_ok() && !taken.contains_key(name);
+    let name = candidates.find(is_free).unwrap_or(own);
+    let label = crate::mutate::keys::INJECT;
+    report.note(
+        "metadata.name",
+        format!("is the profile {name}; the namespaces and workloads that it is for need the label {label}={name}"),
+    );
+    name
+}
+
+/// The profile that says the same, as far as there is one.
+fn profile_of(resource: &Value, report: &mut Report) -> RawProfile {
+    let version = resource
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let is_beta = match version {
+        "opentelemetry.io/v1alpha1" => false,
+        "opentelemetry.io/v1beta1" => true,
+        other => {
+            report.left(
+                "apiVersion",
+                format!("{other} is not known; v1alpha1 and v1beta1 are"),
+            );
+            return RawProfile::default();
+        }
+    };
+    let mut spec = Section::new("spec", resource.get("spec"), report);
+    let mut nested = spec.section("envConfig", report);
+    // v1beta1 moved what becomes variables below a key of its own.
+    let sdk = if is_beta { &mut nested } else { &mut spec };
+    let mut exporter = sdk.section("exporter", report);
+    let propagators = sdk.texts("propagators", report);
+    let mut sampler = sdk.section("sampler", report);
+    let nested_env = nested.items("env", report);
+    nested.finish(report);
+    let mut resource_section = spec.section("resource", report);
+    let mut java = spec.section("java", report);
+    let env = [
+        java.items("env", report),
+        spec.items("env", report),
+        nested_env,
+    ]
+    .concat();
+    let mut env = Env::of(env, report);
+    for language in LANGUAGES {
+        leave_language(resource, language, spec.section(language, report), report);
+    }
+    leave_java(resource, &mut java, report);
+    leave_defaults(&mut spec, report);
+
+    let mut resource_attributes = attributes(&mut resource_section, report);
+    resource_attributes.extend(env.attributes(report));
+    leave_resource(resource_section, report);
+    let otlp = otlp(&mut exporter, &mut env, report);
+    exporter.finish(report);
+    let profile = RawProfile {
+        delivery: None,
+        agent: agent(&mut spec, report),
+        otlp,
+        resource_attributes,
+        propagators: propagator_list(propagators, &mut env, report),
+        sampler: sampler_of(&mut sampler, &mut env, report),
+        exporters: exporters(&mut env),
+        env: env.rest(report),
+        minimum_memory: None,
+        compose_optional: None,
+    };
+    sampler.finish(report);
+    java.finish(report);
+    spec.finish(report);
+    profile
+}
+
+fn agent(spec: &mut Section, report: &mut Report) -> RawAgent {
+    let agent = RawAgent {
+        // Theirs has no copier: see `leave_java`.
+        image: None,
+        image_pull_policy: spec.text("imagePullPolicy", report),
+        image_pull_secret: None,
+    };
+    match Agent::from_raw(&agent) {
+        Ok(_) => agent,
+        Err(problem) => {
+            report.left("spec.imagePullPolicy", problem.problem);
+            RawAgent::default()
+        }
+    }
+}
+
+/// Endpoint and protocol as they go together, then the headers. In the operator, too, variables win over fields.
+fn otlp(exporter: &mut Section, env: &mut Env, report: &mut Report) -> RawOtlp {
+    let endpoint = env.take_or("OTEL_EXPORTER_OTLP_ENDPOINT", exporter, "endpoint", report);
+    let protocol = env.take_or("OTEL_EXPORTER_OTLP_PROTOCOL", exporter, "protocol", report);
+    tls(exporter.section("tls", report), env, report);
+    let protocol = protocol.filter(|(path, protocol)| {
+        let known = Protocol::parse(protocol);
+        known
+            .map_err(|problem| report.left(path, problem.problem))
+            .is_ok()
+    });
+    let (protocol_path, protocol) = protocol.unzip();
+    let (endpoint_path, endpoint) = endpoint.unzip();
+    let mut otlp = RawOtlp {
+        endpoint: endpoint.map(|endpoint| endpoint.replace("$(OTEL_NODE_IP)", Endpoint::NODE_IP)),
+        protocol,
+        headers_from: None,
+    };
+    let path = endpoint_path.or(protocol_path).unwrap_or_default();
+    let by_port = RawOtlp {
+        protocol: Some("grpc".to_owned()),
+        ..otlp.clone()
+    };
+    if let Err(problem) = Otlp::from_raw(&otlp) {
+        if otlp.protocol.is_none() && Otlp::from_raw(&by_port).is_ok() {
+            report.note(&path, GRPC_BY_PORT);
+            otlp = by_port;
+        } else {
+            report.left(&path, problem.problem);
+            otlp = RawOtlp::default();
+        }
+    }
+    let Some((path, headers)) = env.headers.take() else {
+        return otlp;
+    };
+    let with_headers = RawOtlp {
+        headers_from: Some(headers),
+        ..otlp.clone()
+    };
+    match Otlp::from_raw(&with_headers) {
+        Ok(_) => with_headers,
+        Err(problem) => {
+            report.left(&path, problem.problem);
+            otlp
+        }
+    }
+}
+
+/// Files that the pod has anyway are variables; what stands in a Secret or ConfigMap would have to be mounted.
+fn tls(mut tls: Section, env: &mut Env, report: &mut Report) {
+    let mut is_mounted = false;
+    for (key, variable) in [
+        ("ca_file", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
+        ("cert_file", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
+        ("key_file", "OTEL_EXPORTER_OTLP_CLIENT_KEY"),
+    ] {
+        match tls.text(key, report) {
+            Some(path) if path.starts_with('/') => env.set(variable, tls.path(key), path),
+            Some(_) => is_mounted = true,
+            None => {}
+        }
+    }
+    for key in ["secretName", "configMapName"] {
+        is_mounted |= tls.take(key).is_some();
+    }
+    if is_mounted {
+        report.left(
+            "spec.exporter.tls",
+            "certificates are not mounted; mount them in the pods, and name the files in env: \
+             OTEL_EXPORTER_OTLP_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_KEY",
+        );
+    }
+    tls.finish(report);
+}
+
+fn attributes(section: &mut Section, report: &mut Report) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for name in ["resourceAttributes", "attributes"] {
+        for (key, value) in section.map(name, report) {
+            match refuse_attribute(&key, &value) {
+                Some(problem) => report.left(&format!("{}.{key}", section.path(name)), problem),
+                None => drop(all.insert(key, value)),
+            }
+        }
+    }
+    all
+}
+
+fn refuse_attribute(key: &str, value: &str) -> Option<String> {
+    if value.contains("$(") {
+        return Some(REFERENCE.to_owned());
+    }
+    let one = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    profile::check_attributes(&one)
+        .err()
+        .map(|problem| problem.problem)
+}
+
+fn propagator_list(
+    spec: Option<Vec<String>>,
+    env: &mut Env,
+    report: &mut Report,
+) -> Option<Vec<String>> {
+    let names = |list: String| list.split(',').map(|name| name.trim().to_owned()).collect();
+    let chosen = env.take("OTEL_PROPAGATORS").map(names).or(spec)?;
+    match sdk::propagators(&chosen) {
+        Ok(chosen) => Some(chosen),
+        Err(problem) => {
+            report.left("spec.propagators", problem.problem);
+            None
+        }
+    }
+}
+
+fn sampler_of(section: &mut Section, env: &mut Env, report: &mut Report) -> RawSampler {
+    let spec = RawSampler {
+        r#type: section.text("type", report),
+        argument: section.text("argument", report),
+    };
+    let variables = RawSampler {
+        r#type: env.take("OTEL_TRACES_SAMPLER"),
+        argument: env.take("OTEL_TRACES_SAMPLER_ARG"),
+    };
+    // In the operator, too, either variable keeps both of the resource's out.
+    let is_said = variables.r#type.is_some() || variables.argument.is_some();
+    let chosen = if is_said { variables } else { spec };
+    match Sampler::from_raw(&chosen) {
+        Ok(_) => chosen,
+        Err(problem) => {
+            let key = problem.path.rsplit('.').next().unwrap_or_default();
+            report.left(&section.path(key), problem.problem);
+            RawSampler::default()
+        }
+    }
+}
+
+/// Variables with a name that we know of are keys; others, such as a list, stay variables.
+fn exporters(env: &mut Env) -> RawExporters {
+    let mut one = |variable: &str, raw: fn(Option<String>) -> RawExporters| {
+        let value = env.literals.get(variable).map(|(_, value)| value.clone());
+        Exporters::from_raw(&raw(value))
+            .ok()
+            .and_then(|_| env.take(variable))
+    };
+    RawExporters {
+        traces: one("OTEL_TRACES_EXPORTER", |traces| RawExporters {
+            traces,
+            ..RawExporters::default()
+        }),
+        metrics: one("OTEL_METRICS_EXPORTER", |metrics| RawExporters {
+            metrics,
+            ..RawExporters::default()
+        }),
+        logs: one("OTEL_LOGS_EXPORTER", |logs| RawExporters {
+            logs,
+            ..RawExporters::default()
+        }),
+    }
+}
+
+/// The variables of a resource. Of several of a name the first counts, as in the operator.
+struct Env {
+    /// Values with where they were said.
+    literals: BTreeMap<String, (String, String)>,
+    headers: Option<(String, RawKeyRef)>,
+}
+
+impl Env {
+    fn of(items: Vec<(String, Value)>, report: &mut Report) -> Self {
+        let mut env = Self {
+            literals: BTreeMap::new(),
+            headers: None,
+        };
+        let mut seen = BTreeSet::new();
+        for (path, item) in items {
+            let mut item = Section::new(&path, Some(&item), report);
+            let name = item.text("name", report);
+            let mut source = item.section("valueFrom", report);
+            let value = if item.lacks("value") {
+                Some(String::new())
+            } else {
+                item.text("value", report)
+            };
+            item.finish(report);
+            let (Some(name), Some(value)) = (name, value) else {
+                report.left(&path, "it is no variable with a name and a value");
+                continue;
+            };
+            let path = format!("{path} ({name})");
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            if source.is_empty() {
+                env.set(&name, path, value);
+                continue;
+            }
+            let mut secret = source.section("secretKeyRef", report);
+            match (secret.text("name", report), secret.text("key", report)) {
+                (Some(secret), Some(key)) if name == HEADERS => {
+                    env.headers = Some((path, RawKeyRef { secret, key }));
+                }
+                _ => report.left(
+                    &path,
+                    "only OTEL_EXPORTER_OTLP_HEADERS may come from a Secret; set it in the pods, or as a literal",
+                ),
+            }
+        }
+        env
+    }
+
+    fn set(&mut self, name: &str, path: String, value: String) {
+        self.literals
+            .entry(name.to_owned())
+            .or_insert((path, value));
+    }
+
+    /// The variable, else the field; with where it was said.
+    fn take_or(
+        &mut self,
+        variable: &str,
+        section: &mut Section,
+        field: &str,
+        report: &mut Report,
+    ) -> Option<(String, String)> {
+        let field = section
+            .text(field, report)
+            .map(|value| (section.path(field), value));
+        self.literals.remove(variable).or(field)
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        self.literals.remove(name).map(|(_, value)| value)
+    }
+
+    /// What the variable for attributes lists, where it can be taken apart.
+    fn attributes(&mut self, report: &mut Report) -> BTreeMap<String, String> {
+        let Some((path, list)) = self.literals.remove("OTEL_RESOURCE_ATTRIBUTES") else {
+            return BTreeMap::new();
+        };
+        let mut attributes = BTreeMap::new();
+        for pair in list.split(',').filter(|pair| !pair.trim().is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+            let problem = if value.contains('%') {
+                Some(
+                    "it is percent-encoded; write it in resourceAttributes as it is meant"
+                        .to_owned(),
+                )
+            } else {
+                refuse_attribute(&key, &value)
+            };
+            match problem {
+                Some(problem) => report.left(&path, format!("{pair}: {problem}")),
+                None => drop(attributes.insert(key, value)),
+            }
+        }
+        attributes
+    }
+
+    /// What is no key of ours, as variables.
+    fn rest(self, report: &mut Report) -> BTreeMap<String, String> {
+        let mut rest = BTreeMap::new();
+        for (name, (path, value)) in self.literals {
+            let reference = value.contains("$(").then(|| REFERENCE.to_owned());
+            match variables::refuse_variable(&name, &value).or(reference) {
+                Some(problem) => report.left(&path, problem),
+                None => drop(rest.insert(name, value)),
+            }
+        }
+        rest
+    }
+}
+
+/// What the operator itself filled in is nobody's wish.
+fn is_operators_image(resource: &Value, language: &str, image: Option<&str>) -> bool {
+    let language = if language == "apacheHttpd" {
+        "apache-httpd"
+    } else {
+        language
+    };
+    let key =
+        format!("instrumentation.opentelemetry.io/default-auto-instrumentation-{language}-image");
+    let annotations = resource.pointer("/metadata/annotations");
+    let filled_in = annotations.and_then(|annotations| annotations.get(key)?.as_str());
+    image.is_some() && image == filled_in
+}
+
+fn leave_language(resource: &Value, language: &str, mut section: Section, report: &mut Report) {
+    let is_empty = section.is_empty();
+    let image = section.text("image", report);
+    let is_default =
+        is_operators_image(resource, language, image.as_deref()) && section.lacks("env");
+    if !is_empty && !is_default {
+        report.left(
+            &format!("spec.{language}"),
+            "Javelin is for Java alone; leave the operator in charge of these pods",
+        );
+    }
+}
+
+fn leave_java(resource: &Value, java: &mut Section, report: &mut Report) {
+    let image = java.text("image", report);
+    if let Some(image) = image.filter(|image| !is_operators_image(resource, "java", Some(image))) {
+        report.left(
+            "spec.java.image",
+            format!("{image} has no copier that Javelin's init container could start; an agent of your own goes into \
+                     an image with Javelin's program, see agent.image"),
+        );
+    }
+    for (key, why) in [
+        (
+            "extensions",
+            "extensions are not copied; put the jar into the application's image and name it in OTEL_JAVAAGENT_EXTENSIONS, in env",
+        ),
+        (
+            "volumeClaimTemplate",
+            "the jar goes into an emptyDir; nothing is to be done",
+        ),
+        (
+            "volumeLimitSize",
+            "the emptyDir has a limit that fits the jar; nothing is to be done",
+        ),
+    ] {
+        if java.take(key).is_some() {
+            report.left(&java.path(key), why);
+        }
+    }
+    for key in ["resources", "resourceRequirements"] {
+        let taken = java.take(key);
+        if taken.is_some_and(|resources| resources != operators_resources()) {
+            report.left(
+                &java.path(key),
+                "the init container takes the requests and limits of the container that gets the agent; nothing is to be done",
+            );
+        }
+    }
+}
+
+fn leave_defaults(spec: &mut Section, report: &mut Report) {
+    let mut defaults = spec.section("defaults", report);
+    if defaults.switch("useLabelsForResourceAttributes", report) == Some(true) {
+        report.left(
+            &defaults.path("useLabelsForResourceAttributes"),
+            "names come from the workload; annotate pods with resource.opentelemetry.io/service.name and the like",
+        );
+    }
+    defaults.finish(report);
+    if spec.take("initContainerSecurityContext").is_some() {
+        report.left(
+            "spec.initContainerSecurityContext",
+            "the init container has one that the restricted Pod Security level admits; nothing is to be done",
+        );
+    }
+}
+
+fn leave_resource(mut resource: Section, report: &mut Report) {
+    let mut kubernetes = resource.section("k8sMetadata", report);
+    let service = resource.section("serviceMetadata", report);
+    for (section, key) in [
+        (&mut resource, "addK8sUIDAttributes"),
+        (&mut kubernetes, "includeUIDs"),
+    ] {
+        if section.switch(key, report) == Some(true) {
+            report.left(
+                &section.path(key),
+                "k8s.pod.uid is always set; the UIDs of owners are not known without reading them",
+            );
+        }
+    }
+    for mut section in [kubernetes, service] {
+        if section.switch("enabled", report) == Some(false) {
+            report.left(
+                &section.path("enabled"),
+                "these attributes are always set; a pod that sets its own keeps them",
+            );
+        }
+        section.finish(report);
+    }
+    resource.finish(report);
+}
+
+/// The profile as JSON, without what says nothing.
+fn pruned(profile: RawProfile) -> Value {
+    fn prune(value: Value) -> Option<Value> {
+        match value {
+            Value::Null => None,
+            Value::Object(members) => {
+                let members = members
+                    .into_iter()
+                    .filter_map(|(key, value)| Some((key, prune(value)?)));
+                let members: serde_json::Map<_, _> = members.collect();
+                (!members.is_empty()).then(|| members.into())
+            }
+            value => Some(value),
+        }
+    }
+    let value = serde_json::to_value(profile).unwrap_or_default();
+    prune(value).unwrap_or_else(|| json!({}))
+}
+
+/// What the operator's defaulting writes into every resource.
+fn operators_resources() -> Value {
+    json!({ "limits": { "cpu": "500m", "memory": "256Mi" }, "requests": { "cpu": "50m", "memory": "64Mi" } })
+}
+
+const LANGUAGES: [&str; 6] = ["nodejs", "python", "dotnet", "go", "apacheHttpd", "nginx"];
+
+const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+
+const GRPC_BY_PORT: &str = "the port is grpc's, so the protocol is grpc; with the operator, agents since 2.0 send \
+    http/protobuf there unless OTEL_EXPORTER_OTLP_PROTOCOL says otherwise";
+
+const REFERENCE: &str = "values are taken as they are written, and references in them are not resolved; set it in the pods";
+
+#[cfg(test)]
+mod tests;
