@@ -38,6 +38,8 @@ pub struct Metrics {
     pub open_connections: Gauge,
     config_reloads: Family<ReloadLabels, Counter>,
     config_last_reload_success: Gauge,
+    /// Profiles of the configuration that no webhook entry is for.
+    pub profiles_without_entry: Gauge,
     leaf_not_after: Gauge,
     authority_not_after: Gauge,
     /// Webhook entries whose caBundle was written.
@@ -62,6 +64,7 @@ impl Metrics {
             open_connections: Gauge::default(),
             config_reloads: Family::default(),
             config_last_reload_success: Gauge::default(),
+            profiles_without_entry: Gauge::default(),
             leaf_not_after: Gauge::default(),
             authority_not_after: Gauge::default(),
             ca_bundle_writes: Counter::default(),
@@ -171,6 +174,11 @@ impl Metrics {
             "config_last_reload_success",
             "1 if the configuration file as it is now is in use, 0 if an older one is",
             self.config_last_reload_success.clone(),
+        );
+        registry.register(
+            "profiles_without_entry",
+            "Profiles of the configuration that no webhook entry is for; 0 where entries are not read",
+            self.profiles_without_entry.clone(),
         );
         registry.register_with_unit(
             "leaf_not_after_timestamp",

@@ -20,6 +20,7 @@ use self::supervision::{Background, supervise};
 use crate::certs::files::CertificateFiles;
 use crate::certs::{Lifetimes, ServiceName};
 use crate::cluster::client::{self, Cluster, Names};
+use crate::cluster::coverage::Coverage;
 use crate::cluster::keeper::Keeper;
 use crate::cluster::{probe, watch};
 use crate::config::Config;
@@ -259,6 +260,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
             look_after_certificates(
                 &cluster,
                 port,
+                &config,
                 &identity,
                 &readiness,
                 &metrics,
@@ -268,7 +270,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     }
 
     let limits = Limits::default();
-    let reviews = Reviews::new(config, Arc::clone(&metrics), limits, review::answer);
+    let reviews = Reviews::new(config.current, Arc::clone(&metrics), limits, review::answer);
     let transport = Transport::Tls(Acceptor::new(identity)?, Arc::clone(&metrics));
     let mut server = JoinSet::new();
     tracing::info!(%listen, %admin_listen, "serving");
@@ -312,18 +314,30 @@ impl Source {
     }
 }
 
+/// The configuration in use, and who is told when it is another.
+struct Followed {
+    current: Arc<ArcSwap<Config>>,
+    changed: Arc<Notify>,
+}
+
 fn follow_config(
     path: Option<PathBuf>,
     metrics: &Arc<Metrics>,
     background: &mut Background,
-) -> anyhow::Result<Arc<ArcSwap<Config>>> {
+) -> anyhow::Result<Followed> {
     let Some(path) = path else {
-        return Ok(Arc::new(ArcSwap::from_pointee(Config::default())));
+        return Ok(Followed {
+            current: Arc::default(),
+            changed: Arc::default(),
+        });
     };
     let file = ConfigFile::open(&path).context("failed to read the configuration")?;
-    let current = file.current();
+    let followed = Followed {
+        current: file.current(),
+        changed: file.changed(),
+    };
     background.spawn("configuration file", file.follow(Arc::clone(metrics)));
-    Ok(current)
+    Ok(followed)
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -355,12 +369,14 @@ fn serve_files(
 fn look_after_certificates(
     cluster: &Cluster,
     port: u16,
+    config: &Followed,
     identity: &Arc<Identity>,
     readiness: &Arc<Readiness>,
     metrics: &Arc<Metrics>,
     background: &mut Background,
 ) {
-    let changed = Arc::new(Notify::new());
+    // One for all: whatever changes, the keeper looks at everything again.
+    let changed = &config.changed;
     let Names {
         secret,
         configuration,
@@ -368,15 +384,11 @@ fn look_after_certificates(
     } = cluster.names().clone();
     background.spawn(
         "watch of the Secret",
-        watch::changes(cluster.secrets(), secret, Arc::clone(&changed)),
+        watch::changes(cluster.secrets(), secret, Arc::clone(changed)),
     );
     background.spawn(
         "watch of the webhook configuration",
-        watch::changes(
-            cluster.configurations(),
-            configuration,
-            Arc::clone(&changed),
-        ),
+        watch::changes(cluster.configurations(), configuration, Arc::clone(changed)),
     );
     let keeper = Keeper::new(
         cluster.clone(),
@@ -384,8 +396,9 @@ fn look_after_certificates(
         Arc::clone(readiness),
         Arc::clone(metrics),
         Lifetimes::default(),
+        Coverage::new(Arc::clone(&config.current), Arc::clone(metrics)),
     );
-    background.spawn("certificates", keeper.run(changed));
+    background.spawn("certificates", keeper.run(Arc::clone(changed)));
     background.spawn(
         "probe",
         probe::run(

@@ -7,12 +7,12 @@
 //!
 //! Deliberately not here: what to write, and when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, Config};
@@ -61,6 +61,8 @@ pub struct ConfigurationState {
     pub version: String,
     /// Other people's entries are left out.
     pub entries: Vec<Entry>,
+    /// Profiles that one of the entries is for, by its path.
+    pub profiles: BTreeSet<String>,
 }
 
 /// The address and credentials of the API server: from a kubeconfig, or the pod's own.
@@ -151,9 +153,11 @@ impl Cluster {
             .resource_version
             .clone()
             .unwrap_or_default();
+        let own = own_entries(configuration, &self.names.service);
         Ok(ConfigurationState {
             version,
-            entries: own_entries(configuration, &self.names.service),
+            profiles: own.iter().filter_map(profile_of).collect(),
+            entries: own.into_iter().map(Entry::from).collect(),
         })
     }
 
@@ -335,7 +339,10 @@ fn writing() -> PatchParams {
     }
 }
 
-fn own_entries(configuration: MutatingWebhookConfiguration, service: &ServiceName) -> Vec<Entry> {
+fn own_entries(
+    configuration: MutatingWebhookConfiguration,
+    service: &ServiceName,
+) -> Vec<MutatingWebhook> {
     let entries = configuration.webhooks.unwrap_or_default().into_iter();
     entries
         .filter(|entry| {
@@ -344,14 +351,23 @@ fn own_entries(configuration: MutatingWebhookConfiguration, service: &ServiceNam
                 called.name == service.service() && called.namespace == service.namespace()
             })
         })
-        .map(|entry| {
-            let ByteString(bundle) = entry.client_config.ca_bundle.unwrap_or_default();
-            Entry {
-                name: entry.name,
-                bundle,
-            }
-        })
         .collect()
+}
+
+/// The profile of an entry for namespaces.
+fn profile_of(entry: &MutatingWebhook) -> Option<String> {
+    let path = entry.client_config.service.as_ref()?.path.as_deref()?;
+    path.strip_prefix("/mutate/namespace/").map(str::to_owned)
+}
+
+impl From<MutatingWebhook> for Entry {
+    fn from(entry: MutatingWebhook) -> Self {
+        let ByteString(bundle) = entry.client_config.ca_bundle.unwrap_or_default();
+        Self {
+            name: entry.name,
+            bundle,
+        }
+    }
 }
 
 const SECRET_REMEDY: &str =

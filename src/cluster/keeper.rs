@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::client::{Cluster, ClusterError, ConfigurationState};
+use super::coverage::Coverage;
 use super::pace::{Pace, Throttle};
 use crate::certs::state::{self, Action, Cause, Entry, Observed, Served};
 use crate::certs::store::{Contents, Stored, bundle_certificates};
@@ -36,6 +37,7 @@ pub struct Keeper {
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
     lifetimes: Lifetimes,
+    coverage: Coverage,
     /// The Secret as it was last read, for as long as the API server cannot be asked.
     known: Option<Contents>,
     served: Option<Served>,
@@ -57,6 +59,7 @@ impl Keeper {
         readiness: Arc<Readiness>,
         metrics: Arc<Metrics>,
         lifetimes: Lifetimes,
+        coverage: Coverage,
     ) -> Self {
         Self {
             cluster,
@@ -64,6 +67,7 @@ impl Keeper {
             readiness,
             metrics,
             lifetimes,
+            coverage,
             known: None,
             served: None,
             said: None,
@@ -112,6 +116,9 @@ impl Keeper {
             outcome @ (Ok(_) | Err(ClusterError::Missing(_))) => outcome,
             Err(error) => return Err(error.into()),
         };
+        if let Ok(found) = &configuration {
+            self.coverage.judge(&found.profiles);
+        }
         let secret = self.cluster.secret().await?;
         let now = now();
         let stored = Stored::read(&secret.data, &self.cluster.names().service);

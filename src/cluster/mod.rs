@@ -4,6 +4,7 @@
 //! client   the requests that are made, each with a limit     get, patch of three named objects
 //! watch    "something has changed", for one named object
 //! pace     how long to wait before doing the same again
+//! coverage does every profile have a webhook entry?
 //! keeper   the loop: read, ask certs::state, act, read again
 //! probe    does the API server reach us?
 //! ```
@@ -19,6 +20,7 @@
 //! ([`certs::state`](crate::certs::state)).
 
 pub mod client;
+pub mod coverage;
 pub mod keeper;
 pub mod pace;
 pub mod probe;

@@ -25,6 +25,7 @@ fn names_are_stable_and_labels_closed() {
         "javelin_open_connections 0",
         r#"javelin_config_reloads_total{result="failure"} 1"#,
         "javelin_config_last_reload_success 0",
+        "javelin_profiles_without_entry 0",
         "javelin_leaf_not_after_timestamp_seconds 12",
         "javelin_authority_not_after_timestamp_seconds 0",
         "javelin_ca_bundle_writes_total 0",

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::config::{Config, ConfigError};
@@ -25,6 +26,7 @@ use crate::metrics::Metrics;
 pub struct ConfigFile {
     path: PathBuf,
     current: Arc<ArcSwap<Config>>,
+    changed: Arc<Notify>,
     /// What the file held when it was last judged; an error to read it is kept as its message.
     seen: Result<String, String>,
 }
@@ -37,6 +39,7 @@ impl ConfigFile {
         Ok(Self {
             path: path.to_owned(),
             current: Arc::new(ArcSwap::from_pointee(config)),
+            changed: Arc::default(),
             seen: Ok(text),
         })
     }
@@ -44,6 +47,11 @@ impl ConfigFile {
     /// Always the last good configuration.
     pub fn current(&self) -> Arc<ArcSwap<Config>> {
         Arc::clone(&self.current)
+    }
+
+    /// Notified of each configuration that is taken over.
+    pub fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
     }
 
     /// Reads the file again and again.
@@ -68,6 +76,7 @@ impl ConfigFile {
         match parsed {
             Ok(config) => {
                 self.current.store(Arc::new(config));
+                self.changed.notify_one();
                 tracing::info!(path = %self.path.display(), "configuration reloaded");
             }
             Err(error) => {

@@ -66,12 +66,14 @@ impl ApiServer {
             probe: "javelin-probe".to_owned(),
         };
         let conditions = [Condition::Certificate, Condition::Trusted];
+        let metrics = Arc::new(Metrics::new());
         Keeper::new(
             Cluster::over(Client::new(router, "default"), names),
             Arc::new(Identity::new()),
             Arc::new(Readiness::new(&conditions, Shutdown::new())),
-            Arc::new(Metrics::new()),
+            Arc::clone(&metrics),
             Lifetimes::default(),
+            Coverage::new(Arc::default(), metrics),
         )
     }
 
@@ -294,4 +296,22 @@ async fn a_missing_secret_takes_nothing_away_and_a_due_leaf_is_renewed_from_memo
     let second = keeper.served.unwrap();
     assert!(second.renew_at > first.renew_at && second.issuer == first.issuer);
     assert!(keeper.readiness.is_ready());
+}
+
+#[tokio::test]
+async fn the_entry_of_a_profile_is_known_by_its_path_and_called_by_our_service() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+    let without_entry = |keeper: &Keeper| keeper.metrics.profiles_without_entry.get();
+    settle(&mut keeper).await;
+    assert_eq!(without_entry(&keeper), 1, "the default profile's");
+
+    for (at, expected) in [(2, 1), (0, 0)] {
+        api_server.edit(|store| {
+            let entry = &mut store.configuration.as_mut().unwrap()["webhooks"][at];
+            entry["clientConfig"]["service"]["path"] = "/mutate/namespace/default".into();
+        });
+        settle(&mut keeper).await;
+        assert_eq!(without_entry(&keeper), expected, "entry {at}");
+    }
 }

@@ -1,3 +1,5 @@
+use futures_util::FutureExt as _;
+
 use super::*;
 
 /// Written as the kubelet does it: a new file takes the old one's place.
@@ -28,6 +30,7 @@ fn a_bad_file_changes_nothing_but_a_metric() {
     let metrics = Metrics::new();
     let mut file = ConfigFile::open(&path).unwrap();
     let current = file.current();
+    let changed = file.changed();
     let first = current.load_full();
 
     file.refresh(&metrics);
@@ -60,8 +63,11 @@ fn a_bad_file_changes_nothing_but_a_metric() {
         "a missing file is a bad one"
     );
 
+    let is_notified = || changed.notified().now_or_never().is_some();
+    assert!(!is_notified(), "nothing was taken over");
     write(&path, CHANGED);
     file.refresh(&metrics);
+    assert!(is_notified());
     assert!(!Arc::ptr_eq(&first, &current.load_full()));
     assert_eq!(metric(&metrics, "javelin_config_last_reload_success"), "1");
     assert_eq!(
