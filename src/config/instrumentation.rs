@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 
 use super::{
     Agent, Endpoint, Exporters, Otlp, Protocol, Sampler, check_profile_name, profile,
-    raw::{RawAgent, RawExporters, RawKeyRef, RawOtlp, RawProfile, RawSampler},
+    raw::{
+        RawAgent, RawCa, RawClientCertificate, RawExporters, RawKeyRef, RawOtlp, RawProfile,
+        RawSampler, RawTls,
+    },
     sdk, variables,
 };
 
@@ -132,8 +135,8 @@ fn profile_of(resource: &Value, report: &mut Report) -> RawProfile {
     for language in LANGUAGES {
         leave_language(resource, language, spec.section(language, report), report);
     }
-    leave_java(resource, &mut java, report);
-    leave_defaults(&mut spec, report);
+    leave_java(&mut java, report);
+    let use_labels_for_resource_attributes = use_labels(&mut spec, report);
 
     let mut resource_attributes = attributes(&mut resource_section, report);
     resource_attributes.extend(env.attributes(report));
@@ -142,7 +145,7 @@ fn profile_of(resource: &Value, report: &mut Report) -> RawProfile {
     exporter.finish(report);
     let profile = RawProfile {
         delivery: None,
-        agent: agent(&mut spec, report),
+        agent: agent(resource, &mut spec, &mut java, report),
         otlp,
         resource_attributes,
         propagators: propagator_list(propagators, &mut env, report),
@@ -151,6 +154,8 @@ fn profile_of(resource: &Value, report: &mut Report) -> RawProfile {
         env: env.rest(report),
         minimum_memory: None,
         compose_optional: None,
+        use_labels_for_resource_attributes,
+        sdk_settings: None,
     };
     sampler.finish(report);
     java.finish(report);
@@ -158,17 +163,31 @@ fn profile_of(resource: &Value, report: &mut Report) -> RawProfile {
     profile
 }
 
-fn agent(spec: &mut Section, report: &mut Report) -> RawAgent {
+fn agent(
+    resource: &Value,
+    spec: &mut Section,
+    java: &mut Section,
+    report: &mut Report,
+) -> RawAgent {
+    let image = java.text("image", report);
+    let image = image.filter(|image| !is_operators_image(resource, "java", Some(image)));
+    let command = image.is_some().then(|| {
+        report.note(&java.path("image"), OPERATORS_IMAGE);
+        ["cp", "/javaagent.jar", "/javelin-agent/javaagent.jar"]
+            .map(str::to_owned)
+            .to_vec()
+    });
     let agent = RawAgent {
-        // Theirs has no copier: see `leave_java`.
-        image: None,
+        image,
         image_pull_policy: spec.text("imagePullPolicy", report),
         image_pull_secret: None,
+        command,
+        path: None,
     };
     match Agent::from_raw(&agent) {
         Ok(_) => agent,
         Err(problem) => {
-            report.left("spec.imagePullPolicy", problem.problem);
+            report.left("spec.java.image, spec.imagePullPolicy", problem.problem);
             RawAgent::default()
         }
     }
@@ -178,7 +197,7 @@ fn agent(spec: &mut Section, report: &mut Report) -> RawAgent {
 fn otlp(exporter: &mut Section, env: &mut Env, report: &mut Report) -> RawOtlp {
     let endpoint = env.take_or("OTEL_EXPORTER_OTLP_ENDPOINT", exporter, "endpoint", report);
     let protocol = env.take_or("OTEL_EXPORTER_OTLP_PROTOCOL", exporter, "protocol", report);
-    tls(exporter.section("tls", report), env, report);
+    let tls = tls(exporter.section("tls", report), env, report);
     let protocol = protocol.filter(|(path, protocol)| {
         let known = Protocol::parse(protocol);
         known
@@ -191,6 +210,7 @@ fn otlp(exporter: &mut Section, env: &mut Env, report: &mut Report) -> RawOtlp {
         endpoint: endpoint.map(|endpoint| endpoint.replace("$(OTEL_NODE_IP)", Endpoint::NODE_IP)),
         protocol,
         headers_from: None,
+        tls: None,
     };
     let path = endpoint_path.or(protocol_path).unwrap_or_default();
     let by_port = RawOtlp {
@@ -206,47 +226,75 @@ fn otlp(exporter: &mut Section, env: &mut Env, report: &mut Report) -> RawOtlp {
             otlp = RawOtlp::default();
         }
     }
-    let Some((path, headers)) = env.headers.take() else {
-        return otlp;
-    };
-    let with_headers = RawOtlp {
-        headers_from: Some(headers),
-        ..otlp.clone()
-    };
-    match Otlp::from_raw(&with_headers) {
-        Ok(_) => with_headers,
+    if tls.is_some() {
+        let with_tls = RawOtlp {
+            tls,
+            ..otlp.clone()
+        };
+        otlp = or_left(with_tls, otlp, "spec.exporter.tls", report);
+    }
+    if let Some((path, headers)) = env.headers.take() {
+        let with_headers = RawOtlp {
+            headers_from: Some(headers),
+            ..otlp.clone()
+        };
+        otlp = or_left(with_headers, otlp, &path, report);
+    }
+    otlp
+}
+
+/// The first if it passes, else the second, with a word on what is left out.
+fn or_left(better: RawOtlp, otlp: RawOtlp, path: &str, report: &mut Report) -> RawOtlp {
+    match Otlp::from_raw(&better) {
+        Ok(_) => better,
         Err(problem) => {
-            report.left(&path, problem.problem);
+            report.left(path, problem.problem);
             otlp
         }
     }
 }
 
-/// Files that the pod has anyway are variables; what stands in a Secret or ConfigMap would have to be mounted.
-fn tls(mut tls: Section, env: &mut Env, report: &mut Report) {
-    let mut is_mounted = false;
-    for (key, variable) in [
-        ("ca_file", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
-        ("cert_file", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
-        ("key_file", "OTEL_EXPORTER_OTLP_CLIENT_KEY"),
-    ] {
-        match tls.text(key, report) {
-            Some(path) if path.starts_with('/') => env.set(variable, tls.path(key), path),
-            Some(_) => is_mounted = true,
-            None => {}
+/// Files that the pod has anyway are variables; names of files are keys of the Secret or ConfigMap to be mounted.
+fn tls(mut tls: Section, env: &mut Env, report: &mut Report) -> Option<RawTls> {
+    let secret = tls.text("secretName", report);
+    let config_map = tls.text("configMapName", report);
+    let mut key = |name: &str, variable: &str| match tls.text(name, report) {
+        Some(path) if path.starts_with('/') => {
+            env.set(variable, tls.path(name), path);
+            None
         }
-    }
-    for key in ["secretName", "configMapName"] {
-        is_mounted |= tls.take(key).is_some();
-    }
-    if is_mounted {
+        key => key,
+    };
+    let ca = key("ca_file", "OTEL_EXPORTER_OTLP_CERTIFICATE");
+    let certificate = key("cert_file", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE");
+    let private_key = key("key_file", "OTEL_EXPORTER_OTLP_CLIENT_KEY");
+    let has_key = ca.is_some() || certificate.is_some() || private_key.is_some();
+    if has_key && secret.is_none() && config_map.is_none() {
         report.left(
-            "spec.exporter.tls",
-            "certificates are not mounted; mount them in the pods, and name the files in env: \
-             OTEL_EXPORTER_OTLP_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_KEY",
+            &tls.path("secretName"),
+            "is missing, and its files are no absolute paths",
         );
     }
     tls.finish(report);
+    // In the operator, too, a ConfigMap is asked for the CA before the Secret.
+    let has_source = config_map.is_some() || secret.is_some();
+    let ca_from = ca.filter(|_| has_source).map(|key| RawCa {
+        secret: secret.clone().filter(|_| config_map.is_none()),
+        config_map,
+        key: Some(key),
+    });
+    let is_client = certificate.is_some() || private_key.is_some();
+    let client = secret.filter(|_| is_client);
+    let client_certificate_from = client.map(|secret| RawClientCertificate {
+        secret,
+        certificate,
+        private_key,
+    });
+    let is_said = ca_from.is_some() || client_certificate_from.is_some();
+    is_said.then_some(RawTls {
+        ca_from,
+        client_certificate_from,
+    })
 }
 
 fn attributes(section: &mut Section, report: &mut Report) -> BTreeMap<String, String> {
@@ -474,15 +522,7 @@ fn leave_language(resource: &Value, language: &str, mut section: Section, report
     }
 }
 
-fn leave_java(resource: &Value, java: &mut Section, report: &mut Report) {
-    let image = java.text("image", report);
-    if let Some(image) = image.filter(|image| !is_operators_image(resource, "java", Some(image))) {
-        report.left(
-            "spec.java.image",
-            format!("{image} has no copier that Javelin's init container could start; an agent of your own goes into \
-                     an image with Javelin's program, see agent.image"),
-        );
-    }
+fn leave_java(java: &mut Section, report: &mut Report) {
     for (key, why) in [
         (
             "extensions",
@@ -512,14 +552,9 @@ fn leave_java(resource: &Value, java: &mut Section, report: &mut Report) {
     }
 }
 
-fn leave_defaults(spec: &mut Section, report: &mut Report) {
+fn use_labels(spec: &mut Section, report: &mut Report) -> Option<bool> {
     let mut defaults = spec.section("defaults", report);
-    if defaults.switch("useLabelsForResourceAttributes", report) == Some(true) {
-        report.left(
-            &defaults.path("useLabelsForResourceAttributes"),
-            "names come from the workload; annotate pods with resource.opentelemetry.io/service.name and the like",
-        );
-    }
+    let uses = defaults.switch("useLabelsForResourceAttributes", report);
     defaults.finish(report);
     if spec.take("initContainerSecurityContext").is_some() {
         report.left(
@@ -527,6 +562,7 @@ fn leave_defaults(spec: &mut Section, report: &mut Report) {
             "the init container has one that the restricted Pod Security level admits; nothing is to be done",
         );
     }
+    uses.filter(|uses| *uses)
 }
 
 fn leave_resource(mut resource: Section, report: &mut Report) {
@@ -585,6 +621,9 @@ const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 
 const GRPC_BY_PORT: &str = "the port is grpc's, so the protocol is grpc; with the operator, agents since 2.0 send \
     http/protobuf there unless OTEL_EXPORTER_OTLP_PROTOCOL says otherwise";
+
+const OPERATORS_IMAGE: &str =
+    "is taken with the command of the operator, cp; leave both out to use Javelin's own image";
 
 const REFERENCE: &str = "values are taken as they are written, and references in them are not resolved; set it in the pods";
 

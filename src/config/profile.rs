@@ -179,16 +179,25 @@ impl Profile {
 }
 
 impl SdkSettings {
-    fn parse(text: &str) -> Result<Self, Problem> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "environment" => Ok(Self::Environment),
-            "file" => Ok(Self::File),
-            other => Err(Problem::new(
-                ".sdkSettings",
-                format!("{other:?} is not one of: auto, environment, file"),
-            )),
+    /// As written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Environment => "environment",
+            Self::File => "file",
         }
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        [Self::Auto, Self::Environment, Self::File]
+            .into_iter()
+            .find(|place| place.as_str() == text)
+            .ok_or_else(|| {
+                Problem::new(
+                    ".sdkSettings",
+                    format!("{text:?} is not one of: auto, environment, file"),
+                )
+            })
     }
 }
 

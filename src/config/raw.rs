@@ -76,7 +76,7 @@ pub(super) struct RawOtlp {
 }
 
 /// Certificates for the connection to the endpoint, from the pod's namespace.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct RawTls {
     pub(super) ca_from: Option<RawCa>,
@@ -84,7 +84,7 @@ pub(super) struct RawTls {
 }
 
 /// A key of a ConfigMap or of a Secret.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct RawCa {
     pub(super) config_map: Option<String>,
@@ -93,7 +93,7 @@ pub(super) struct RawCa {
 }
 
 /// Two keys of a Secret.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawClientCertificate {
     pub(super) secret: String,

@@ -8,8 +8,12 @@
 use serde_json::Value;
 
 use super::{
-    Agent, Config, DEFAULT_PROFILE, Exporters, KeyRef, Otlp, Profile, Sampler,
-    raw::{RawAgent, RawConfig, RawExporters, RawKeyRef, RawOtlp, RawProfile, RawSampler},
+    Agent, Ca, ClientCertificate, Config, DEFAULT_PROFILE, Delivery, Exporters, KeyRef, Otlp,
+    Profile, Sampler, Tls,
+    raw::{
+        RawAgent, RawCa, RawClientCertificate, RawConfig, RawExporters, RawKeyRef, RawOtlp,
+        RawProfile, RawSampler, RawTls,
+    },
 };
 use crate::quantity::MEBI;
 
@@ -18,12 +22,14 @@ impl Config {
     pub fn effective(&self) -> Value {
         let Self {
             excluded_namespaces,
+            annotations,
             sidecars,
             default,
             profiles,
         } = self;
         value_of(&RawConfig {
             excluded_namespaces: Some(excluded_namespaces.iter().cloned().collect()),
+            annotations: *annotations,
             sidecars: sidecars.iter().cloned().collect(),
             default: written(default),
             profiles: profiles
@@ -58,12 +64,14 @@ fn written(profile: &Profile) -> RawProfile {
         env,
         minimum_memory,
         compose_optional,
+        use_labels,
+        sdk_settings,
         // Follows from all others.
         hash: _,
     } = profile;
     RawProfile {
         delivery: Some(delivery.as_str().to_owned()),
-        agent: written_agent(agent),
+        agent: written_agent(agent, delivery),
         otlp: otlp.as_ref().map(written_otlp).unwrap_or_default(),
         resource_attributes: resource_attributes.clone(),
         propagators: Some(propagators.clone()),
@@ -72,19 +80,29 @@ fn written(profile: &Profile) -> RawProfile {
         env: env.clone(),
         minimum_memory: Some(written_bytes(*minimum_memory)),
         compose_optional: Some(*compose_optional),
+        use_labels_for_resource_attributes: Some(*use_labels),
+        sdk_settings: Some(sdk_settings.as_str().to_owned()),
     }
 }
 
-fn written_agent(agent: &Agent) -> RawAgent {
+fn written_agent(agent: &Agent, delivery: &Delivery) -> RawAgent {
     let Agent {
         image,
         image_pull_policy,
         image_pull_secret,
     } = agent;
+    let (command, path) = match delivery {
+        Delivery::InitContainer { command } => (command.clone(), None),
+        Delivery::ImageVolume { path } | Delivery::Preinstalled { path } => {
+            (None, Some(path.clone()))
+        }
+    };
     RawAgent {
         image: Some(image.clone()),
         image_pull_policy: image_pull_policy.map(|policy| policy.as_str().to_owned()),
         image_pull_secret: image_pull_secret.clone(),
+        command,
+        path,
     }
 }
 
@@ -93,6 +111,7 @@ fn written_otlp(otlp: &Otlp) -> RawOtlp {
         endpoint,
         protocol,
         headers_from,
+        tls,
     } = otlp;
     RawOtlp {
         endpoint: Some(endpoint.as_str().to_owned()),
@@ -103,6 +122,38 @@ fn written_otlp(otlp: &Otlp) -> RawOtlp {
                 secret: secret.clone(),
                 key: key.clone(),
             }),
+        tls: tls.as_ref().map(written_tls),
+    }
+}
+
+fn written_tls(tls: &Tls) -> RawTls {
+    let Tls { ca, client } = tls;
+    let ca_from = ca.as_ref().map(|ca| {
+        let (config_map, secret, key) = match ca {
+            Ca::ConfigMap { name, key } => (Some(name.clone()), None, key),
+            Ca::Secret(KeyRef { secret, key }) => (None, Some(secret.clone()), key),
+        };
+        RawCa {
+            config_map,
+            secret,
+            key: Some(key.clone()),
+        }
+    });
+    let client_certificate_from = client.as_ref().map(|client| {
+        let ClientCertificate {
+            secret,
+            certificate,
+            private_key,
+        } = client;
+        RawClientCertificate {
+            secret: secret.clone(),
+            certificate: Some(certificate.clone()),
+            private_key: Some(private_key.clone()),
+        }
+    });
+    RawTls {
+        ca_from,
+        client_certificate_from,
     }
 }
 

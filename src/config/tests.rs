@@ -94,6 +94,66 @@ fn wrong_values_are_refused_with_what_would_be_right() {
             "http/protobuf, grpc",
         ),
         ("default: {delivery: csi}", "init-container"),
+        ("default: {delivery: preinstalled}", "missing"),
+        (
+            "default: {delivery: preinstalled, agent: {path: agent.jar}}",
+            "absolute path",
+        ),
+        (
+            "default: {delivery: preinstalled, agent: {path: '/a b.jar'}}",
+            "absolute path",
+        ),
+        (
+            "default: {delivery: preinstalled, agent: {path: /a/../b.jar}}",
+            "absolute path",
+        ),
+        (
+            "default: {delivery: image-volume, agent: {path: /agents/}}",
+            "absolute path",
+        ),
+        ("default: {agent: {path: /a.jar}}", "agent.command"),
+        (
+            "default: {delivery: image-volume, agent: {command: [cp]}}",
+            "nothing runs",
+        ),
+        ("default: {agent: {command: []}}", "is empty"),
+        (
+            "default: {otlp: {endpoint: 'http://c', tls: {caFrom: {secret: a}}}}",
+            "https://",
+        ),
+        (
+            "default: {otlp: {endpoint: 'https://c', tls: {caFrom: {}}}}",
+            "one source",
+        ),
+        (
+            "default: {otlp: {endpoint: 'https://c', tls: {caFrom: {secret: a, configMap: b}}}}",
+            "one source",
+        ),
+        (
+            "default: {otlp: {endpoint: 'https://c', tls: {caFrom: {configMap: A}}}}",
+            "ConfigMap's name",
+        ),
+        (
+            "default: {otlp: {endpoint: 'https://c', tls: {clientCertificateFrom: {secret: a, privateKey: ..}}}}",
+            "key of a Secret",
+        ),
+        ("default: {sdkSettings: properties}", "auto, environment"),
+        (
+            "default: {sdkSettings: file, otlp: {endpoint: 'http://c:4317', protocol: grpc}}",
+            "grpc would also apply",
+        ),
+        (
+            "default: {sdkSettings: file, otlp: {endpoint: 'http://c', headersFrom: {secret: a, key: b}}}",
+            "headers and certificates",
+        ),
+        (
+            "default: {sdkSettings: file, delivery: image-volume}",
+            "needs the delivery init-container",
+        ),
+        (
+            "default: {sdkSettings: file, env: {OTEL_JAVAAGENT_CONFIGURATION_FILE: /a}}",
+            "names a file already",
+        ),
         ("default: {agent: {image: ''}}", "image reference"),
         (
             "default: {agent: {imagePullPolicy: always}}",
@@ -165,4 +225,24 @@ fn wrong_values_are_refused_with_what_would_be_right() {
 fn an_ipv6_endpoint_has_its_port_after_the_bracket() {
     assert!(Config::parse("default: {otlp: {endpoint: 'http://[fd00::1]:4318'}}", "f").is_ok());
     assert!(refused("default: {otlp: {endpoint: 'http://[fd00::1]:4317'}}").contains("4317"));
+}
+
+#[test]
+fn a_profile_with_another_delivery_or_image_leaves_the_command_and_the_path_behind() {
+    let config = Config::parse(
+        "default: {agent: {image: theirs, command: [cp, a, b]}}
+profiles:
+  same: {}
+  ours: {agent: {image: ours}}
+  volume: {delivery: image-volume}
+",
+        "f",
+    )
+    .unwrap();
+    let delivery = |name: &str| config.profile(name).unwrap().delivery.clone();
+    let command = Some(["cp", "a", "b"].map(str::to_owned).to_vec());
+    assert_eq!(delivery("same"), Delivery::InitContainer { command });
+    assert_eq!(delivery("ours"), Delivery::InitContainer { command: None });
+    let path = "/javaagent.jar".to_owned();
+    assert_eq!(delivery("volume"), Delivery::ImageVolume { path });
 }

@@ -20,7 +20,7 @@ fn every_other_unknown_key_gets_the_best_hint_there_is() {
     for (text, hint) in [
         (
             "default: {headersfrom: {}}",
-            "known here: delivery, agent, otlp, resourceAttributes, propagators, sampler, exporters, env, minimumMemory, composeOptional",
+            "known here: delivery, agent, otlp, resourceAttributes, propagators, sampler, exporters, env, minimumMemory, composeOptional, useLabelsForResourceAttributes, sdkSettings",
         ),
         ("Default: {}", "did you mean \"default\"?"),
         (
@@ -34,7 +34,7 @@ fn every_other_unknown_key_gets_the_best_hint_there_is() {
         ),
         (
             "default: {otlp: {zzz: 1}}",
-            "known here: endpoint, protocol, headersFrom",
+            "known here: endpoint, protocol, headersFrom, tls",
         ),
     ] {
         let error = Config::parse(text, "f.yaml").unwrap_err().to_string();

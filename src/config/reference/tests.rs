@@ -137,9 +137,24 @@ fn the_choices_are_those_of_the_checks() {
 }
 
 #[test]
-fn the_examples_can_be_used_together() {
-    let all: Vec<_> = PROFILE.iter().map(|key| (key.path, key.example)).collect();
+fn the_examples_can_be_used() {
+    // What excludes something else stands in a file of its own, with what it needs.
+    let alone: [(&str, &[(&str, &str)]); 4] = [
+        ("delivery", &[]),
+        ("agent.path", &[("delivery", "image-volume")]),
+        ("sdkSettings", &[]),
+        ("otlp.tls.caFrom.secret", &[("otlp.endpoint", "https://c")]),
+    ];
+    let is_alone = |path: &str| alone.iter().any(|(other, _)| *other == path);
+    let all = PROFILE.iter().filter(|key| !is_alone(key.path));
+    let all: Vec<_> = all.map(|key| (key.path, key.example)).collect();
     Config::parse(&file_with(&all), "the examples").unwrap();
+    for key in PROFILE {
+        if let Some((_, needs)) = alone.iter().find(|(path, _)| *path == key.path) {
+            let keys = [&[(key.path, key.example)], *needs].concat();
+            Config::parse(&file_with(&keys), key.path).unwrap();
+        }
+    }
     for key in FILE {
         Config::parse(&format!("{}: {}", key.path, key.example), key.path).unwrap();
     }
