@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     keys::{AGENT_DIR, AGENT_JAR, AGENT_NAME, TLS_DIR, TLS_NAME},
-    pod::{Container, EnvVar, Pod, Quantities, Resources, VolumeMount},
+    pod::{Container, EnvVar, Pod, Quantities, Resources},
     reason::{Conflict, Reason},
     sdk::{self, Defaults},
     target::Target,
@@ -140,26 +140,34 @@ pub(super) fn check_conflicts(
         return Err(Reason::Conflict(Conflict::Container));
     }
     for target in targets.iter().map(|target| target.container) {
-        for (_, ours) in &places {
-            let mut mounts = target.volume_mounts().iter();
-            if let Some(mount) = mounts.find(|mount| overlaps(mount, ours)) {
-                return Err(Reason::Conflict(Conflict::Mount {
-                    container: target.name.clone(),
-                    path: mount.mount_path.clone(),
-                }));
-            }
+        let mounts = target.volume_mounts().iter().map(|mount| &mount.mount_path);
+        let devices = target.volume_devices.iter().flatten();
+        let mut paths = mounts.chain(devices.map(|device| &device.device_path));
+        let is_taken = |path: &&String| places.iter().any(|(_, ours)| overlaps(path, ours));
+        if let Some(path) = paths.find(is_taken) {
+            return Err(Reason::Conflict(Conflict::Mount {
+                container: target.name.clone(),
+                path: path.clone(),
+            }));
         }
     }
     Ok(())
 }
 
-/// At, above or below our directory. A mount at `/` never occurs: the runtime refuses it.
-fn overlaps(mount: &VolumeMount, ours: &str) -> bool {
-    let path = mount.mount_path.trim_end_matches('/');
-    path == ours
-        || path
-            .strip_prefix(ours)
-            .is_some_and(|below| below.starts_with('/'))
+/// At or below our directory, as the runtime resolves a path: from the root, also a relative one. A mount above, at
+/// `/`, never occurs: the runtime refuses it.
+fn overlaps(path: &str, ours: &str) -> bool {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.first().copied() == ours.strip_prefix('/')
 }
 
 /// The agent's image as a volume, read-only by nature (KEP-4639).

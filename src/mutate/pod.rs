@@ -128,6 +128,8 @@ pub struct Container {
     pub startup_probe: Option<Value>,
     /// Mounts.
     pub volume_mounts: Option<Vec<VolumeMount>>,
+    /// Block devices.
+    pub volume_devices: Option<Vec<VolumeDevice>>,
 }
 
 /// Quantities by resource, as written: a string or a number.
@@ -151,6 +153,14 @@ pub struct VolumeMount {
     pub name: String,
     /// Absolute path in the container.
     pub mount_path: String,
+}
+
+/// A block device in the container's file system.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeDevice {
+    /// Its path in the container, which no mount can have too.
+    pub device_path: String,
 }
 
 /// One environment variable.
