@@ -11,6 +11,8 @@ mod cli;
 mod golden;
 mod instrumentation;
 mod properties;
+#[path = "../common/ugly.rs"]
+mod ugly;
 
 /// Does `cargo xtask bless` ask for new expectations?
 #[expect(

@@ -10,11 +10,13 @@ use javelin::{
     },
     patch::{PodPath, Treatment},
 };
-use proptest::{collection::vec, option, prelude::*, sample::select};
-use serde_json::{Value, json};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::ugly::pod;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     /// A defect of ours would show as `internal-error`: the patch did not apply, or a second pass was not empty.
     #[test]
@@ -117,154 +119,4 @@ fn last<'a>(container: &'a Container, name: &str) -> Option<&'a EnvVar> {
         .env()
         .iter()
         .rfind(|variable| variable.name == name)
-}
-
-fn pod() -> impl Strategy<Value = Value> {
-    let metadata = (
-        option::of(select(vec!["a", "b-0"])),
-        option::of(Just("gen-")),
-        option::of(select(vec!["keep", "a,javelin-agent", ""])),
-        option::of(select(vec![
-            "orders-5d4f8c7b9",
-            "migrate-29384756",
-            "plain",
-        ])),
-    );
-    let containers = vec(container(), 1..4);
-    let extras = (
-        option::of(vec(container(), 0..2)),
-        option::of(select(vec!["data", "javelin-agent"])),
-    );
-    (metadata, containers, extras).prop_map(
-        |((name, generate, evict, owner), mut containers, extras)| {
-            for (index, container) in containers.iter_mut().enumerate() {
-                container["name"] = json!(format!("c{index}"));
-            }
-            let (init, volume) = extras;
-            let init = init.map(|mut init| {
-                for (index, container) in init.iter_mut().enumerate() {
-                    container["name"] = json!(format!("i{index}"));
-                }
-                init
-            });
-            let mut pod =
-                json!({ "kind": "Pod", "metadata": {}, "spec": { "containers": containers } });
-            let mut set = |path: &str, key: &str, value: Option<Value>| {
-                if let Some(value) = value {
-                    pod.pointer_mut(path).unwrap()[key] = value;
-                }
-            };
-            set("/metadata", "name", name.map(|name| json!(name)));
-            set(
-                "/metadata",
-                "generateName",
-                generate.map(|name| json!(name)),
-            );
-            set(
-                "/metadata",
-                "annotations",
-                evict.map(|v| json!({ keys::SAFE_TO_EVICT_VOLUMES: v, "o/k~e": "y" })),
-            );
-            set(
-                "/metadata",
-                "labels",
-                owner.map(|_| json!({ "pod-template-hash": "5d4f8c7b9" })),
-            );
-            let kind = if owner == Some("migrate-29384756") {
-                "Job"
-            } else {
-                "ReplicaSet"
-            };
-            set(
-                "/metadata",
-                "ownerReferences",
-                owner.map(|n| json!([{ "kind": kind, "name": n, "controller": true }])),
-            );
-            set("/spec", "initContainers", init.map(|init| json!(init)));
-            set(
-                "/spec",
-                "volumes",
-                volume.map(|name| json!([{ "name": name, "emptyDir": {} }])),
-            );
-            pod
-        },
-    )
-}
-
-fn container() -> impl Strategy<Value = Value> {
-    let env = option::of(vec(variable(), 0..6));
-    let env_from = option::of(vec(
-        select(vec![
-            json!({ "configMapRef": { "name": "cm" } }),
-            json!({ "secretRef": { "name": "s" }, "prefix": "JAVA_" }),
-            json!({ "secretRef": { "name": "s" }, "prefix": "X_" }),
-        ]),
-        0..3,
-    ));
-    let mounts = option::of(vec(
-        select(vec![
-            json!({ "name": "data", "mountPath": "/data" }),
-            json!({ "name": "data", "mountPath": "/javelin-agent/" }),
-            json!({ "name": "data", "mountPath": "/javelin-agents" }),
-        ]),
-        0..2,
-    ));
-    let resources = option::of(select(vec![
-        json!({}),
-        json!({ "limits": { "memory": "1Gi", "nvidia.com/gpu": 1 } }),
-        json!({ "requests": { "cpu": 1, "memory": "256Mi" }, "limits": { "cpu": "2" } }),
-    ]));
-    let image = option::of(select(vec!["app:1", "r:5000/app", "app@sha256:abc"]));
-    (env, env_from, mounts, resources, image).prop_map(
-        |(env, env_from, mounts, resources, image)| {
-            let mut container = json!({});
-            let members = [
-                ("env", env.map(|v| json!(v))),
-                ("envFrom", env_from.map(|v| json!(v))),
-                ("volumeMounts", mounts.map(|v| json!(v))),
-                ("resources", resources),
-                ("image", image.map(|v| json!(v))),
-            ];
-            for (key, value) in members {
-                if let Some(value) = value {
-                    container[key] = value;
-                }
-            }
-            container
-        },
-    )
-}
-
-fn variable() -> impl Strategy<Value = Value> {
-    let names = vec![
-        "JAVA_TOOL_OPTIONS",
-        "JAVA_TOOL_OPTIONS",
-        "OTEL_RESOURCE_ATTRIBUTES",
-        "OTEL_RESOURCE_ATTRIBUTES",
-        "OTEL_SERVICE_NAME",
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "JDK_JAVA_OPTIONS",
-        "BASE",
-        "OTHER",
-    ];
-    let values = vec![
-        json!({}),
-        json!({ "value": "" }),
-        json!({ "value": "-Xmx1g -Da='b c'" }),
-        json!({ "value": "-Da='b" }),
-        json!({ "value": "$(BASE) $(LATER) $$ $" }),
-        json!({ "value": "team=a,service.name=b" }),
-        json!({ "value": "team=a,", "other": 1 }),
-        json!({ "value": "$(OTEL_RESOURCE_ATTRIBUTES),x=$(OTHER)" }),
-        json!({ "value": "-javaagent:/opt/jmx_exporter.jar=8080:/c.yaml" }),
-        json!({ "value": "-javaagent:/opt/dd-java-agent.jar" }),
-        json!({ "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } }),
-        json!({ "valueFrom": { "configMapKeyRef": { "name": "s", "key": "k", "optional": true } } }),
-        json!({ "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } }),
-        json!({ "valueFrom": { "somethingNew": {} } }),
-    ];
-    (select(names), select(values)).prop_map(|(name, mut variable)| {
-        variable["name"] = json!(name);
-        variable
-    })
 }
