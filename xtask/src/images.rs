@@ -22,6 +22,8 @@ pub(crate) const PAUSE: &str = "localhost/javelin-pause:1";
 pub(crate) const SHOP: &str = "localhost/javelin-shop:1";
 /// An OpenTelemetry Collector.
 pub(crate) const COLLECTOR: &str = "localhost/javelin-collector:1";
+/// What tells the cluster suite how a container finds its environment and its files.
+pub(crate) const WITNESS: &str = "localhost/javelin-witness:1";
 
 /// What the example and the agent use of the JDK.
 const MODULES: &str = "java.base,java.instrument,java.logging,java.management,java.naming,java.net.http,java.sql,\
@@ -125,18 +127,28 @@ pub(crate) fn collector(paths: &Paths) -> Result<Image> {
 
 /// One static program that waits.
 pub(crate) fn pause(paths: &Paths) -> Result<Image> {
-    let source = paths.root().join("xtask/tools/pause/pause.c");
-    cached(paths, "pause", &[read(&source)?], |work| {
+    c_program(paths, "pause", PAUSE)
+}
+
+/// One static program that prints its environment, and first reads the files that its arguments name.
+pub(crate) fn witness(paths: &Paths) -> Result<Image> {
+    c_program(paths, "witness", WITNESS)
+}
+
+fn c_program(paths: &Paths, name: &str, reference: &str) -> Result<Image> {
+    let source = paths.root().join(format!("xtask/tools/{name}/{name}.c"));
+    cached(paths, name, &[read(&source)?], |work| {
         packages::ensure(paths, &[Group::C])?;
-        let program = work.join("pause");
+        let program = work.join(name);
         run(Command::new("gcc")
             .args(["-static", "-Os", "-s", "-o"])
             .arg(&program)
             .arg(&source))?;
         check_static(&program)?;
-        let layer = Layer::default().copy("/pause", 0o555, &program)?;
-        Ok(ImageBuilder::new(PAUSE)
-            .entrypoint(&["/pause"])
+        let inside = format!("/{name}");
+        let layer = Layer::default().copy(&inside, 0o555, &program)?;
+        Ok(ImageBuilder::new(reference)
+            .entrypoint(&[&inside])
             .user(65535)
             .layer(layer))
     })

@@ -95,6 +95,7 @@ fn run_image(paths: &Paths, which: Which, output: Option<PathBuf>, load: bool) -
         Which::Shop => images::shop(paths)?,
         Which::Collector => images::collector(paths)?,
         Which::Pause => images::pause(paths)?,
+        Which::Witness => images::witness(paths)?,
     };
     if let Some(output) = output {
         image.copy_to(&output)?;
@@ -170,4 +171,6 @@ enum Which {
     Collector,
     /// What holds a pod's namespaces open in the cluster of `cluster up`
     Pause,
+    /// What the cluster suite reads environments by
+    Witness,
 }

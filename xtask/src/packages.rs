@@ -15,7 +15,7 @@ use crate::progress::{self, Hint};
 pub(crate) enum Group {
     /// Running the one-node cluster.
     Cluster,
-    /// Compiling C: the pause image.
+    /// Compiling C: the pause and witness images.
     C,
     /// Compiling Java and making a runtime of it.
     Java,

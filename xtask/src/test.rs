@@ -258,6 +258,7 @@ fn cluster_suite(paths: &Paths) -> Result<()> {
         &images::shop(paths)?,
         &images::collector(paths)?,
         &images::pause(paths)?,
+        &images::witness(paths)?,
     ] {
         cluster.load_image(image)?;
     }
