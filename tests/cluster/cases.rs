@@ -255,46 +255,6 @@ pub(crate) fn restricted() -> Result {
     runs(namespace.0, "app")
 }
 
-pub(crate) fn root() -> Result {
-    let namespace = Namespace::new("t-root", &[])?;
-    apply(&pause_pod(
-        "app",
-        namespace.0,
-        &format!("{INJECT}: 'true'"),
-        "securityContext: {runAsUser: 0}",
-    ))?;
-    runs(namespace.0, "app")
-}
-
-pub(crate) fn quality_of_service() -> Result {
-    let namespace = Namespace::new("t-qos", &[])?;
-    let resources = [
-        (
-            "guaranteed",
-            "{requests: {cpu: 50m, memory: 160Mi}, limits: {cpu: 50m, memory: 160Mi}}",
-            "Guaranteed",
-        ),
-        (
-            "burstable",
-            "{requests: {cpu: 50m}, limits: {memory: 160Mi}}",
-            "Burstable",
-        ),
-        ("best-effort", "{}", "BestEffort"),
-    ];
-    for (name, resources, class) in resources {
-        let manifest = pause_pod(name, namespace.0, &format!("{INJECT}: 'true'"), "");
-        apply(&manifest.replace("resources: {}", &format!("resources: {resources}")))?;
-        let pod = get(&["pod", name, "-n", namespace.0])?;
-        ensure!(receipt(&pod).is_some(), "{name} was not injected");
-        ensure!(
-            pod["status"]["qosClass"] == class,
-            "{name} became {}",
-            pod["status"]["qosClass"]
-        );
-    }
-    Ok(())
-}
-
 /// The pod as the API server hands it to webhooks, once through `javelin preview` and once through the webhook.
 pub(crate) fn preview() -> Result {
     let namespace = Namespace::new("t-preview", &[])?;

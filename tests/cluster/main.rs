@@ -9,11 +9,18 @@
     reason = "a test: it fails by panics, and prints"
 )]
 
+mod api;
 mod cases;
 mod figures;
+mod judge;
 mod kube;
+mod resources;
+mod security;
 #[path = "../../xtask/src/spans.rs"]
 mod spans;
+mod trial;
+#[path = "../common/ugly.rs"]
+mod ugly;
 
 use std::process::ExitCode;
 
@@ -43,7 +50,7 @@ fn main() -> ExitCode {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 17] = [
+const CASES: [(&str, Case); 22] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -69,11 +76,31 @@ const CASES: [(&str, Case); 17] = [
         "the_restricted_level_admits_and_starts_injected_pods",
         cases::restricted,
     ),
-    ("a_pod_of_root_starts", cases::root),
     (
-        "the_quality_of_service_class_stays",
-        cases::quality_of_service,
+        "what_the_api_server_admits_it_admits_with_the_agent",
+        judge::ugly_pods,
     ),
+    (
+        "requests_limits_and_their_class_stay_in_every_combination",
+        resources::every_combination,
+    ),
+    (
+        "limit_ranges_admit_with_the_agent_what_they_admit_without",
+        resources::under_limit_ranges,
+    ),
+    (
+        "an_exactly_full_quota_admits_the_agent",
+        resources::under_full_quotas,
+    ),
+    (
+        "an_exactly_full_quota_of_storage_admits_the_agent",
+        resources::under_a_full_quota_of_storage,
+    ),
+    (
+        "every_level_of_pod_security_admits_the_agent",
+        security::pod_security,
+    ),
+    ("every_user_starts_and_reads_the_jar", security::users),
     (
         "preview_prints_the_bytes_of_the_webhooks_patch",
         cases::preview,

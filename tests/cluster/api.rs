@@ -1,0 +1,96 @@
+//! Many requests to the API server at once: a `kubectl` for each of a thousand pods would take minutes.
+
+use std::sync::Arc;
+
+use hyper::Request;
+use kube::{Client, Config, client::Body};
+use serde_json::{Value, json};
+use tokio::{runtime::Runtime, sync::Semaphore, task::JoinSet};
+
+use crate::kube::Result;
+
+/// The API server that `KUBECONFIG` names, as `kubectl` finds it too.
+pub(crate) struct Api {
+    runtime: Runtime,
+    client: Client,
+}
+
+/// What the API server said.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The object, or a `Status`.
+    pub(crate) body: Value,
+}
+
+impl Api {
+    pub(crate) fn new() -> Result<Self> {
+        let runtime = Runtime::new().map_err(|error| error.to_string())?;
+        let client = runtime.block_on(async {
+            let config = Config::infer().await.map_err(|error| error.to_string())?;
+            Client::try_from(config).map_err(|error| error.to_string())
+        })?;
+        Ok(Self { runtime, client })
+    }
+
+    /// Tries to create each pod, and keeps none: everything that admits or changes a pod has its say.
+    pub(crate) fn dry_run(&self, namespace: &str, pods: &[Value]) -> Result<Vec<Answer>> {
+        self.send(
+            &format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"),
+            pods,
+        )
+    }
+
+    /// Posts all of them, some at a time; the answers are in the same order.
+    fn send(&self, uri: &str, objects: &[Value]) -> Result<Vec<Answer>> {
+        let gate = Arc::new(Semaphore::new(AT_ONCE));
+        let mut tasks = JoinSet::new();
+        for (at, object) in objects.iter().enumerate() {
+            let request = Request::post(uri)
+                .header("content-type", "application/json")
+                .body(Body::from(object.to_string().into_bytes()))
+                .map_err(|error| error.to_string())?;
+            let (client, gate) = (self.client.clone(), Arc::clone(&gate));
+            let task = async move {
+                let _permit = gate.acquire().await.map_err(|error| error.to_string())?;
+                let answer = client.send(request);
+                let (head, body) = answer
+                    .await
+                    .map_err(|error| error.to_string())?
+                    .into_parts();
+                let body = body.collect_bytes().await;
+                let body = body.map_err(|error| error.to_string())?;
+                let body = serde_json::from_slice(&body)
+                    .unwrap_or_else(|_| json!(String::from_utf8_lossy(&body)));
+                let status = head.status.as_u16();
+                Ok::<_, String>((at, Answer { status, body }))
+            };
+            tasks.spawn_on(task, self.runtime.handle());
+        }
+        let mut answers = self
+            .runtime
+            .block_on(tasks.join_all())
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?;
+        answers.sort_by_key(|(at, _)| *at);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+}
+
+impl Answer {
+    pub(crate) fn is_admitted(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The object, or why there is none.
+    pub(crate) fn admitted(&self) -> Result<&Value> {
+        if self.is_admitted() {
+            return Ok(&self.body);
+        }
+        let message = self.body["message"].as_str();
+        Err(message.map_or_else(|| format!("{} {}", self.status, self.body), str::to_owned))
+    }
+}
+
+/// Enough to keep the API server busy, and too few for its queues.
+const AT_ONCE: usize = 8;
