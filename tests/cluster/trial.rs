@@ -193,9 +193,11 @@ fn check_complete(admitted: &Value) -> Result {
         }
         let options = env.iter().rfind(|e| e["name"] == "JAVA_TOOL_OPTIONS");
         let options = options.and_then(|options| options["value"].as_str());
-        if !options.is_some_and(|options| options.ends_with(keys::JAVAAGENT_OPTION)) {
+        if !options.is_some_and(|options| options.ends_with(JAVAAGENT_OPTION)) {
             return Err(format!("{name} has the options {options:?}"));
         }
     }
     Ok(())
 }
+
+const JAVAAGENT_OPTION: &str = "-javaagent:/javelin-agent/javaagent.jar";

@@ -3,23 +3,21 @@
 //! `pod/NAME/` holds `pod.yaml` (a Pod or a workload), optionally `config.yaml` and `facts.yaml` (what the
 //! engine is told of the namespace), and `expected`: the decision, its warnings and the patch, an operation a
 //! line. `again/NAME/` has the same, and `change.yaml`: what another webhook does to the injected pod (a JSON Patch)
-//! before the API server calls a second time; `expected` is the second answer. `workload/NAME/` holds `object.yaml`, optionally `old.yaml`, and `expected`, for the label rule.
+//! before the API server calls a second time; `expected` is the second answer. `workload/NAME/` holds `object.yaml`,
+//! optionally `old.yaml`, and `expected`, for the label rule.
 //!
 //! `cargo xtask bless` writes `expected` anew; read the difference before you commit it.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, fs, path::Path};
 
 use javelin::{
     config::Config,
-    mutate::{Decision, Namespace, NamespaceLabel, Subject, pod::Pod},
-    patch::{Patch, PodPath, Treatment},
+    mutate::Decision,
+    patch::{Patch, Treatment},
     workload::{self, Workload},
 };
-use serde_json::Value;
+
+use crate::golden_case::{self, PodCase, folders, optional_yaml, yaml};
 
 #[test]
 fn pods_come_out_as_expected() {
@@ -37,14 +35,13 @@ fn the_label_rule_does_what_is_expected() {
 }
 
 fn pod_case(folder: &Path) -> String {
-    let config = config(folder);
-    let document = yaml(&folder.join("pod.yaml"));
-    report(&treat(folder, &document, &config), &config)
+    let case = PodCase::read(folder);
+    report(&case.treatment(), &case.config)
 }
 
 fn again_case(folder: &Path) -> String {
-    let config = config(folder);
-    let first = treat(folder, &yaml(&folder.join("pod.yaml")), &config);
+    let mut case = PodCase::read(folder);
+    let first = case.treatment();
     assert!(
         matches!(first.decision, Decision::Inject(_)),
         "{}: {:?}",
@@ -53,32 +50,9 @@ fn again_case(folder: &Path) -> String {
     );
     let change: json_patch::Patch =
         serde_json::from_value(yaml(&folder.join("change.yaml"))).unwrap();
-    let mut document = first.patch.result().clone();
-    json_patch::patch(&mut document, &change).unwrap();
-    report(&treat(folder, &document, &config), &config)
-}
-
-fn treat(folder: &Path, document: &Value, config: &Config) -> Treatment {
-    let kind = document["kind"].as_str().expect("kind").to_owned();
-    let place = PodPath::of_kind(&kind).expect("a kind with a pod");
-    let facts = optional_yaml(&folder.join("facts.yaml"));
-    let text = |key: &str| facts[key].as_str();
-    let pod = Pod::from_value(place.of(document).expect("a pod")).expect("a readable pod");
-    let (owners, from_workload) = workload::surroundings(&kind, document, &pod);
-    let subject = Subject {
-        pod: &pod,
-        namespace: Namespace {
-            name: text("namespace"),
-            inject: match text("namespaceLabel") {
-                None => NamespaceLabel::Absent,
-                Some("(no profile)") => NamespaceLabel::NoProfile,
-                Some(value) => NamespaceLabel::Value(value),
-            },
-        },
-        owners,
-        from_workload,
-    };
-    Treatment::of(&subject, document, place, config)
+    case.document = first.patch.result().clone();
+    json_patch::patch(&mut case.document, &change).unwrap();
+    report(&case.treatment(), &case.config)
 }
 
 fn report(treatment: &Treatment, config: &Config) -> String {
@@ -112,8 +86,14 @@ fn workload_case(folder: &Path) -> String {
     let workload = Workload::from_value(kind, &document).expect("a readable workload");
     let old = old["metadata"]["labels"][javelin::mutate::keys::INJECT].as_str();
     let namespace = document["metadata"]["namespace"].as_str();
-    let labelling =
-        workload::apply_label_rule(&workload, &document, old, namespace, &config(folder)).unwrap();
+    let labelling = workload::apply_label_rule(
+        &workload,
+        &document,
+        old,
+        namespace,
+        &golden_case::config(folder),
+    )
+    .unwrap();
     let warnings = labelling
         .warnings
         .iter()
@@ -127,18 +107,9 @@ fn workload_case(folder: &Path) -> String {
 }
 
 fn check_all(group: &str, case: fn(&Path) -> String) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/cases")
-        .join(group);
-    let mut folders: Vec<PathBuf> = fs::read_dir(&root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    folders.sort();
-    assert!(!folders.is_empty(), "no case in {}", root.display());
     let bless = crate::is_blessing();
     let mut failures = String::new();
-    for folder in &folders {
+    for folder in &folders(group) {
         let actual = case(folder);
         let file = folder.join("expected");
         let expected = fs::read_to_string(&file).unwrap_or_default();
@@ -175,32 +146,3 @@ fn operations(patch: &Patch) -> String {
     });
     lines.collect()
 }
-
-fn config(folder: &Path) -> Config {
-    let file = folder.join("config.yaml");
-    let text = fs::read_to_string(&file).unwrap_or_else(|_| DEFAULT_CONFIG.to_owned());
-    Config::parse(&text, &file.display().to_string()).unwrap()
-}
-
-fn yaml(file: &Path) -> Value {
-    let text =
-        fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-}
-
-fn optional_yaml(file: &Path) -> Value {
-    if file.exists() {
-        yaml(file)
-    } else {
-        Value::Null
-    }
-}
-
-/// What a case without a file of its own is decided with.
-const DEFAULT_CONFIG: &str = "
-default:
-  agent: {image: 'registry.example/javelin:1', imagePullPolicy: IfNotPresent}
-  otlp: {endpoint: 'http://collector:4318'}
-profiles:
-  checkout: {otlp: {endpoint: 'http://checkout-collector:4317', protocol: grpc}}
-";

@@ -9,6 +9,8 @@
 
 mod cli;
 mod golden;
+#[path = "../common/golden.rs"]
+mod golden_case;
 mod instrumentation;
 mod properties;
 #[path = "../common/ugly.rs"]

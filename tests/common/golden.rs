@@ -1,0 +1,108 @@
+//! A golden case as it is read and decided, for every suite that uses them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use javelin::{
+    config::Config,
+    mutate::{Namespace, NamespaceLabel, Subject, pod::Pod},
+    patch::{PodPath, Treatment},
+    workload,
+};
+use serde_json::Value;
+
+/// A folder of `tests/cases/pod`.
+pub(crate) struct PodCase {
+    /// The Pod, or the workload around a template.
+    pub(crate) document: Value,
+    /// Where the pod stands in it.
+    pub(crate) place: PodPath,
+    /// What it is decided with.
+    pub(crate) config: Config,
+    facts: Value,
+}
+
+impl PodCase {
+    pub(crate) fn read(folder: &Path) -> Self {
+        let document = yaml(&folder.join("pod.yaml"));
+        let kind = document["kind"].as_str().expect("kind");
+        Self {
+            place: PodPath::of_kind(kind).expect("a kind with a pod"),
+            config: config(folder),
+            facts: optional_yaml(&folder.join("facts.yaml")),
+            document,
+        }
+    }
+
+    /// What the engine makes of it.
+    pub(crate) fn treatment(&self) -> Treatment {
+        let Self {
+            document,
+            place,
+            config,
+            facts,
+        } = self;
+        let text = |key: &str| facts[key].as_str();
+        let kind = document["kind"].as_str().expect("kind");
+        let pod = Pod::from_value(place.of(document).expect("a pod")).expect("a readable pod");
+        let (owners, from_workload) = workload::surroundings(kind, document, &pod);
+        let subject = Subject {
+            pod: &pod,
+            namespace: Namespace {
+                name: text("namespace"),
+                inject: match text("namespaceLabel") {
+                    None => NamespaceLabel::Absent,
+                    Some("(no profile)") => NamespaceLabel::NoProfile,
+                    Some(value) => NamespaceLabel::Value(value),
+                },
+            },
+            owners,
+            from_workload,
+        };
+        Treatment::of(&subject, document, *place, config)
+    }
+}
+
+/// The folders of a group, in order.
+pub(crate) fn folders(group: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/cases")
+        .join(group);
+    let entries = fs::read_dir(&root).expect("the cases of the checkout");
+    let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    assert!(!folders.is_empty(), "no case in {}", root.display());
+    folders
+}
+
+/// The configuration of a case, or the one that all without a file have.
+pub(crate) fn config(folder: &Path) -> Config {
+    let file = folder.join("config.yaml");
+    let text = fs::read_to_string(&file).unwrap_or_else(|_| DEFAULT_CONFIG.to_owned());
+    Config::parse(&text, &file.display().to_string()).expect("a good configuration")
+}
+
+pub(crate) fn yaml(file: &Path) -> Value {
+    let text =
+        fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+pub(crate) fn optional_yaml(file: &Path) -> Value {
+    if file.exists() {
+        yaml(file)
+    } else {
+        Value::Null
+    }
+}
+
+/// What a case without a file of its own is decided with.
+pub(crate) const DEFAULT_CONFIG: &str = "
+default:
+  agent: {image: 'registry.example/javelin:1', imagePullPolicy: IfNotPresent}
+  otlp: {endpoint: 'http://collector:4318'}
+profiles:
+  checkout: {otlp: {endpoint: 'http://checkout-collector:4317', protocol: grpc}}
+";
