@@ -17,8 +17,11 @@ pub(super) const JAVA_TOOL_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
 /// Java 8 copies the value into a buffer of 1,024 bytes and ignores all of it when it does not fit.
 pub(super) const JAVA_8_OPTIONS_LIMIT: usize = 1_000;
 
-/// Splits a value as the JVM does; `None` when a quote has no partner (the JVM then exits with an error).
-pub(super) fn words(value: &str) -> Option<Vec<String>> {
+/// Splits the value of `JAVA_TOOL_OPTIONS` into options, as the JVM does.
+///
+/// `None` when a quote has no partner: the JVM then exits with an error. An empty word (`''`) is a word, and one that
+/// no JVM takes for an option; what is one is not judged here.
+pub fn words(value: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;

@@ -30,7 +30,7 @@ mod tool_options;
 
 pub use delivery::{InitContainerEdit, Parts};
 pub use environment::EnvEdit;
-pub use java::Agent;
+pub use java::{Agent, words as jvm_words};
 pub use owner::{Owner, Owners};
 pub use plan::{ContainerPlan, Plan, Receipt, Warning};
 pub use reason::{Conflict, Reason, Source};

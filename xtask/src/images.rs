@@ -335,7 +335,7 @@ fn archive(paths: &Paths, name: &str, key: &str) -> PathBuf {
 }
 
 /// Where the JDK is: what the environment says, else where `javac` is.
-fn java_home() -> Result<PathBuf> {
+pub(crate) fn java_home() -> Result<PathBuf> {
     if let Some(home) = variable("JAVA_HOME").map(PathBuf::from) {
         ensure!(
             home.join("bin/jlink").is_file(),

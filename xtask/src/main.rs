@@ -17,6 +17,7 @@ mod cluster;
 mod demo;
 mod image;
 mod images;
+mod jdks;
 mod kube;
 mod packages;
 mod paths;

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that has to pass, what fails fastest first.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +11,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::cluster;
 use crate::demo;
 use crate::images;
+use crate::jdks;
 use crate::kube::Cluster;
+use crate::packages::{self, Group};
 use crate::paths::{Paths, variable};
 use crate::process::{create_folder, output, read, run as run_quietly, run_logged, write};
 use crate::progress::{self, Hint, note};
@@ -47,6 +50,7 @@ pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
         ("documentation", documentation),
         ("dependencies", dependencies),
         ("chart", chart),
+        ("JVM", jvm_suite),
     ];
     if !options.no_cluster {
         steps.push(("cluster suite", cluster_suite));
@@ -243,6 +247,30 @@ fn chart(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
+/// The suite in `tests/jvm`, on the JDK that compiles and on others that the machine has.
+fn jvm_suite(paths: &Paths) -> Result<()> {
+    packages::ensure(paths, &[Group::Java])?;
+    let agent = images::agent(paths)?;
+    let jdks = jdks::find()?;
+    for jdk in &jdks {
+        note(&format!("Java {} in {}", jdk.major, jdk.home.display()));
+    }
+    if !jdks.iter().any(|jdk| jdk.major == NEWEST_JAVA) {
+        note(&format!(
+            "LEFT OUT: Java {NEWEST_JAVA}. No JDK of it is in {}; install one there, or name it in JAVA_HOME",
+            jdks::FOLDER
+        ));
+    }
+    let homes = env::join_paths(jdks.iter().map(|jdk| &jdk.home))
+        .context("a JDK's folder has a colon in its name: move it")?;
+    let mut command = cargo_command(paths);
+    command
+        .args(["test", "--test", "jvm", "--locked"])
+        .env("JAVELIN_JVM", homes)
+        .env("JAVELIN_JAVAAGENT", agent);
+    succeed(&mut command)
+}
+
 /// The suite in `tests/cluster`, on a fresh cluster of our own or on the one that `KUBECONFIG` names.
 fn cluster_suite(paths: &Paths) -> Result<()> {
     let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3])?;
@@ -295,3 +323,6 @@ fn succeed(command: &mut Command) -> Result<()> {
 
 const CARGO_DENY: &str = "0.20.2";
 const ADVISORIES: &str = "https://github.com/rustsec/advisory-db";
+
+/// The newest version with long support: the suite ought to see it.
+const NEWEST_JAVA: u32 = 25;
