@@ -223,20 +223,14 @@ fn init_container(
         let resources = resources.filter(|copy| !is_within(copy, there))?;
         return Some(InitContainerEdit::Resize { index, resources });
     }
-    let uid = match command {
-        None => own_image_uid(pod),
-        Some(_) => {
-            let (uid, why) = foreign_image_uid(pod, target);
-            notes.push(format!("{AGENT_NAME}: {why}"));
-            uid
-        }
+    let uid = if command.is_some() {
+        let (uid, why) = foreign_image_uid(pod, target);
+        notes.push(format!("{AGENT_NAME}: {why}"));
+        uid
+    } else {
+        own_image_uid(pod)
     };
-    let default = || {
-        let arguments = ["/javelin", "install", "--to", AGENT_DIR].map(str::to_owned);
-        let defaults = needs.defaults.map(Defaults::arguments);
-        Vec::from_iter(arguments.into_iter().chain(defaults.into_iter().flatten()))
-    };
-    let command = command.map_or_else(default, <[_]>::to_vec);
+    let command = command.map_or_else(|| own_command(needs.defaults), <[_]>::to_vec);
     let env = needs.defaults.map(Defaults::variables);
     let members = [
         ("name", Some(json!(AGENT_NAME))),
@@ -261,6 +255,14 @@ fn init_container(
         ),
     ];
     Some(InitContainerEdit::Add(object(members)))
+}
+
+fn own_command(defaults: Option<&Defaults>) -> Vec<String> {
+    let mut command = ["/javelin", "install", "--to", AGENT_DIR]
+        .map(str::to_owned)
+        .to_vec();
+    command.extend(defaults.into_iter().flat_map(Defaults::arguments));
+    command
 }
 
 fn pull_policy(profile: &Profile) -> Option<Value> {

@@ -176,29 +176,7 @@ impl fmt::Display for Reason {
         match self {
             Self::NotSelected => write!(f, "no label {}, or an excluded namespace", keys::INJECT),
             Self::OptedOut(source) => write!(f, "{source} says false"),
-            Self::UnknownProfile {
-                source: Source::Annotation,
-                value: Some(value),
-            } if value.contains('/') => write!(
-                f,
-                "the pod's annotation names the Instrumentation {value:?}, which is the OpenTelemetry Operator's; \
-                 write true, false or a profile's name"
-            ),
-            Self::UnknownProfile {
-                source,
-                value: Some(value),
-            } => write!(
-                f,
-                "{source} names the profile {value:?}, which the configuration does not have; \
-                 write true (lower case), false or a profile's name"
-            ),
-            Self::UnknownProfile {
-                source,
-                value: None,
-            } => write!(
-                f,
-                "{source} names no profile; write true (lower case), false or a profile's name"
-            ),
+            Self::UnknownProfile { source, value } => unknown_profile(f, *source, value.as_deref()),
             Self::AlreadyInjected => write!(f, "the pod already has the agent from Javelin"),
             Self::ForeignAgent { container, option } => write!(
                 f,
@@ -277,6 +255,25 @@ impl fmt::Display for Reason {
                 "a defect in Javelin, please report it; the pod is left as it was: {problem}"
             ),
         }
+    }
+}
+
+fn unknown_profile(f: &mut fmt::Formatter<'_>, source: Source, value: Option<&str>) -> fmt::Result {
+    match value {
+        Some(value) if source == Source::Annotation && value.contains('/') => write!(
+            f,
+            "{source} names the Instrumentation {value:?}, which is the OpenTelemetry Operator's; \
+             write true, false or a profile's name"
+        ),
+        Some(value) => write!(
+            f,
+            "{source} names the profile {value:?}, which the configuration does not have; \
+             write true (lower case), false or a profile's name"
+        ),
+        None => write!(
+            f,
+            "{source} names no profile; write true (lower case), false or a profile's name"
+        ),
     }
 }
 

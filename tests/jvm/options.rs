@@ -9,6 +9,7 @@ use std::{
 };
 
 use javelin::{
+    config::Delivery,
     mutate::{Decision, List, jvm_words, keys},
     patch::PodPath,
 };
@@ -113,6 +114,16 @@ fn options_of(folder: &Path) -> Result<BTreeSet<String>, String> {
     };
     let before = pod(case.place, &case.document);
     let after = pod(case.place, treatment.patch.result());
+    let profile = case
+        .config
+        .profile(&plan.profile)
+        .expect("the plan's profile");
+    let jar = match &profile.delivery {
+        Delivery::ImageVolume { path } => format!("/javelin-agent{path}"),
+        Delivery::Preinstalled { path } => path.clone(),
+        _ => "/javelin-agent/javaagent.jar".to_owned(),
+    };
+    let option = format!("-javaagent:{jar}");
     let base = before["metadata"]["annotations"][keys::JAVA_TOOL_OPTIONS_BASE].as_str();
     let mut all = BTreeSet::new();
     for target in &plan.containers {
@@ -120,7 +131,7 @@ fn options_of(folder: &Path) -> Result<BTreeSet<String>, String> {
         let after = container(after, target.list, &target.name);
         for world in kubelet::worlds(after) {
             let mut expected = jvm_words(&users_own(before, base, &world)).expect("even quotes");
-            expected.push(keys::JAVAAGENT_OPTION.to_owned());
+            expected.push(option.clone());
             let options = kubelet::environment(after, &world)
                 .remove(OPTIONS)
                 .unwrap_or_default();
@@ -146,6 +157,13 @@ fn users_own(container: &Value, base: Option<&str>, world: &World) -> String {
     }
 }
 
+/// Where the golden cases have our jar.
+const OURS: [&str; 3] = [
+    "/javelin-agent/javaagent.jar",
+    "/javelin-agent/agents/otel.jar",
+    "/opt/otel/agent.jar",
+];
+
 /// The same options with jars that are on this machine, and what the other agents are to be told.
 pub(crate) fn at_hand(options: &str, workshop: &Workshop) -> (String, Vec<String>) {
     let mut here = options.to_owned();
@@ -155,7 +173,7 @@ pub(crate) fn at_hand(options: &str, workshop: &Workshop) -> (String, Vec<String
             continue;
         };
         let (jar, arguments) = agent.split_once('=').unwrap_or((agent, "null"));
-        if word == keys::JAVAAGENT_OPTION {
+        if OURS.contains(&jar) {
             here = here.replace(jar, &workshop.agent.display().to_string());
         } else {
             here = here.replace(jar, &workshop.neighbour().display().to_string());
