@@ -29,6 +29,8 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 mod dns;
+#[cfg(test)]
+mod docs;
 pub mod metrics;
 pub mod mutate;
 pub mod patch;

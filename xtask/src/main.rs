@@ -56,6 +56,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.verb {
         Verb::Demo(options) => demo::run(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Test(options) => test::run(&paths, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Codegen { check } => test::codegen(&paths, check).map(|()| ExitCode::SUCCESS),
         Verb::Bless => test::bless(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Cluster { verb } => run_cluster(&paths, verb),
         Verb::Image {
@@ -129,6 +130,12 @@ enum Verb {
     Test(test::Options),
     /// Write the expected results of the golden cases anew
     Bless,
+    /// Write the pages of docs/ that come from the code
+    Codegen {
+        /// Write nothing, and fail when a page differs
+        #[arg(long)]
+        check: bool,
+    },
     /// A real one-node Kubernetes on this machine, without a container engine
     Cluster {
         #[command(subcommand)]

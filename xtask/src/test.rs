@@ -82,6 +82,24 @@ pub(crate) fn bless(paths: &Paths) -> Result<()> {
     succeed(command.env("JAVELIN_BLESS", "1"))
 }
 
+/// Writes the pages of `docs/` that come from the code, or fails where one differs. The unit tests of [`run`] do
+/// the latter, too.
+pub(crate) fn codegen(paths: &Paths, check: bool) -> Result<()> {
+    let mut command = cargo_command(paths);
+    command.args([
+        "test",
+        "--package",
+        "javelin",
+        "--lib",
+        "--locked",
+        "docs::",
+    ]);
+    if !check {
+        command.env("JAVELIN_BLESS", "1");
+    }
+    succeed(&mut command)
+}
+
 type Step = fn(&Paths) -> Result<()>;
 
 fn documentation(paths: &Paths) -> Result<()> {

@@ -1,0 +1,51 @@
+//! The generated pages of `docs/`: written from the code that they describe.
+//!
+//! `cargo xtask codegen` writes them; without it this is a test, which refuses a page that differs from the code. The
+//! sentences for people live here and not in the program, and whatever they speak of is matched without a wildcard:
+//! a new reason, warning or key does not compile, or does not pass, before it has its sentences.
+
+use std::{fs, path::Path};
+
+mod configuration;
+mod reasons;
+
+#[test]
+fn the_pages_say_what_the_code_says() {
+    for (name, page) in [
+        ("configuration.md", configuration::page()),
+        ("reasons.md", reasons::page()),
+    ] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("docs")
+            .join(name);
+        if is_generating() {
+            fs::write(file, page).unwrap();
+        } else {
+            let written = fs::read_to_string(file).unwrap_or_default();
+            let diff = similar::TextDiff::from_lines(&written, &page);
+            let diff = diff.unified_diff().to_string();
+            assert!(
+                diff.is_empty(),
+                "docs/{name} is not what the code says; `cargo xtask codegen` writes it anew\n{diff}"
+            );
+        }
+    }
+}
+
+/// Does `cargo xtask codegen` ask for new pages?
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the only way to tell a test something"
+)]
+fn is_generating() -> bool {
+    std::env::var("JAVELIN_BLESS").is_ok()
+}
+
+/// A row of a table; a bar would end the cell.
+fn row(cells: &[&str]) -> String {
+    let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+const GENERATED: &str =
+    "<!-- Written by `cargo xtask codegen` from the code; an edit here is lost. -->\n";

@@ -1,0 +1,195 @@
+//! `docs/configuration.md`: the keys of the file, and the names that people write on their objects.
+
+use std::fmt::Write as _;
+
+use super::{GENERATED, row};
+use crate::{
+    config::reference::{FILE, Key, Kind, PROFILE},
+    mutate::keys,
+};
+
+pub(super) fn page() -> String {
+    let mut page = format!("{GENERATED}{INTRODUCTION}");
+    page.push_str("\n## The file\n\n");
+    page.push_str(&table(FILE));
+    let _ = write!(page, "\n## A profile\n\n{PROFILES}\n");
+    page.push_str(&table(PROFILE));
+    page.push_str("\n## Labels and annotations\n\nWhat is read from your objects, and what is written on them.\n\n");
+    page.push_str(&row(&["key", "where", "what"]));
+    page.push_str(&row(&["---", "---", "---"]));
+    for (key, place, means) in KEYS {
+        page.push_str(&row(&[&format!("`{key}`"), place, means]));
+    }
+    page
+}
+
+fn table(keys: &[Key]) -> String {
+    let mut table = row(&["key", "type", "default", "what", "example"]);
+    table.push_str(&row(&["---", "---", "---", "---", "---"]));
+    for Key {
+        path,
+        kind,
+        default,
+        unset,
+        means,
+        example,
+    } in keys
+    {
+        let default = match *default {
+            "null" => (*unset).to_owned(),
+            default => format!("`{default}`"),
+        };
+        table.push_str(&row(&[
+            &format!("`{path}`"),
+            &type_of(*kind),
+            &default,
+            means,
+            &format!("`{example}`"),
+        ]));
+    }
+    table
+}
+
+fn type_of(kind: Kind) -> String {
+    let names = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match kind {
+        Kind::Text => "text".to_owned(),
+        Kind::Switch => "`true` or `false`".to_owned(),
+        Kind::Quantity => "a quantity".to_owned(),
+        Kind::OneOf(choices) => names(choices),
+        Kind::List => "a list of names".to_owned(),
+        Kind::ListOf(choices) => format!("a list of {}", names(choices)),
+        Kind::Map => "names with texts".to_owned(),
+        Kind::Profile => "a profile".to_owned(),
+        Kind::Profiles => "names with profiles".to_owned(),
+    }
+}
+
+#[test]
+fn every_name_on_an_object_is_listed() {
+    let source = include_str!("../mutate/keys.rs");
+    let literals = source.split('"').skip(1).step_by(2);
+    // The rest are paths, options, variables and names.
+    let on_objects = literals.filter(|text| {
+        text.split('/')
+            .next()
+            .is_some_and(|prefix| prefix.contains('.'))
+    });
+    let listed = |text: &str| KEYS.iter().any(|(key, ..)| key.starts_with(text));
+    let missing: Vec<_> = on_objects
+        .filter(|text| !listed(text) && !FIELDS.contains(text))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Paths of the downward API look like names.
+const FIELDS: [&str; 5] = [
+    "metadata.namespace",
+    "status.hostIP",
+    "spec.nodeName",
+    "metadata.name",
+    "metadata.uid",
+];
+
+/// A name, where it stands, and what it does.
+const KEYS: [(&str, &str, &str); 14] = [
+    (
+        keys::INJECT,
+        "label of a Namespace, a workload, a pod template",
+        "`true`, a profile's name, or `false`. The pod's wins over the workload's, and that over the namespace's.",
+    ),
+    (
+        keys::CONTAINER_NAMES,
+        "annotation of a pod",
+        "Containers that get the agent, with commas between; init containers, too. `*`: all but known sidecars.",
+    ),
+    (
+        keys::JAVA_CONTAINER_NAMES,
+        "annotation of a pod",
+        "The same; the two lists count together.",
+    ),
+    (
+        keys::DEFAULT_CONTAINER,
+        "annotation of a pod",
+        "The container that gets the agent where no list names one.",
+    ),
+    (
+        "resource.opentelemetry.io/<attribute>",
+        "annotation of a pod",
+        "A resource attribute. `service.name` becomes `OTEL_SERVICE_NAME`.",
+    ),
+    (
+        "javelin.dev/env.<NAME>",
+        "annotation of a pod",
+        "A variable for the containers with the agent, where they set none of that name.",
+    ),
+    (
+        keys::JAVA_TOOL_OPTIONS_BASE,
+        "annotation of a pod",
+        "The value of `JAVA_TOOL_OPTIONS` to append to, where the image or `envFrom` sets it.",
+    ),
+    (
+        keys::ALLOW_OTHER_AGENT,
+        "annotation of a pod",
+        "`true`: start beside another vendor's agent.",
+    ),
+    (
+        keys::INJECTED,
+        "annotation of a pod, written",
+        "The receipt: version, profile, configuration hash, image, delivery, and the variables of each container.",
+    ),
+    (
+        keys::SKIPPED,
+        "annotation of a pod, written",
+        "Why the pod was left alone: a code of [reasons.md](reasons.md) and its sentence.",
+    ),
+    (
+        keys::FROM_WORKLOAD,
+        "label of a workload and its pod template, written",
+        "The copy of the workload's label. Taken away with it.",
+    ),
+    (
+        keys::SAFE_TO_EVICT_VOLUMES,
+        "annotation of a pod, written",
+        "Our volume is added to the list, so that the cluster autoscaler may still remove the node.",
+    ),
+    (
+        keys::MIRROR_POD,
+        "annotation of a pod",
+        "Set by the kubelet on a static pod, which is left alone.",
+    ),
+    (
+        keys::PROBE,
+        "label and annotation of the probe's ConfigMap",
+        "Javelin's own question whether the API server reaches it.",
+    ),
+];
+
+const INTRODUCTION: &str = "
+# Configuration
+
+One YAML file: in the cluster the chart makes it from its values, on the command line it is `--config FILE`. Every key
+is optional, and an empty file means the defaults. Unknown keys and wrong values are refused, with their place and
+what would be right.
+
+```console
+$ javelin config check javelin.yaml       # is it good?
+$ javelin config show --config javelin.yaml   # what is in effect?
+```
+
+In the cluster a changed file is taken over without a restart. One that is refused changes nothing:
+`javelin_config_last_reload_success` is 0, and the log says why. `javelin_profiles_without_entry` counts profiles that
+namespaces cannot ask for yet, because the webhook configuration has no entry for them.
+";
+
+const PROFILES: &str = "\
+`default` holds the keys below, and so does each profile under `profiles`. A named profile has what `default` has where
+it says nothing itself; of `env` and `resourceAttributes` the pairs are joined. Two things are taken whole, because
+their parts belong together: an endpoint with its protocol and headers, and a sampler with its argument.
+";

@@ -1,0 +1,221 @@
+//! `docs/reasons.md`: every code, with the sentence that is shown and what to do.
+
+use std::fmt::Write as _;
+
+use super::GENERATED;
+use crate::mutate::{Agent, Conflict, Reason, Source, Warning};
+
+/// What is said of a code beside its own sentence.
+struct Row {
+    code: &'static str,
+    sentence: String,
+    told: &'static str,
+    /// Can nothing in the pod, its workload or the configuration bring the agent?
+    is_final: bool,
+    means: &'static str,
+    to_do: &'static str,
+}
+
+/// Rows of an enum. Patterns make a match without a wildcard, so a variant without a row does not compile; values are
+/// what the sentence is taken from.
+macro_rules! rows {
+    ($type:ty, $told:expr, $is_final:expr; $($pattern:pat = $value:expr => $means:literal, $to_do:literal;)+) => {{
+        fn has_a_row(value: &$type) {
+            match value {
+                $($pattern => {})+
+            }
+        }
+        let mut rows = Vec::new();
+        $({
+            let value: $type = $value;
+            has_a_row(&value);
+            assert!(matches!(&value, $pattern), "{value:?} is an example of something else");
+            let (told, is_final): (fn(&$type) -> &'static str, fn(&$type) -> bool) = ($told, $is_final);
+            rows.push(Row {
+                code: value.code(),
+                sentence: value.to_string(),
+                told: told(&value),
+                is_final: is_final(&value),
+                means: $means,
+                to_do: $to_do,
+            });
+        })+
+        rows
+    }};
+}
+
+pub(super) fn page() -> String {
+    format!(
+        "{GENERATED}{INTRODUCTION}{}\n## Warnings\n{WARNINGS}{}",
+        sections(&reasons()),
+        sections(&warnings())
+    )
+}
+
+/// A section for each code; one that has several sentences has them all.
+fn sections(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        let Row {
+            code,
+            sentence,
+            told,
+            is_final,
+            means,
+            to_do,
+        } = row;
+        let is_first = !rows.iter().take(at).any(|earlier| earlier.code == *code);
+        let last = if *is_final { "- Final.\n" } else { "" };
+        if is_first {
+            let _ = write!(text, "\n### `{code}`\n");
+        }
+        let _ = write!(
+            text,
+            "\n> {sentence}\n\n{means}\n\n- To do: {to_do}\n- Told: {told}\n{last}"
+        );
+    }
+    text
+}
+
+fn told_of_reason(reason: &Reason) -> &'static str {
+    if reason.is_expected() {
+        return "nobody; it is counted in `javelin_reviews_total`.";
+    }
+    match reason {
+        // There is no room, or nothing that could be trusted to be changed.
+        Reason::AnnotationsFull | Reason::Unreadable(_) | Reason::Internal(_) => {
+            "by a warning; the pod gets no annotation."
+        }
+        _ => "by a warning, and on a pod by the annotation `javelin.dev/skipped`.",
+    }
+}
+
+fn is_final(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::AlreadyInjected | Reason::Windows | Reason::StaticPod
+    )
+}
+
+fn reasons() -> Vec<Row> {
+    let container = || "app".to_owned();
+    rows! { Reason, told_of_reason, is_final;
+        Reason::NotSelected = Reason::NotSelected =>
+            "Nothing asks for the agent, or the namespace is under `excludedNamespaces`. The API server does not even send such pods; it is seen in `javelin preview`.",
+            "label the workload or its namespace, if it should have the agent.";
+        Reason::OptedOut(_) = Reason::OptedOut(Source::Pod) =>
+            "Somebody said no, and the most specific label wins.",
+            "nothing, or remove that label.";
+        Reason::UnknownProfile { value: Some(_), .. } = Reason::UnknownProfile { source: Source::Workload, value: Some("chekout".to_owned()) } =>
+            "The label names a profile that the configuration does not have.",
+            "correct the label, or add the profile to the chart's values; `javelin config show` lists what there is.";
+        Reason::UnknownProfile { value: None, .. } = Reason::UnknownProfile { source: Source::Namespace, value: None } =>
+            "The same of a namespace, whose value the webhook is not told: only that it matched no entry. `True` is such a value.",
+            "correct the label; for a profile that the configuration has but the webhook configuration does not, run `helm upgrade`.";
+        Reason::AlreadyInjected = Reason::AlreadyInjected =>
+            "Our own complete result came by again, as when a later webhook changed the pod. Nothing is left to do.",
+            "nothing.";
+        Reason::ForeignAgent { .. } = Reason::ForeignAgent { container: container(), option: "-javaagent:/otel/opentelemetry-javaagent.jar".to_owned() } =>
+            "A second OpenTelemetry agent would send everything twice. The OpenTelemetry Operator's counts.",
+            "remove the option, or the operator's annotation, and Javelin takes over.";
+        Reason::OtherAgent { .. } = Reason::OtherAgent { container: container(), agent: Agent::Vendor("Datadog") } =>
+            "Two agents that do the same job change the same classes. With several containers, one such agent is enough to leave the pod alone.",
+            "remove the other agent, or allow both by the annotation.";
+        Reason::UnparsableOptions { .. } = Reason::UnparsableOptions { container: container(), variable: "JAVA_TOOL_OPTIONS".to_owned() } =>
+            "The JVM itself refuses such a value; appending to it would only blame us.",
+            "close the quote.";
+        Reason::OptionalOptions { .. } = Reason::OptionalOptions { container: container() } =>
+            "The value comes from a key that may be missing, or from `envFrom`, and the profile forbids to compose it with ours.",
+            "set a literal, state the base value in the annotation, or take `composeOptional: false` out of the profile.";
+        Reason::UnknownOptionsSource { .. } = Reason::UnknownOptionsSource { container: container() } =>
+            "Kubernetes has a kind of `valueFrom` that this version of Javelin does not know. A guess could lose the value.",
+            "state the value in the annotation, or update Javelin.";
+        Reason::NoTargetContainer { .. } = Reason::NoTargetContainer { asked: vec!["ap".to_owned(), "worker".to_owned()] } =>
+            "The annotation lists containers, and the pod has none of them.",
+            "correct the list.";
+        Reason::OnlySidecars = Reason::OnlySidecars =>
+            "Every container is one that others inject: a service mesh, a log shipper and the like.",
+            "name the application's container in the annotation.";
+        Reason::Windows = Reason::Windows =>
+            "The pod says that it is for Windows nodes: by `spec.os`, its node selector or its required affinity.",
+            "nothing helps here.";
+        Reason::StaticPod = Reason::StaticPod =>
+            "What the API server has is an image of the pod that the kubelet already runs.",
+            "add the agent to the file on the node.";
+        Reason::DoesNotFit { .. } = Reason::DoesNotFit { container: container(), needs: "a memory limit of at least 128Mi".to_owned() } =>
+            "The agent takes about 90 MiB, and the jar its space on the node's disk. With limits below that the container would be killed, or the pod evicted.",
+            "raise the limit it names; `minimumMemory` moves the border.";
+        Reason::AnnotationsFull = Reason::AnnotationsFull =>
+            "The API server refuses an object with more annotations than that, and the pod would not start.",
+            "remove annotations.";
+        Reason::InvalidAnnotation { .. } = Reason::InvalidAnnotation { key: "javelin.dev/env.1A".to_owned(), problem: "a variable's name has letters, digits and _, and does not start with a digit".to_owned() } =>
+            "An annotation asks for something that cannot be done. Half of what was asked for is not what was asked for.",
+            "correct or remove the annotation.";
+        Reason::Conflict(Conflict::Volume) = Reason::Conflict(Conflict::Volume) =>
+            "The pod has something of its own where ours must go.",
+            "rename it.";
+        Reason::Conflict(Conflict::Container) = Reason::Conflict(Conflict::Container) =>
+            "The pod has something of its own where ours must go.",
+            "rename it.";
+        Reason::Conflict(Conflict::Mount { .. }) = Reason::Conflict(Conflict::Mount { container: container(), path: "/javelin-agent".to_owned() }) =>
+            "A mount at, above or below that directory would hide the jar, or be hidden by it.",
+            "mount it elsewhere.";
+        Reason::Conflict(Conflict::Variable { .. }) = Reason::Conflict(Conflict::Variable { container: container(), name: "JAVELIN_POD_NAME".to_owned() }) =>
+            "Our other values would refer to the wrong one.",
+            "rename it.";
+        Reason::Unreadable(_) = Reason::Unreadable("field `spec.containers`: invalid type: null, expected a sequence".to_owned()) =>
+            "The API server refuses such a pod by itself.",
+            "correct the manifest.";
+        Reason::Internal(_) = Reason::Internal("a second pass was not empty".to_owned()) =>
+            "Every patch is applied to a copy, and decided again, before it leaves. This one did not pass.",
+            "report it, with the pod.";
+    }
+}
+
+fn told_of_warning(_: &Warning) -> &'static str {
+    "by a warning."
+}
+
+fn warnings() -> Vec<Row> {
+    let container = || "app".to_owned();
+    rows! { Warning, told_of_warning, |_| false;
+        Warning::UnknownContainer { .. } = Warning::UnknownContainer { name: "worker".to_owned() } =>
+            "Other names in the list fit, and those containers got the agent.",
+            "correct the list.";
+        Warning::LittleMemory { .. } = Warning::LittleMemory { container: container() } =>
+            "The limit is above the border of `does-not-fit`, but under 256Mi.",
+            "raise the limit, or watch for restarts.";
+        Warning::LittleCpu { .. } = Warning::LittleCpu { container: container() } =>
+            "The agent rewrites classes as they are loaded, all of that in the first seconds. The limit is under 500m.",
+            "raise the limit, or give a startup probe time.";
+        Warning::ImpatientProbe { .. } = Warning::ImpatientProbe { container: container() } =>
+            "The kubelet restarts a container whose liveness probe fails, and with the agent the start takes longer.",
+            "add a startup probe.";
+        Warning::LongOptions { .. } = Warning::LongOptions { container: container() } =>
+            "Java 8 ignores a value past 1,023 bytes, and starts without the agent. Later versions do not.",
+            "shorten it, for example by an options file, or use a later Java.";
+        Warning::AttributesNotLiteral { .. } = Warning::AttributesNotLiteral { container: container() } =>
+            "A list that comes from a ConfigMap or the like cannot be read or added to. The agent is there all the same.",
+            "write the list as a literal, or leave it to the profile and annotations.";
+        Warning::AttributesBroken { .. } = Warning::AttributesBroken { container: container() } =>
+            "The list is your own and stays as it is.",
+            "write `key=value` for every part.";
+    }
+}
+
+const INTRODUCTION: &str = "
+# Why there is no agent
+
+Whenever Javelin leaves a pod alone that asks for the agent, a code says why. It is the same in warnings, in the log,
+in `javelin_reviews_total{outcome}`, in `javelin preview` and in the pod's annotation, and it never changes its
+meaning. The pod itself is never refused.
+
+Most can be mended: the decision is made anew with every new pod, and for the same pod when a later webhook changes it.
+What nothing in the pod, its workload or the configuration can mend is called final.
+
+## Reasons
+";
+
+const WARNINGS: &str = "
+The agent is there, and something is worth knowing.
+";
