@@ -73,7 +73,7 @@ impl ConfigError {
         Self {
             origin: origin.to_owned(),
             place,
-            problem,
+            problem: printable(&problem),
             hint,
         }
     }
@@ -91,7 +91,7 @@ impl ConfigError {
         Self {
             origin: origin.to_owned(),
             place,
-            problem: format!("{path}: {problem}"),
+            problem: printable(&format!("{path}: {problem}")),
             hint: None,
         }
     }
@@ -163,6 +163,11 @@ fn snippet(text: &str, line: usize, column: usize, length: usize) -> String {
     let before = column.saturating_sub(skipped + 1);
     let mark = "^".repeat(length.clamp(1, SNIPPET_WIDTH));
     snippet + &format!("{:digits$} | {:before$}{mark}", "", "")
+}
+
+/// A key may hold what a terminal would act on.
+fn printable(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
 /// What the person may have meant, in the order of likelihood: a slip of the finger, a key of another place, or none

@@ -7,23 +7,26 @@
 //!
 //! Deliberately not here: reading files and printing, and the annotations on the operator's pods.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::{
-    Agent, Endpoint, Exporters, Otlp, Protocol, Sampler, check_profile_name, profile,
+    Agent, Endpoint, Exporters, Otlp, Protocol, Sampler, check_profile_name,
     raw::{
-        RawAgent, RawCa, RawClientCertificate, RawExporters, RawKeyRef, RawOtlp, RawProfile,
-        RawSampler, RawTls,
+        RawAgent, RawCa, RawClientCertificate, RawExporters, RawOtlp, RawProfile, RawSampler,
+        RawTls,
     },
-    sdk, variables,
+    sdk,
 };
 
+mod env;
+mod left;
 mod section;
 
 pub use section::{Finding, Weight};
 
+use env::{Env, refuse_attribute};
 use section::{Report, Section};
 
 /// A configuration, and what is to be said of it.
@@ -132,15 +135,15 @@ fn profile_of(resource: &Value, report: &mut Report) -> RawProfile {
     ]
     .concat();
     let mut env = Env::of(env, report);
-    for language in LANGUAGES {
-        leave_language(resource, language, spec.section(language, report), report);
+    for language in left::LANGUAGES {
+        left::language(resource, language, spec.section(language, report), report);
     }
-    leave_java(&mut java, report);
-    let use_labels_for_resource_attributes = use_labels(&mut spec, report);
+    left::java(&mut java, report);
+    let use_labels_for_resource_attributes = left::defaults(&mut spec, report);
 
     let mut resource_attributes = attributes(&mut resource_section, report);
     resource_attributes.extend(env.attributes(report));
-    leave_resource(resource_section, report);
+    left::resource(resource_section, report);
     let otlp = otlp(&mut exporter, &mut env, report);
     exporter.finish(report);
     let profile = RawProfile {
@@ -170,7 +173,7 @@ fn agent(
     report: &mut Report,
 ) -> RawAgent {
     let image = java.text("image", report);
-    let image = image.filter(|image| !is_operators_image(resource, "java", Some(image)));
+    let image = image.filter(|image| !left::is_operators_image(resource, "java", Some(image)));
     let command = image.is_some().then(|| {
         report.note(&java.path("image"), OPERATORS_IMAGE);
         ["cp", "/javaagent.jar", "/javelin-agent/javaagent.jar"]
@@ -310,16 +313,6 @@ fn attributes(section: &mut Section, report: &mut Report) -> BTreeMap<String, St
     all
 }
 
-fn refuse_attribute(key: &str, value: &str) -> Option<String> {
-    if value.contains("$(") {
-        return Some(REFERENCE.to_owned());
-    }
-    let one = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-    profile::check_attributes(&one)
-        .err()
-        .map(|problem| problem.problem)
-}
-
 fn propagator_list(
     spec: Option<Vec<String>>,
     env: &mut Env,
@@ -382,215 +375,6 @@ fn exporters(env: &mut Env) -> RawExporters {
     }
 }
 
-/// The variables of a resource. Of several of a name the first counts, as in the operator.
-struct Env {
-    /// Values with where they were said.
-    literals: BTreeMap<String, (String, String)>,
-    headers: Option<(String, RawKeyRef)>,
-}
-
-impl Env {
-    fn of(items: Vec<(String, Value)>, report: &mut Report) -> Self {
-        let mut env = Self {
-            literals: BTreeMap::new(),
-            headers: None,
-        };
-        let mut seen = BTreeSet::new();
-        for (path, item) in items {
-            let mut item = Section::new(&path, Some(&item), report);
-            let name = item.text("name", report);
-            let mut source = item.section("valueFrom", report);
-            let value = if item.lacks("value") {
-                Some(String::new())
-            } else {
-                item.text("value", report)
-            };
-            item.finish(report);
-            let (Some(name), Some(value)) = (name, value) else {
-                report.left(&path, "it is no variable with a name and a value");
-                continue;
-            };
-            let path = format!("{path} ({name})");
-            if !seen.insert(name.clone()) {
-                continue;
-            }
-            if source.is_empty() {
-                env.set(&name, path, value);
-                continue;
-            }
-            let mut secret = source.section("secretKeyRef", report);
-            match (secret.text("name", report), secret.text("key", report)) {
-                (Some(secret), Some(key)) if name == HEADERS => {
-                    env.headers = Some((path, RawKeyRef { secret, key }));
-                }
-                _ => report.left(
-                    &path,
-                    "only OTEL_EXPORTER_OTLP_HEADERS may come from a Secret; set it in the pods, or as a literal",
-                ),
-            }
-        }
-        env
-    }
-
-    fn set(&mut self, name: &str, path: String, value: String) {
-        self.literals
-            .entry(name.to_owned())
-            .or_insert((path, value));
-    }
-
-    /// The variable, else the field; with where it was said.
-    fn take_or(
-        &mut self,
-        variable: &str,
-        section: &mut Section,
-        field: &str,
-        report: &mut Report,
-    ) -> Option<(String, String)> {
-        let field = section
-            .text(field, report)
-            .map(|value| (section.path(field), value));
-        self.literals.remove(variable).or(field)
-    }
-
-    fn take(&mut self, name: &str) -> Option<String> {
-        self.literals.remove(name).map(|(_, value)| value)
-    }
-
-    /// What the variable for attributes lists, where it can be taken apart.
-    fn attributes(&mut self, report: &mut Report) -> BTreeMap<String, String> {
-        let Some((path, list)) = self.literals.remove("OTEL_RESOURCE_ATTRIBUTES") else {
-            return BTreeMap::new();
-        };
-        let mut attributes = BTreeMap::new();
-        for pair in list.split(',').filter(|pair| !pair.trim().is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
-            let problem = if value.contains('%') {
-                Some(
-                    "it is percent-encoded; write it in resourceAttributes as it is meant"
-                        .to_owned(),
-                )
-            } else {
-                refuse_attribute(&key, &value)
-            };
-            match problem {
-                Some(problem) => report.left(&path, format!("{pair}: {problem}")),
-                None => drop(attributes.insert(key, value)),
-            }
-        }
-        attributes
-    }
-
-    /// What is no key of ours, as variables.
-    fn rest(self, report: &mut Report) -> BTreeMap<String, String> {
-        let mut rest = BTreeMap::new();
-        for (name, (path, value)) in self.literals {
-            let reference = value.contains("$(").then(|| REFERENCE.to_owned());
-            match variables::refuse_variable(&name, &value).or(reference) {
-                Some(problem) => report.left(&path, problem),
-                None => drop(rest.insert(name, value)),
-            }
-        }
-        rest
-    }
-}
-
-/// What the operator itself filled in is nobody's wish.
-fn is_operators_image(resource: &Value, language: &str, image: Option<&str>) -> bool {
-    let language = if language == "apacheHttpd" {
-        "apache-httpd"
-    } else {
-        language
-    };
-    let key =
-        format!("instrumentation.opentelemetry.io/default-auto-instrumentation-{language}-image");
-    let annotations = resource.pointer("/metadata/annotations");
-    let filled_in = annotations.and_then(|annotations| annotations.get(key)?.as_str());
-    image.is_some() && image == filled_in
-}
-
-fn leave_language(resource: &Value, language: &str, mut section: Section, report: &mut Report) {
-    let is_empty = section.is_empty();
-    let image = section.text("image", report);
-    let is_default =
-        is_operators_image(resource, language, image.as_deref()) && section.lacks("env");
-    if !is_empty && !is_default {
-        report.left(
-            &format!("spec.{language}"),
-            "Javelin is for Java alone; leave the operator in charge of these pods",
-        );
-    }
-}
-
-fn leave_java(java: &mut Section, report: &mut Report) {
-    for (key, why) in [
-        (
-            "extensions",
-            "extensions are not copied; put the jar into the application's image and name it in OTEL_JAVAAGENT_EXTENSIONS, in env",
-        ),
-        (
-            "volumeClaimTemplate",
-            "the jar goes into an emptyDir; nothing is to be done",
-        ),
-        (
-            "volumeLimitSize",
-            "the emptyDir has a limit that fits the jar; nothing is to be done",
-        ),
-    ] {
-        if java.take(key).is_some() {
-            report.left(&java.path(key), why);
-        }
-    }
-    for key in ["resources", "resourceRequirements"] {
-        let taken = java.take(key);
-        if taken.is_some_and(|resources| resources != operators_resources()) {
-            report.left(
-                &java.path(key),
-                "the init container takes the requests and limits of the container that gets the agent; nothing is to be done",
-            );
-        }
-    }
-}
-
-fn use_labels(spec: &mut Section, report: &mut Report) -> Option<bool> {
-    let mut defaults = spec.section("defaults", report);
-    let uses = defaults.switch("useLabelsForResourceAttributes", report);
-    defaults.finish(report);
-    if spec.take("initContainerSecurityContext").is_some() {
-        report.left(
-            "spec.initContainerSecurityContext",
-            "the init container has one that the restricted Pod Security level admits; nothing is to be done",
-        );
-    }
-    uses.filter(|uses| *uses)
-}
-
-fn leave_resource(mut resource: Section, report: &mut Report) {
-    let mut kubernetes = resource.section("k8sMetadata", report);
-    let service = resource.section("serviceMetadata", report);
-    for (section, key) in [
-        (&mut resource, "addK8sUIDAttributes"),
-        (&mut kubernetes, "includeUIDs"),
-    ] {
-        if section.switch(key, report) == Some(true) {
-            report.left(
-                &section.path(key),
-                "k8s.pod.uid is always set; the UIDs of owners are not known without reading them",
-            );
-        }
-    }
-    for mut section in [kubernetes, service] {
-        if section.switch("enabled", report) == Some(false) {
-            report.left(
-                &section.path("enabled"),
-                "these attributes are always set; a pod that sets its own keeps them",
-            );
-        }
-        section.finish(report);
-    }
-    resource.finish(report);
-}
-
 /// The profile as JSON, without what says nothing.
 fn pruned(profile: RawProfile) -> Value {
     fn prune(value: Value) -> Option<Value> {
@@ -610,22 +394,11 @@ fn pruned(profile: RawProfile) -> Value {
     prune(value).unwrap_or_else(|| json!({}))
 }
 
-/// What the operator's defaulting writes into every resource.
-fn operators_resources() -> Value {
-    json!({ "limits": { "cpu": "500m", "memory": "256Mi" }, "requests": { "cpu": "50m", "memory": "64Mi" } })
-}
-
-const LANGUAGES: [&str; 6] = ["nodejs", "python", "dotnet", "go", "apacheHttpd", "nginx"];
-
-const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-
-const GRPC_BY_PORT: &str = "the port is grpc's, so the protocol is grpc; with the operator, agents since 2.0 send \
-    http/protobuf there unless OTEL_EXPORTER_OTLP_PROTOCOL says otherwise";
-
 const OPERATORS_IMAGE: &str =
     "is taken with the command of the operator, cp; leave both out to use Javelin's own image";
 
-const REFERENCE: &str = "values are taken as they are written, and references in them are not resolved; set it in the pods";
+const GRPC_BY_PORT: &str = "the port is grpc's, so the protocol is grpc; with the operator, agents since 2.0 send \
+    http/protobuf there unless OTEL_EXPORTER_OTLP_PROTOCOL says otherwise";
 
 #[cfg(test)]
 mod tests;

@@ -82,9 +82,10 @@ fn told_of_reason(reason: &Reason) -> &'static str {
         return "nobody; it is counted in `javelin_reviews_total`.";
     }
     match reason {
-        // There is no room, or nothing that could be trusted to be changed.
-        Reason::AnnotationsFull | Reason::Unreadable(_) | Reason::Internal(_) => {
-            "by a warning; the pod gets no annotation."
+        // Nothing of it could be trusted to be changed.
+        Reason::Unreadable(_) => "by a warning; the pod gets no annotation.",
+        Reason::AnnotationsFull | Reason::Internal(_) => {
+            "by a warning, and on a pod by the annotation `javelin.dev/skipped`, if that can be added."
         }
         _ => "by a warning, and on a pod by the annotation `javelin.dev/skipped`.",
     }
@@ -118,6 +119,9 @@ fn reasons() -> Vec<Row> {
         Reason::ForeignAgent { .. } = Reason::ForeignAgent { container: container(), option: "-javaagent:/otel/opentelemetry-javaagent.jar".to_owned() } =>
             "A second OpenTelemetry agent would send everything twice. The OpenTelemetry Operator's counts.",
             "remove the option, or the operator's annotation, and Javelin takes over.";
+        Reason::ForeignInjector { .. } = Reason::ForeignInjector { container: "opentelemetry-auto-instrumentation-java".to_owned() } =>
+            "The OpenTelemetry Operator was here before us, and two agents would send everything twice.",
+            "remove the operator's annotation, and Javelin takes over.";
         Reason::OtherAgent { .. } = Reason::OtherAgent { container: container(), agent: Agent::Vendor("Datadog") } =>
             "Two agents that do the same job change the same classes. With several containers, one such agent is enough to leave the pod alone.",
             "remove the other agent, or allow both by the annotation.";
@@ -151,7 +155,7 @@ fn reasons() -> Vec<Row> {
         Reason::InvalidAnnotation { .. } = Reason::InvalidAnnotation { key: "javelin.dev/env.1A".to_owned(), problem: "a variable's name has letters, digits and _, and does not start with a digit".to_owned() } =>
             "An annotation asks for something that cannot be done. Half of what was asked for is not what was asked for.",
             "correct or remove the annotation.";
-        Reason::Conflict(Conflict::Volume) = Reason::Conflict(Conflict::Volume) =>
+        Reason::Conflict(Conflict::Volume { .. }) = Reason::Conflict(Conflict::Volume { name: "javelin-agent".to_owned() }) =>
             "The pod has something of its own where ours must go.",
             "rename it.";
         Reason::Conflict(Conflict::Container) = Reason::Conflict(Conflict::Container) =>
@@ -195,8 +199,11 @@ fn warnings() -> Vec<Row> {
             "Java 8 ignores a value past 1,023 bytes, and starts without the agent. Later versions do not.",
             "shorten it, for example by an options file, or use a later Java.";
         Warning::AttributesNotLiteral { .. } = Warning::AttributesNotLiteral { container: container() } =>
-            "A list that comes from a ConfigMap or the like cannot be read or added to. The agent is there all the same.",
-            "write the list as a literal, or leave it to the profile and annotations.";
+            "The list may be absent and the profile forbids to compose such values, or it comes from a kind of source that this version does not know. The agent is there all the same.",
+            "write the list as a literal, or take `composeOptional: false` out of the profile.";
+        Warning::EmptySetting { .. } = Warning::EmptySetting { container: container(), variable: "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned() } =>
+            "For the agent an empty variable is set, to a value that makes no sense: it sends nothing, and the application runs.",
+            "remove the variable, and the profile's value is set; or give it a value.";
         Warning::AttributesBroken { .. } = Warning::AttributesBroken { container: container() } =>
             "The list is your own and stays as it is.",
             "write `key=value` for every part.";

@@ -253,6 +253,13 @@ impl Context<'_> {
         if options.is_some_and(|options| options.len() > java::JAVA_8_OPTIONS_LIMIT) {
             warnings.push(Warning::LongOptions { container: name() });
         }
+        let empty = sdk::EMPTY_IS_BROKEN
+            .into_iter()
+            .filter(|name| literals.get(name) == Some(""));
+        warnings.extend(empty.map(|variable| Warning::EmptySetting {
+            container: name(),
+            variable: variable.to_owned(),
+        }));
         warnings.extend(problem.map(|problem| match problem {
             AttributesProblem::NotALiteral => Warning::AttributesNotLiteral { container: name() },
             AttributesProblem::NotAPair => Warning::AttributesBroken { container: name() },

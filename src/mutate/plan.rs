@@ -96,6 +96,13 @@ pub enum Warning {
         /// The container.
         container: String,
     },
+    /// A setting of the SDK is empty, which is not the same as absent.
+    EmptySetting {
+        /// The container.
+        container: String,
+        /// The variable.
+        variable: String,
+    },
     /// `OTEL_RESOURCE_ATTRIBUTES` has a part without `=`.
     AttributesBroken {
         /// The container.
@@ -113,6 +120,7 @@ impl Warning {
             Self::ImpatientProbe { .. } => "impatient-probe",
             Self::LongOptions { .. } => "long-options",
             Self::AttributesNotLiteral { .. } => "attributes-not-literal",
+            Self::EmptySetting { .. } => "empty-setting",
             Self::AttributesBroken { .. } => "attributes-broken",
         }
     }
@@ -158,8 +166,15 @@ impl fmt::Display for Warning {
             }
             Self::AttributesNotLiteral { container } => write!(
                 f,
-                "container {container:?}: OTEL_RESOURCE_ATTRIBUTES has no literal value; \
+                "container {container:?}: OTEL_RESOURCE_ATTRIBUTES comes from where it cannot be added to; \
                  the k8s.* attributes are left out"
+            ),
+            Self::EmptySetting {
+                container,
+                variable,
+            } => write!(
+                f,
+                "container {container:?}: {variable} is empty, and the agent sends nothing with it; remove it"
             ),
             Self::AttributesBroken { container } => write!(
                 f,

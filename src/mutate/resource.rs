@@ -70,8 +70,11 @@ pub(super) fn naming(
     let origin = composition.origin(environment);
     let mut sources = container.env_from().iter();
     let is_hidden = !matches!(origin, Origin::Visible(_))
+        || own.contains("$(")
         || sources.any(|source| source.may_bring(SERVICE_NAME));
-    if is_hidden && composition.obstacle(environment, origin).is_none() {
+    // A JVM in an image without a locale garbles other letters; attributes are encoded.
+    let is_plain = name.is_ascii();
+    if (is_hidden || !is_plain) && composition.obstacle(environment, origin).is_none() {
         Some(Naming::Attribute(name))
     } else {
         Some(Naming::Variable(name))
@@ -79,7 +82,7 @@ pub(super) fn naming(
 }
 
 /// Adds our attributes, and before them the variables that they refer to. Of a key that occurs twice the SDK takes the
-/// last: so ours stand behind the user's where his are known, without his keys, and before them where they are not.
+/// last: so ours stand behind the user's where all of his are known, without his keys, and before them where not.
 pub(super) fn add_attributes(
     environment: &mut Environment,
     subject: &Subject<'_>,
@@ -118,7 +121,11 @@ pub(super) fn add_attributes(
             environment.extend(private);
             environment.push(EnvVar::literal(RESOURCE_ATTRIBUTES, pairs));
         }
-        Origin::Visible(Some(at)) => append(environment, at, &pairs, private),
+        Origin::Visible(Some(at)) => {
+            // What a reference to something else brings is not known here.
+            let is_known = !expanded.contains("$(");
+            join(environment, at, &pairs, private, is_known);
+        }
     }
     // What a reference to something else will bring is not known here.
     let is_broken =
@@ -138,17 +145,24 @@ fn composition<'a>(container: &'a Container, profile: &Profile) -> Composition<'
     }
 }
 
-/// Puts our pairs behind the user's own in the entry at `at`.
-fn append(environment: &mut Environment, at: usize, pairs: &str, private: Vec<EnvVar>) {
+/// Puts our pairs behind the user's own in the entry at `at`, or before them.
+fn join(
+    environment: &mut Environment,
+    at: usize,
+    pairs: &str,
+    private: Vec<EnvVar>,
+    is_behind: bool,
+) {
     let variable = environment.variables().get(at);
     let own = variable.and_then(|variable| variable.value.clone());
     let own = own.unwrap_or_default();
-    let separator = if own.is_empty() || own.ends_with(',') {
-        ""
+    let value = if !is_behind {
+        format!("{pairs},{own}")
+    } else if own.is_empty() || own.ends_with(',') {
+        format!("{own}{pairs}")
     } else {
-        ","
+        format!("{own},{pairs}")
     };
-    let value = format!("{own}{separator}{pairs}");
     if must_stay(environment.variables(), at, &own) {
         let behind = at + private.len();
         for variable in private.into_iter().rev() {

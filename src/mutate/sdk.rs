@@ -262,6 +262,9 @@ pub(super) const CA_FILE: &str = "ca.crt";
 pub(super) const CERTIFICATE_FILE: &str = "tls.crt";
 pub(super) const KEY_FILE: &str = "tls.key";
 
+/// Settings with which the SDK does not start when they are empty.
+pub(super) const EMPTY_IS_BROKEN: [&str; 2] = [ENDPOINT, SAMPLER];
+
 /// Names the agent's file of defaults.
 const CONFIGURATION_FILE: &str = "OTEL_JAVAAGENT_CONFIGURATION_FILE";
 

@@ -50,7 +50,9 @@ proptest! {
                 let value = |c: &Container| last(c, name).and_then(|variable| variable.value.clone());
                 if let Some(value_before) = value(old) {
                     let value_after = value(new).unwrap_or_default();
-                    prop_assert!(value_after.starts_with(&value_before), "{value_before} {value_after}");
+                    // Behind ours where it refers to something that may hold the same keys.
+                    let is_whole = value_after.starts_with(&value_before) || value_after.ends_with(&value_before);
+                    prop_assert!(is_whole, "{value_before} {value_after}");
                 }
             }
         }

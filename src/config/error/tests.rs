@@ -1,3 +1,5 @@
+use proptest::{prelude::*, sample::Index};
+
 use super::super::Config;
 
 fn check(text: &str, expected: &str) {
@@ -139,3 +141,41 @@ fn a_long_line_is_cut_and_control_characters_are_not_printed() {
     let error = Config::parse("default: {delivery: \"c\u{1b}\"}", "f").unwrap_err();
     assert!(!error.to_string().contains('\u{1b}'), "{error:?}");
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    /// A place is in the text, and the mark stays below the line.
+    #[test]
+    fn whatever_is_written_is_refused_with_a_place_or_taken(
+        at in any::<Index>(), gone in 0..4_usize, typed in "[a-z:{}\\[\\],#&*|<>'\"\n\t \u{e9}\u{1b}-]{0,4}",
+    ) {
+        let mut text: Vec<char> = TEXT.chars().collect();
+        let at = at.index(text.len());
+        let end = (at + gone).min(text.len());
+        text.splice(at..end, typed.chars());
+        let text: String = text.into_iter().collect();
+        if let Err(error) = Config::parse(&text, "f") {
+            let (line, column) = error.place.as_ref().map_or((1, 1), |place| (place.line, place.column));
+            let length = text.lines().nth(line - 1).unwrap_or_default().chars().count();
+            prop_assert!(line <= text.lines().count() + 1 && column <= length + 1, "{error}\n{text}");
+            prop_assert!(!error.to_string().replace('\n', "").contains(char::is_control), "{error:?}");
+        }
+    }
+}
+
+const TEXT: &str = "
+excludedNamespaces: [kube-system]
+default: &base
+  otlp: {endpoint: 'http://c:4317', protocol: grpc}
+  sampler:
+    type: traceidratio
+    argument: \"0.25\"
+  env:
+    A: |
+      two
+      lines
+profiles:
+  a: {resourceAttributes: {k8s.cluster.name: x}}
+  b: *base
+";

@@ -6,7 +6,7 @@ use super::*;
 use crate::config::Config;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_comes_in_what_comes_out_is_a_good_configuration(resources in vec(resource(), 1..4)) {

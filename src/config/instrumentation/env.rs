@@ -1,0 +1,140 @@
+//! The variables of a resource: from the language's list, from the common one, with the first of a name winning.
+//!
+//! Deliberately not here: which of them have a key of ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{
+    super::{profile, raw::RawKeyRef, variables},
+    section::{Report, Section},
+};
+
+/// The variables of a resource. Of several of a name the first counts, as in the operator.
+pub(super) struct Env {
+    /// Values with where they were said.
+    pub(super) literals: BTreeMap<String, (String, String)>,
+    pub(super) headers: Option<(String, RawKeyRef)>,
+}
+
+impl Env {
+    pub(super) fn of(items: Vec<(String, Value)>, report: &mut Report) -> Self {
+        let mut env = Self {
+            literals: BTreeMap::new(),
+            headers: None,
+        };
+        let mut seen = BTreeSet::new();
+        for (path, item) in items {
+            let mut item = Section::new(&path, Some(&item), report);
+            let name = item.text("name", report);
+            let mut source = item.section("valueFrom", report);
+            let value = if item.lacks("value") {
+                Some(String::new())
+            } else {
+                item.text("value", report)
+            };
+            item.finish(report);
+            let (Some(name), Some(value)) = (name, value) else {
+                report.left(&path, "it is no variable with a name and a value");
+                continue;
+            };
+            let path = format!("{path} ({name})");
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            if source.is_empty() {
+                env.set(&name, path, value);
+                continue;
+            }
+            let mut secret = source.section("secretKeyRef", report);
+            match (secret.text("name", report), secret.text("key", report)) {
+                (Some(secret), Some(key)) if name == HEADERS => {
+                    env.headers = Some((path, RawKeyRef { secret, key }));
+                }
+                _ => report.left(
+                    &path,
+                    "only OTEL_EXPORTER_OTLP_HEADERS may come from a Secret; set it in the pods, or as a literal",
+                ),
+            }
+        }
+        env
+    }
+
+    pub(super) fn set(&mut self, name: &str, path: String, value: String) {
+        self.literals
+            .entry(name.to_owned())
+            .or_insert((path, value));
+    }
+
+    /// The variable, else the field; with where it was said.
+    pub(super) fn take_or(
+        &mut self,
+        variable: &str,
+        section: &mut Section,
+        field: &str,
+        report: &mut Report,
+    ) -> Option<(String, String)> {
+        let field = section
+            .text(field, report)
+            .map(|value| (section.path(field), value));
+        self.literals.remove(variable).or(field)
+    }
+
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        self.literals.remove(name).map(|(_, value)| value)
+    }
+
+    /// What the variable for attributes lists, where it can be taken apart.
+    pub(super) fn attributes(&mut self, report: &mut Report) -> BTreeMap<String, String> {
+        let Some((path, list)) = self.literals.remove("OTEL_RESOURCE_ATTRIBUTES") else {
+            return BTreeMap::new();
+        };
+        let mut attributes = BTreeMap::new();
+        for pair in list.split(',').filter(|pair| !pair.trim().is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+            let problem = if value.contains('%') {
+                Some(
+                    "it is percent-encoded; write it in resourceAttributes as it is meant"
+                        .to_owned(),
+                )
+            } else {
+                refuse_attribute(&key, &value)
+            };
+            match problem {
+                Some(problem) => report.left(&path, format!("{pair}: {problem}")),
+                None => drop(attributes.insert(key, value)),
+            }
+        }
+        attributes
+    }
+
+    /// What is no key of ours, as variables.
+    pub(super) fn rest(self, report: &mut Report) -> BTreeMap<String, String> {
+        let mut rest = BTreeMap::new();
+        for (name, (path, value)) in self.literals {
+            let reference = value.contains("$(").then(|| REFERENCE.to_owned());
+            match variables::refuse_variable(&name, &value).or(reference) {
+                Some(problem) => report.left(&path, problem),
+                None => drop(rest.insert(name, value)),
+            }
+        }
+        rest
+    }
+}
+
+/// Why an attribute cannot be one of ours, if so.
+pub(super) fn refuse_attribute(key: &str, value: &str) -> Option<String> {
+    if value.contains("$(") {
+        return Some(REFERENCE.to_owned());
+    }
+    let one = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    profile::check_attributes(&one)
+        .err()
+        .map(|problem| problem.problem)
+}
+
+const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+
+const REFERENCE: &str = "values are taken as they are written, and references in them are not resolved; set it in the pods";
