@@ -211,7 +211,7 @@ Examples:
 const CHECK_EXAMPLES: &str = "\
 Examples:
   javelin config check javelin.yaml
-  kubectl -n javelin-system get configmap javelin -o jsonpath='{.data.config\\.yaml}' | javelin config check -";
+  kubectl get configmap javelin -o jsonpath='{.data.config\\.yaml}' | javelin config check -";
 
 const FROM_INSTRUMENTATION_EXAMPLES: &str = "\
 Examples:
