@@ -84,29 +84,55 @@ impl Composition<'_> {
         if let Some(obstacle) = self.obstacle(environment, origin) {
             return Err(obstacle);
         }
-        let end = environment.variables().len();
-        let Origin::Reference(mut at) = origin else {
-            return Ok(self.keep_sources(environment, end));
+        let Origin::Reference(at) = origin else {
+            let end = environment.variables().len();
+            return Ok(self.keep_all(environment, end, "", self.sources().collect()));
         };
+        let mut at = at;
         if matches!(presence_at(environment, at), Presence::Optional) {
-            // Where the key is absent, the kubelet falls back to an earlier entry of the name, or to envFrom.
-            let mut earlier = environment.variables().iter().take(at);
-            if earlier.any(|earlier| earlier.name == self.name) {
-                let fallback = format!("$({})", self.name);
-                environment.insert(at, EnvVar::literal(self.private, fallback));
-                at += 1;
-            } else {
-                at = self.keep_sources(environment, at);
-            }
+            let (fallback, references) = self.fallback(environment, at)?;
+            at = self.keep_all(environment, at, &fallback, references);
         }
         environment.rename(at, self.private);
         Ok(at + 1)
     }
 
-    fn keep_sources(&self, environment: &mut Environment, at: usize) -> usize {
-        environment.insert(at, EnvVar::literal(self.private, ""));
+    /// What the kubelet falls back to where the optional key of the entry at `at` is absent: an earlier entry that
+    /// surely has a value, else the last of envFrom and of earlier optional keys that is there, else nothing.
+    fn fallback(
+        &self,
+        environment: &Environment,
+        at: usize,
+    ) -> Result<(String, Vec<Value>), Obstacle> {
+        let mut references: Vec<_> = self.sources().collect();
+        for (position, earlier) in environment.variables().iter().enumerate().take(at) {
+            if earlier.name != self.name {
+                continue;
+            }
+            let Some(source) = &earlier.value_from else {
+                return Ok((format!("$({})", self.name), Vec::new()));
+            };
+            match presence_at(environment, position) {
+                Presence::Required => return Ok((format!("$({})", self.name), Vec::new())),
+                Presence::Optional => references.push(source.clone()),
+                Presence::Unknown => return Err(Obstacle::UnknownSource),
+            }
+        }
+        Ok((String::new(), references))
+    }
+
+    /// Adds entries of the private name: one that is always there, then one for each reference. Gives the position
+    /// behind them.
+    fn keep_all(
+        &self,
+        environment: &mut Environment,
+        at: usize,
+        first: &str,
+        references: Vec<Value>,
+    ) -> usize {
+        environment.insert(at, EnvVar::literal(self.private, first));
         let mut at = at + 1;
-        for reference in self.sources() {
+        for reference in references {
             let variable = EnvVar {
                 name: self.private.to_owned(),
                 value: None,
