@@ -35,43 +35,62 @@ impl Api {
 
     /// Tries to create each pod, and keeps none: everything that admits or changes a pod has its say.
     pub(crate) fn dry_run(&self, namespace: &str, pods: &[Value]) -> Result<Vec<Answer>> {
-        self.send(
-            &format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"),
-            pods,
-        )
+        let uri = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+        let request = |pod: &Value| {
+            Request::post(&uri)
+                .header("content-type", "application/json")
+                .body(Body::from(pod.to_string().into_bytes()))
+        };
+        let answers = self.exchange(pods.iter().map(request))?;
+        let answer = |(status, body): (_, Vec<u8>)| Answer {
+            status,
+            body: serde_json::from_slice(&body)
+                .unwrap_or_else(|_| json!(String::from_utf8_lossy(&body))),
+        };
+        Ok(answers.into_iter().map(answer).collect())
     }
 
-    /// Posts all of them, some at a time; the answers are in the same order.
-    fn send(&self, uri: &str, objects: &[Value]) -> Result<Vec<Answer>> {
+    /// What each container of a pod has printed.
+    pub(crate) fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        containers: &[String],
+    ) -> Result<Vec<Vec<u8>>> {
+        let pod = format!("/api/v1/namespaces/{namespace}/pods/{pod}");
+        let request = |container: &String| {
+            Request::get(format!("{pod}/log?container={container}")).body(Body::empty())
+        };
+        let answers = self.exchange(containers.iter().map(request))?;
+        let log = |(status, body): (_, Vec<u8>)| match status {
+            200 => Ok(body),
+            _ => Err(format!("{status} {}", String::from_utf8_lossy(&body))),
+        };
+        answers.into_iter().map(log).collect()
+    }
+
+    /// Sends all of them, some at a time; the answers are in the same order.
+    fn exchange(
+        &self,
+        requests: impl Iterator<Item = hyper::http::Result<Request<Body>>>,
+    ) -> Result<Vec<(u16, Vec<u8>)>> {
         let gate = Arc::new(Semaphore::new(AT_ONCE));
         let mut tasks = JoinSet::new();
-        for (at, object) in objects.iter().enumerate() {
-            let request = Request::post(uri)
-                .header("content-type", "application/json")
-                .body(Body::from(object.to_string().into_bytes()))
-                .map_err(|error| error.to_string())?;
+        for (at, request) in requests.enumerate() {
+            let request = request.map_err(|error| error.to_string())?;
             let (client, gate) = (self.client.clone(), Arc::clone(&gate));
             let task = async move {
                 let _permit = gate.acquire().await.map_err(|error| error.to_string())?;
-                let answer = client.send(request);
-                let (head, body) = answer
-                    .await
-                    .map_err(|error| error.to_string())?
-                    .into_parts();
+                let answer = client.send(request).await;
+                let (head, body) = answer.map_err(|error| error.to_string())?.into_parts();
                 let body = body.collect_bytes().await;
-                let body = body.map_err(|error| error.to_string())?;
-                let body = serde_json::from_slice(&body)
-                    .unwrap_or_else(|_| json!(String::from_utf8_lossy(&body)));
-                let status = head.status.as_u16();
-                Ok::<_, String>((at, Answer { status, body }))
+                let body = body.map_err(|error| error.to_string())?.to_vec();
+                Ok::<_, String>((at, (head.status.as_u16(), body)))
             };
             tasks.spawn_on(task, self.runtime.handle());
         }
-        let mut answers = self
-            .runtime
-            .block_on(tasks.join_all())
-            .into_iter()
-            .collect::<Result<Vec<_>>>()?;
+        let answers = self.runtime.block_on(tasks.join_all());
+        let mut answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
         answers.sort_by_key(|(at, _)| *at);
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }

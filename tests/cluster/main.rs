@@ -11,6 +11,7 @@
 
 mod api;
 mod cases;
+mod environment;
 mod figures;
 mod judge;
 mod kube;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 22] = [
+const CASES: [(&str, Case); 24] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -101,6 +102,14 @@ const CASES: [(&str, Case); 22] = [
         security::pod_security,
     ),
     ("every_user_starts_and_reads_the_jar", security::users),
+    (
+        "golden_containers_start_with_the_environment_that_the_engine_predicts",
+        environment::of_golden_cases,
+    ),
+    (
+        "through_the_webhook_environments_are_as_predicted_and_nothing_is_lost",
+        environment::through_the_webhook,
+    ),
     (
         "preview_prints_the_bytes_of_the_webhooks_patch",
         cases::preview,

@@ -118,13 +118,13 @@ pub(crate) fn under_full_quotas() -> Result {
             "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 1, "preemptionPolicy": "Never",
             "metadata": { "name": name, "labels": { "javelin.dev/test": "quota" } },
         });
-        classes.0.push_str(&format!("{class}\n---\n"));
+        classes.0.extend([class.to_string(), "\n".to_owned()]);
         let quota = json!({
             "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": name, "namespace": namespace.0 },
             "spec": { "hard": hard, "scopeSelector": { "matchExpressions": [
                 { "scopeName": "PriorityClass", "operator": "In", "values": [name] }] } },
         });
-        quotas.push_str(&format!("{quota}\n---\n"));
+        quotas.extend([quota.to_string(), "\n".to_owned()]);
         let mut pod = pod.clone();
         pod["spec"]["priorityClassName"] = json!(name);
         pods.push(pod.clone());
@@ -356,10 +356,9 @@ fn pod(resources: &[&Value], of_pod: Option<&Value>) -> Value {
 fn one_size_larger(mut pod: Value) -> Value {
     let mut twin = pod["spec"]["containers"][0].clone();
     twin["name"] = json!("twin");
-    let containers = pod["spec"]["containers"].as_array_mut();
-    containers
-        .into_iter()
-        .for_each(|list| list.push(twin.clone()));
+    if let Some(containers) = pod["spec"]["containers"].as_array_mut() {
+        containers.push(twin);
+    }
     for key in ["requests", "limits"] {
         let quantities = pod.pointer_mut(&format!("/spec/resources/{key}"));
         for (name, quantity) in quantities

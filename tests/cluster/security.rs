@@ -105,7 +105,13 @@ pub(crate) fn users() -> Result {
     };
     let mut manifest = String::new();
     for (name, of_pod, of_container) in &users {
-        manifest.push_str(&format!("{}\n---\n", reader(name, of_pod, of_container)));
+        let reader = reader(name, of_pod, of_container);
+        manifest.extend([
+            reader.to_string(),
+            "
+"
+            .to_owned(),
+        ]);
     }
     // Without the agent there is nothing to read: that the others succeed means something.
     let mut without = reader(WITHOUT, &json!({}), &json!({}));

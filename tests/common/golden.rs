@@ -99,10 +99,4 @@ pub(crate) fn optional_yaml(file: &Path) -> Value {
 }
 
 /// What a case without a file of its own is decided with.
-pub(crate) const DEFAULT_CONFIG: &str = "
-default:
-  agent: {image: 'registry.example/javelin:1', imagePullPolicy: IfNotPresent}
-  otlp: {endpoint: 'http://collector:4318'}
-profiles:
-  checkout: {otlp: {endpoint: 'http://checkout-collector:4317', protocol: grpc}}
-";
+pub(crate) const DEFAULT_CONFIG: &str = include_str!("default.yaml");
