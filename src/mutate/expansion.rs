@@ -89,6 +89,11 @@ impl<'a> Literals<'a> {
         self.values.get(name)?.as_deref()
     }
 
+    /// All names.
+    pub(super) fn into_values(self) -> impl Iterator<Item = (&'a str, Option<String>)> {
+        self.values.into_iter()
+    }
+
     /// All values that are known.
     pub(super) fn values(&self) -> impl Iterator<Item = &str> {
         self.values.values().flatten().map(String::as_str)

@@ -40,7 +40,7 @@ use delivery::Needs;
 use environment::Environment;
 use expansion::Literals;
 use java::JAVA_TOOL_OPTIONS;
-use pod::{Container, Pod, StringMap};
+use pod::{Container, EnvVar, Pod, StringMap};
 use resource::{AttributesProblem, Naming};
 use sdk::{Defaults, Place};
 use target::{Target, Targets};
@@ -93,6 +93,18 @@ pub fn decide(subject: &Subject<'_>, config: &Config) -> Decision {
         Ok(plan) => Decision::Inject(Box::new(plan)),
         Err(reason) => Decision::Skip(reason),
     }
+}
+
+/// What a container with these entries will find in its environment, as far as literals tell: the last entry of each
+/// name, expanded as the kubelet does it. `None` stands for a value from elsewhere.
+///
+/// A reference to something that is no earlier literal stays as it is written: what envFrom, Services, keys and fields
+/// hold is not known here. Every decision about a variable rests on these values.
+pub fn predicted_environment(env: &[EnvVar]) -> BTreeMap<String, Option<String>> {
+    let values = Literals::of(env).into_values();
+    values
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// What the steps of one decision share.
