@@ -298,7 +298,7 @@ pub const PROFILE: &[Key] = &[
         kind: Kind::Switch,
         default: "true",
         unset: "",
-        means: "Whether a `JAVA_TOOL_OPTIONS` that may be absent at run time (an optional key, or `envFrom`) is composed with ours. `false`: such a pod is skipped.",
+        means: "May `JAVA_TOOL_OPTIONS` and `OTEL_RESOURCE_ATTRIBUTES` that are possibly absent at run time (an optional key, or `envFrom`) be composed with ours? `false`: a pod with such options is skipped, and such attributes stay alone.",
         example: "false",
     },
     Key {

@@ -88,8 +88,9 @@ fn every_name_on_an_object_is_listed() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// Paths of the downward API look like names.
-const FIELDS: [&str; 5] = [
+/// Paths of the downward API, and the jar, look like names.
+const FIELDS: [&str; 6] = [
+    "javaagent.jar",
     "metadata.namespace",
     "status.hostIP",
     "spec.nodeName",
@@ -98,11 +99,16 @@ const FIELDS: [&str; 5] = [
 ];
 
 /// A name, where it stands, and what it does.
-const KEYS: [(&str, &str, &str); 14] = [
+const KEYS: [(&str, &str, &str); 18] = [
     (
         keys::INJECT,
         "label of a Namespace, a workload, a pod template",
         "`true`, a profile's name, or `false`. The pod's wins over the workload's, and that over the namespace's.",
+    ),
+    (
+        keys::INJECT,
+        "annotation of a pod, with `annotations: true`",
+        "The same; blanks around it do not count, and `True` is `true`. The pod's label wins over it.",
     ),
     (
         keys::CONTAINER_NAMES,
@@ -123,6 +129,21 @@ const KEYS: [(&str, &str, &str); 14] = [
         "resource.opentelemetry.io/<attribute>",
         "annotation of a pod",
         "A resource attribute. `service.name` becomes `OTEL_SERVICE_NAME`.",
+    ),
+    (
+        keys::NAME_LABELS[0],
+        "label of a pod, with `useLabelsForResourceAttributes: true`",
+        "The service's name, where no annotation says it.",
+    ),
+    (
+        keys::NAME_LABELS[1],
+        "label of a pod, with `useLabelsForResourceAttributes: true`",
+        "The same, where there is no instance.",
+    ),
+    (
+        keys::VERSION_LABEL,
+        "label of a pod, with `useLabelsForResourceAttributes: true`",
+        "The service's version, instead of the image's tag.",
     ),
     (
         "javelin.dev/env.<NAME>",

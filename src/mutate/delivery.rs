@@ -142,7 +142,10 @@ pub(super) fn check_conflicts(
     for target in targets.iter().map(|target| target.container) {
         let mounts = target.volume_mounts().iter().map(|mount| &mount.mount_path);
         let devices = target.volume_devices.iter().flatten();
-        let mut paths = mounts.chain(devices.map(|device| &device.device_path));
+        let devices = devices.map(|device| &device.device_path);
+        // A file that the kubelet mounts, too: below a read-only volume it finds no place.
+        let last_words = target.termination_message_path.iter();
+        let mut paths = mounts.chain(devices).chain(last_words);
         let is_taken = |path: &&String| places.iter().any(|(_, ours)| overlaps(path, ours));
         if let Some(path) = paths.find(is_taken) {
             return Err(Reason::Conflict(Conflict::Mount {

@@ -120,6 +120,8 @@ pub struct Container {
     pub env_from: Option<Vec<EnvFrom>>,
     /// Requests and limits.
     pub resources: Option<Resources>,
+    /// Where the kubelet mounts a file for its last words.
+    pub termination_message_path: Option<String>,
     /// Its own security settings.
     pub security_context: Option<SecurityContext>,
     /// When the kubelet restarts it, as written.

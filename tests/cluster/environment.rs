@@ -6,20 +6,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::Path,
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use javelin::{
-    config::Config,
-    mutate::{
-        self, Decision, Namespace as Surroundings, NamespaceLabel, Subject, keys,
-        pod::{EnvVar, Pod},
-    },
-    patch::{PodPath, Treatment},
-    workload,
+    config::Delivery,
+    mutate::{self, Decision, keys, pod::EnvVar},
 };
 use serde_json::{Map, Value, json};
 
@@ -27,9 +21,10 @@ use crate::{
     api::Api,
     cases::{INJECT, name_of},
     figures,
-    kube::{Namespace, Result, checkout, ensure, eventually, get, kubectl_with, pods},
+    golden_case::{self, PodCase},
+    kube::{Namespace, Result, ensure, eventually, get, kubectl_with, pods},
     security::WITNESS,
-    trial::Problems,
+    trial::{JAVAAGENT_OPTION, Problems},
 };
 
 /// The golden cases that say something of an environment, as the engine leaves them.
@@ -204,7 +199,7 @@ fn is_kept(case: &Case, before: &Found, after: &Found) -> Result {
     let (before, after) = (before, &after.environment);
     let options = after.get(OPTIONS).map(String::as_str).unwrap_or_default();
     let own = before.environment.get(OPTIONS).map(String::as_str);
-    let kept = options.strip_suffix(keys::JAVAAGENT_OPTION);
+    let kept = options.strip_suffix(JAVAAGENT_OPTION);
     ensure!(
         case.has_base || kept.map(str::trim_end) == Some(own.unwrap_or_default().trim_end()),
         "{OPTIONS} was {own:?} and is {options:?}"
@@ -225,7 +220,9 @@ fn is_kept(case: &Case, before: &Found, after: &Found) -> Result {
         let now = after.get(name);
         let is_same = match name.as_str() {
             OPTIONS => true,
-            "OTEL_RESOURCE_ATTRIBUTES" => now.is_some_and(|now| now.starts_with(value.as_str())),
+            "OTEL_RESOURCE_ATTRIBUTES" => now.is_some_and(|now| {
+                now.starts_with(value.as_str()) || now.ends_with(value.as_str())
+            }),
             _ => now == Some(value) || follows(name) || is_the_runtimes(name),
         };
         ensure!(is_same, "{name} was {value:?} and is {now:?}");
@@ -453,44 +450,35 @@ fn decode<T: serde::de::DeserializeOwned + Default>(value: &Value) -> Result<T> 
 // === The golden cases
 
 fn golden_cases() -> Result<Vec<Case>> {
-    let folders = fs::read_dir(checkout("tests/cases/pod")).map_err(|error| error.to_string())?;
-    let mut folders: Vec<_> = folders.flatten().map(|entry| entry.path()).collect();
-    folders.sort();
     let mut cases = Vec::new();
-    for folder in folders {
-        cases.extend(golden_case(&folder)?);
+    for folder in golden_case::folders("pod") {
+        cases.extend(of_folder(&folder)?);
     }
     Ok(cases)
 }
 
 /// The first target of a case, if it is injected and has anything to do with environments.
-fn golden_case(folder: &Path) -> Result<Option<Case>> {
+fn of_folder(folder: &Path) -> Result<Option<Case>> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let document: Value = yaml(&folder.join("pod.yaml"))?.unwrap_or_default();
-    let kind = document["kind"].as_str().unwrap_or_default();
-    let place = PodPath::of_kind(kind).ok_or("no pod")?;
-    let config = fs::read_to_string(folder.join("config.yaml"));
-    let config = config.unwrap_or_else(|_| include_str!("../common/default.yaml").to_owned());
-    let config = Config::parse(&config, &name).map_err(|error| error.to_string())?;
-    let pod = Pod::from_value(place.of(&document).ok_or("no pod")?);
-    let pod = pod.map_err(|error| error.to_string())?;
-    let (owners, from_workload) = workload::surroundings(kind, &document, &pod);
-    let subject = Subject {
-        pod: &pod,
-        namespace: Surroundings {
-            name: Some("shop"),
-            inject: NamespaceLabel::Value("true"),
-        },
-        owners,
-        from_workload,
-    };
-    let treatment = Treatment::of(&subject, &document, place, &config);
+    let case = PodCase::read(folder);
+    let treatment = case.treatment();
+    let PodCase {
+        document,
+        place,
+        config,
+        ..
+    } = case;
     let Decision::Inject(plan) = &treatment.decision else {
         return Ok(None);
     };
     let Some(target) = plan.containers.first() else {
         return Ok(None);
     };
+    // The others differ in the path of the jar alone.
+    let profile = config.profile(&plan.profile).ok_or("no profile")?;
+    if !matches!(profile.delivery, Delivery::InitContainer { .. }) {
+        return Ok(None);
+    }
     let container = |document: &Value, moved: usize| {
         let list = &place.of(document)?["spec"][target.list.as_str()];
         Some(list[target.index + moved].clone())
@@ -506,10 +494,12 @@ fn golden_case(folder: &Path) -> Result<Option<Case>> {
     };
     let variables = before["env"].as_array();
     let can_start = variables.into_iter().flatten().all(is_known);
-    let has_base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE).is_some();
+    let annotations = &place.of(&document).ok_or("no pod")?["metadata"]["annotations"];
+    let has_base = annotations[keys::JAVA_TOOL_OPTIONS_BASE].is_string();
     let says_something = [
         "agent-",
         "attributes-",
+        "defaults-",
         "env-",
         "options-",
         "sdk-",
@@ -522,13 +512,6 @@ fn golden_case(folder: &Path) -> Result<Option<Case>> {
         after,
         has_base,
     }))
-}
-
-fn yaml(file: &Path) -> Result<Option<Value>> {
-    let Ok(text) = fs::read_to_string(file) else {
-        return Ok(None);
-    };
-    serde_saphyr::from_str(&text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 // === What can be written

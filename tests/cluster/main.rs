@@ -4,7 +4,9 @@
 //! a line says so. The cases run one after the other, in this order, on one installation.
 
 #![expect(
+    clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a test: it fails by panics, and prints"
 )]
@@ -13,6 +15,8 @@ mod api;
 mod cases;
 mod environment;
 mod figures;
+#[path = "../common/golden.rs"]
+mod golden_case;
 mod judge;
 mod kube;
 mod resources;

@@ -200,4 +200,5 @@ fn check_complete(admitted: &Value) -> Result {
     Ok(())
 }
 
-const JAVAAGENT_OPTION: &str = "-javaagent:/javelin-agent/javaagent.jar";
+/// What the engine adds, with an init container.
+pub(crate) const JAVAAGENT_OPTION: &str = "-javaagent:/javelin-agent/javaagent.jar";
