@@ -92,3 +92,10 @@ pub const FIELD_VARIABLES: [(&str, &str); 5] = [
     ("JAVELIN_POD_NAME", "metadata.name"),
     ("JAVELIN_POD_UID", "metadata.uid"),
 ];
+
+/// Is it the name of a variable of ours, which no container may have of its own?
+pub fn is_private(variable: &str) -> bool {
+    let fields = FIELD_VARIABLES.iter().map(|(name, _)| *name);
+    let mut names = fields.chain([OPTIONS_VARIABLE, ATTRIBUTES_VARIABLE]);
+    names.any(|name| name == variable)
+}

@@ -15,6 +15,7 @@ mod delivery;
 mod environment;
 mod expansion;
 mod fit;
+mod foreign;
 mod image;
 mod java;
 pub mod keys;
@@ -22,6 +23,7 @@ mod owner;
 mod plan;
 pub mod pod;
 mod reason;
+mod receipt;
 mod resource;
 mod sdk;
 mod select;
@@ -32,8 +34,9 @@ pub use delivery::{InitContainerEdit, Parts};
 pub use environment::EnvEdit;
 pub use java::{Agent, words as jvm_words};
 pub use owner::{Owner, Owners};
-pub use plan::{ContainerPlan, Plan, Receipt, Warning};
+pub use plan::{ContainerPlan, Plan, Warning};
 pub use reason::{Conflict, Reason, Source};
+pub use receipt::Receipt;
 pub use target::List;
 
 use delivery::Needs;
@@ -122,7 +125,7 @@ struct Context<'a> {
 fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     let pod = subject.pod;
     let asked = select::profile(subject, config)?;
-    let before = earlier(pod);
+    let before = Receipt::of(pod);
     let Targets {
         containers: targets,
         unknown,
@@ -157,7 +160,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
 impl Context<'_> {
     fn plan(&self, targets: &[Target<'_>], unknown: Vec<String>) -> Result<Plan, Reason> {
         let (pod, profile) = (self.subject.pod, self.profile);
-        let mut notes = self.check_agents(targets)?;
+        let mut notes = foreign::check(pod, targets, &self.option, self.before.is_none())?;
         let unknown = unknown
             .into_iter()
             .map(|name| Warning::UnknownContainer { name });
@@ -212,7 +215,9 @@ impl Context<'_> {
             && containers
                 .iter()
                 .all(|container| container.env.is_empty() && container.mounts.is_empty());
-        let receipt = self.receipt(changed, notes);
+        let receipt = self.before.clone();
+        let receipt = receipt.unwrap_or_else(|| Receipt::new(profile));
+        let receipt = receipt.with(changed, notes);
         if is_complete && self.before.as_ref() == Some(&receipt) {
             return Err(Reason::AlreadyInjected);
         }
@@ -278,113 +283,11 @@ impl Context<'_> {
         }));
         Ok((environment, naming, place))
     }
-
-    /// Other agents: an OpenTelemetry one and a vendor's stop us, others are noted. One that came after us is noted
-    /// too, because ours is there already.
-    fn check_agents(&self, targets: &[Target<'_>]) -> Result<Vec<String>, Reason> {
-        let pod = self.subject.pod;
-        let mut notes = Vec::new();
-        let mut found = Vec::new();
-        for container in pod.spec.init_containers() {
-            let agent = java::injector(&container.name);
-            found.extend(agent.map(|agent| (container, agent, container.name.clone())));
-        }
-        let init_containers = found.len();
-        let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
-        for target in targets {
-            let agents = java::agents(target.container, base).into_iter();
-            let foreign = agents.filter(|agent| {
-                self.before.is_none() || !java::is_ours(&agent.option, &self.option)
-            });
-            found.extend(foreign.map(|found| (target.container, found.agent, found.option)));
-        }
-        let is_allowed = pod
-            .annotation(keys::ALLOW_OTHER_AGENT)
-            .is_some_and(|value| value.trim() == "true");
-        let is_first = self.before.is_none();
-        for (position, (container, agent, option)) in found.into_iter().enumerate() {
-            let container = container.name.clone();
-            let is_injector = position < init_containers;
-            match agent {
-                Agent::OpenTelemetry if is_first && is_injector => {
-                    return Err(Reason::ForeignInjector { container });
-                }
-                Agent::OpenTelemetry if is_first => {
-                    return Err(Reason::ForeignAgent { container, option });
-                }
-                Agent::Vendor(_) if is_first && !is_allowed => {
-                    return Err(Reason::OtherAgent { container, agent });
-                }
-                Agent::OpenTelemetry | Agent::Vendor(_) => {
-                    notes.push(format!("{container}: beside the {agent} agent"));
-                }
-                Agent::Neighbour if option == self.option => {
-                    return Err(Reason::ForeignAgent { container, option });
-                }
-                Agent::Neighbour if is_first => {
-                    notes.push(format!("{container}: beside {option}"));
-                }
-                Agent::Neighbour => {}
-            }
-        }
-        Ok(notes)
-    }
-
-    /// The receipt; of a second pass, with all that the first one says.
-    fn receipt(&self, changed: BTreeMap<String, Vec<String>>, notes: Vec<String>) -> Receipt {
-        let profile = self.profile;
-        let mut receipt = self.before.clone().unwrap_or_else(|| Receipt {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            profile: profile.name.clone(),
-            config: profile.hash.clone(),
-            image: delivery::has_volume(profile).then(|| profile.agent.image.clone()),
-            delivery: profile.delivery.as_str().to_owned(),
-            containers: BTreeMap::new(),
-            notes: Vec::new(),
-        });
-        for (container, names) in changed {
-            let known = receipt.containers.entry(container).or_default();
-            known.extend(names);
-            known.sort();
-            known.dedup();
-        }
-        for note in notes {
-            if !receipt.notes.contains(&note) {
-                receipt.notes.push(note);
-            }
-        }
-        receipt
-    }
-}
-
-/// The receipt of an earlier pass over this very pod. One that was copied along with other annotations, into a pod
-/// without anything of ours in it, says nothing.
-fn earlier(pod: &Pod) -> Option<Receipt> {
-    let receipt: Receipt = serde_json::from_str(pod.annotation(keys::INJECTED)?).ok()?;
-    let volumes = pod.spec.volumes().iter().map(|volume| &volume.name);
-    let containers = pod.spec.init_containers().iter();
-    let containers = containers.map(|container| &container.name);
-    let has_parts = volumes
-        .chain(containers)
-        .any(|name| name == keys::AGENT_NAME);
-    let refers = |target: &Target<'_>| {
-        let mut variables = target.container.env().iter();
-        variables.any(|variable| is_private(&variable.name))
-    };
-    let targets = target::again(pod, &receipt);
-    let is_ours = !targets.is_empty() && (has_parts || targets.iter().any(refers));
-    is_ours.then_some(receipt)
-}
-
-fn is_private(name: &str) -> bool {
-    let fields = keys::FIELD_VARIABLES.iter().map(|(name, _)| *name);
-    let mut names = fields.chain([keys::OPTIONS_VARIABLE, keys::ATTRIBUTES_VARIABLE]);
-    names.any(|private| private == name)
 }
 
 fn check_private_variables(container: &Container) -> Result<(), Reason> {
     let mut variables = container.env().iter();
-    let private = variables.find(|variable| is_private(&variable.name));
+    let private = variables.find(|variable| keys::is_private(&variable.name));
     private.map_or(Ok(()), |variable| {
         Err(Reason::Conflict(Conflict::Variable {
             container: container.name.clone(),

@@ -1,8 +1,7 @@
 //! What will be done to a pod: data, to be shown, patched and checked.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{delivery::Parts, environment::EnvEdit, pod::StringMap, target::List};
@@ -39,27 +38,6 @@ pub struct ContainerPlan {
     pub mounts: Vec<Value>,
     /// The service's name, when it is from us.
     pub service_name: Option<String>,
-}
-
-/// The annotation [`INJECTED`](super::keys::INJECTED): small, and enough to see later what was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// Javelin's version.
-    pub version: String,
-    /// The profile's name.
-    pub profile: String,
-    /// Hash of what the profile said.
-    pub config: String,
-    /// The agent's image; absent when the jar was there before us.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// How the jar got in.
-    pub delivery: String,
-    /// Containers, with the variables that were set or changed.
-    pub containers: BTreeMap<String, Vec<String>>,
-    /// Why something was chosen that is not the rule.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
 }
 
 /// What the person should know although the agent is injected. Display gives one sentence.

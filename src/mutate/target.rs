@@ -5,9 +5,9 @@
 
 use super::{
     keys::{CONTAINER_NAMES, DEFAULT_CONTAINER, JAVA_CONTAINER_NAMES},
-    plan::Receipt,
     pod::{Container, Pod},
     reason::Reason,
+    receipt::Receipt,
 };
 use crate::config::Config;
 

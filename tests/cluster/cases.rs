@@ -23,7 +23,7 @@ pub(crate) const INJECT: &str = "instrumentation.opentelemetry.io/inject-java";
 pub(crate) const SYSTEM: &str = "javelin-system";
 const FROM_WORKLOAD: &str = "javelin.dev/from-workload";
 const JVM_START: Duration = Duration::from_mins(2);
-const SOON: Duration = Duration::from_mins(1);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 // === The installation
 
@@ -583,7 +583,7 @@ fn nothing_left() -> Result {
 
 // === Helpers
 
-fn java_deployment(namespace: &str, labels: &str, spec: &str) -> String {
+pub(crate) fn java_deployment(namespace: &str, labels: &str, spec: &str) -> String {
     format!(
         "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: stock, namespace: {namespace}}}, spec: {{
   selector: {{matchLabels: {{app: stock}}}}, template: {{metadata: {{labels: {{app: stock{labels}}}}}, spec: {{{spec}
@@ -602,7 +602,7 @@ fn pause_deployment(namespace: &str) -> String {
     )
 }
 
-fn pause_pod(name: &str, namespace: &str, labels: &str, spec: &str) -> String {
+pub(crate) fn pause_pod(name: &str, namespace: &str, labels: &str, spec: &str) -> String {
     let spec = if spec.is_empty() {
         String::new()
     } else {
@@ -637,7 +637,7 @@ fn rolled_out(namespace: &str) -> Result {
 }
 
 /// The one pod that is left after the rollout, injected and ready.
-fn injected_pod(namespace: &str) -> Result<Value> {
+pub(crate) fn injected_pod(namespace: &str) -> Result<Value> {
     eventually(
         "the injected pod is the only one, and ready",
         JVM_START,
@@ -706,7 +706,7 @@ fn runs(namespace: &str, pod: &str) -> Result {
 }
 
 /// Asks the pod for something until one of its spans has reached the Collector.
-fn first_span(service: &str, namespace: &str, pod: &Value) -> Result<Span> {
+pub(crate) fn first_span(service: &str, namespace: &str, pod: &Value) -> Result<Span> {
     let pod = name_of(pod);
     let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:8080/proxy/stock/tea");
     eventually("a span of the pod reaches the Collector", JVM_START, || {
@@ -747,11 +747,11 @@ fn metrics_path(pod: &Value) -> String {
     )
 }
 
-fn receipt(pod: &Value) -> Option<&str> {
+pub(crate) fn receipt(pod: &Value) -> Option<&str> {
     pod["metadata"]["annotations"]["javelin.dev/injected"].as_str()
 }
 
-fn is_untouched(pod: &Value) -> bool {
+pub(crate) fn is_untouched(pod: &Value) -> bool {
     receipt(pod).is_none() && !pod["spec"].to_string().contains("javelin-agent")
 }
 

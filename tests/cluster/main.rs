@@ -19,6 +19,7 @@ mod figures;
 mod golden_case;
 mod judge;
 mod kube;
+mod profiles;
 mod resources;
 mod security;
 #[path = "../../xtask/src/spans.rs"]
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 24] = [
+const CASES: [(&str, Case); 28] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -113,6 +114,19 @@ const CASES: [(&str, Case); 24] = [
     (
         "through_the_webhook_environments_are_as_predicted_and_nothing_is_lost",
         environment::through_the_webhook,
+    ),
+    ("every_delivery_starts_and_is_traced", profiles::deliveries),
+    (
+        "what_env_from_brings_wins_over_the_profile",
+        profiles::settings_below_env_from,
+    ),
+    (
+        "an_annotation_counts_where_the_chart_says_so",
+        profiles::annotations,
+    ),
+    (
+        "a_replicaset_of_nobody_is_labelled_and_a_deployments_is_not",
+        profiles::replica_sets,
     ),
     (
         "preview_prints_the_bytes_of_the_webhooks_patch",

@@ -1,0 +1,88 @@
+//! Agents that are not ours: an OpenTelemetry one and a vendor's stop us, others live beside ours and are noted.
+//!
+//! One that came after us, by a webhook of its own, is noted too: ours is there already. Deliberately absent: how agents
+//! are recognised (see `java`).
+
+use super::{
+    java::{self, Agent},
+    keys,
+    pod::Pod,
+    reason::Reason,
+    target::Target,
+};
+
+/// Looks for them in the pod's init containers and in each target. `option` is ours.
+pub(super) fn check(
+    pod: &Pod,
+    targets: &[Target<'_>],
+    option: &str,
+    is_first_pass: bool,
+) -> Result<Vec<String>, Reason> {
+    let is_allowed = pod
+        .annotation(keys::ALLOW_OTHER_AGENT)
+        .is_some_and(|value| value.trim() == "true");
+    let stops = |agent: Agent| match agent {
+        Agent::OpenTelemetry => is_first_pass,
+        Agent::Vendor(_) => is_first_pass && !is_allowed,
+        Agent::Neighbour => false,
+    };
+    let mut notes = Vec::new();
+    for container in pod.spec.init_containers() {
+        let container = &container.name;
+        match java::injector(container) {
+            None => {}
+            Some(agent) if stops(agent) => return Err(by_injector(container, agent)),
+            Some(agent) => notes.push(beside(container, agent)),
+        }
+    }
+    let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
+    for container in targets.iter().map(|target| target.container) {
+        let name = &container.name;
+        for found in java::agents(container, base) {
+            let is_ours = java::is_ours(&found.option, option);
+            if is_ours && !is_first_pass {
+                continue;
+            }
+            let agent = if is_ours {
+                Agent::OpenTelemetry
+            } else {
+                found.agent
+            };
+            match agent {
+                Agent::OpenTelemetry if stops(agent) => {
+                    return Err(Reason::ForeignAgent {
+                        container: name.clone(),
+                        option: found.option,
+                    });
+                }
+                Agent::Vendor(_) if stops(agent) => {
+                    return Err(Reason::OtherAgent {
+                        container: name.clone(),
+                        agent,
+                    });
+                }
+                Agent::OpenTelemetry | Agent::Vendor(_) => {
+                    notes.push(beside(name, agent));
+                }
+                // What it is called may have changed since: the first pass noted it.
+                Agent::Neighbour if is_first_pass => {
+                    notes.push(format!("{name}: beside {}", found.option));
+                }
+                Agent::Neighbour => {}
+            }
+        }
+    }
+    Ok(notes)
+}
+
+fn by_injector(container: &str, agent: Agent) -> Reason {
+    let container = container.to_owned();
+    match agent {
+        Agent::OpenTelemetry => Reason::ForeignInjector { container },
+        agent => Reason::OtherAgent { container, agent },
+    }
+}
+
+fn beside(container: &str, agent: Agent) -> String {
+    format!("{container}: beside the {agent} agent")
+}

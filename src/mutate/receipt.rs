@@ -1,0 +1,83 @@
+//! What an earlier pass says it did, in an annotation of the pod.
+//!
+//! The API server calls again when another webhook came after us. The receipt then says which containers were targets;
+//! everything else is looked at anew.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{delivery, keys, pod::Pod, target};
+use crate::config::Profile;
+
+/// The annotation [`INJECTED`](super::keys::INJECTED): small, and enough to see later what was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Javelin's version.
+    pub version: String,
+    /// The profile's name.
+    pub profile: String,
+    /// Hash of what the profile said.
+    pub config: String,
+    /// The agent's image; absent when the jar was there before us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// How the jar got in.
+    pub delivery: String,
+    /// Containers, with the variables that were set or changed.
+    pub containers: BTreeMap<String, Vec<String>>,
+    /// Why something was chosen that is not the rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Receipt {
+    /// Of a first pass, which has done nothing yet.
+    pub(super) fn new(profile: &Profile) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            profile: profile.name.clone(),
+            config: profile.hash.clone(),
+            image: delivery::has_volume(profile).then(|| profile.agent.image.clone()),
+            delivery: profile.delivery.as_str().to_owned(),
+            containers: BTreeMap::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Of an earlier pass over this very pod. One that was copied along with other annotations, into a pod without
+    /// anything of ours in it, says nothing.
+    pub(super) fn of(pod: &Pod) -> Option<Self> {
+        let receipt: Self = serde_json::from_str(pod.annotation(keys::INJECTED)?).ok()?;
+        let volumes = pod.spec.volumes().iter().map(|volume| &volume.name);
+        let containers = pod.spec.init_containers().iter();
+        let containers = containers.map(|container| &container.name);
+        let has_parts = volumes
+            .chain(containers)
+            .any(|name| name == keys::AGENT_NAME);
+        let targets = target::again(pod, &receipt);
+        let mut variables = targets.iter().flat_map(|target| target.container.env());
+        let has_variables = variables.any(|variable| keys::is_private(&variable.name));
+        (!targets.is_empty() && (has_parts || has_variables)).then_some(receipt)
+    }
+
+    /// The same, with what this pass does.
+    pub(super) fn with(
+        mut self,
+        changed: BTreeMap<String, Vec<String>>,
+        notes: Vec<String>,
+    ) -> Self {
+        for (container, names) in changed {
+            let known = self.containers.entry(container).or_default();
+            known.extend(names);
+            known.sort();
+            known.dedup();
+        }
+        for note in notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        self
+    }
+}

@@ -1,0 +1,239 @@
+//! What a profile can say beyond the default: other deliveries, settings below envFrom, annotations. All by a
+//! `helm upgrade` of the running installation, whose values stay for the cases that come later.
+
+use serde_json::{Value, json};
+
+use crate::{
+    cases::{
+        INJECT, SOON, SYSTEM, first_span, injected_pod, is_untouched, java_deployment, pause_pod,
+        receipt,
+    },
+    kube::{Namespace, Result, apply, checkout, ensure, eventually, get, helm, kubectl_with, pods},
+};
+
+/// One Deployment for each delivery beside the default one, all at once.
+pub(crate) fn deliveries() -> Result {
+    upgrade()?;
+    let volume = Namespace::new("t-volume", &[])?;
+    let foreign = Namespace::new("t-foreign", &[])?;
+    let there = Namespace::new("t-there", &[])?;
+    apply(&java_deployment(volume.0, &labelled("volume"), ""))?;
+    let user = "securityContext: {runAsUser: 2000},";
+    apply(&java_deployment(foreign.0, &labelled("foreign"), user))?;
+    // An image that brings its own jar; here the jar comes into it as a volume.
+    let image = "{reference: 'localhost/javelin:0.1.0', pullPolicy: IfNotPresent}";
+    let own = format!("volumes: [{{name: own, image: {image}}}],");
+    let mount = "volumeMounts: [{name: own, mountPath: /opt/agent}], readinessProbe:";
+    let with_jar = java_deployment(there.0, &labelled("there"), &own);
+    apply(&with_jar.replace("readinessProbe:", mount))?;
+    for (namespace, delivery) in [
+        (&volume, "image-volume"),
+        (&foreign, "init-container"),
+        (&there, "preinstalled"),
+    ] {
+        let pod = injected_pod(namespace.0)?;
+        let receipt = receipt(&pod).unwrap_or_default();
+        ensure!(
+            receipt.contains(&format!("\"delivery\":\"{delivery}\"")),
+            "{}: {receipt}",
+            namespace.0
+        );
+        first_span("stock", namespace.0, &pod)?;
+    }
+    let notes = pods(foreign.0)?;
+    let notes: Vec<_> = notes.iter().filter_map(receipt).collect();
+    ensure!(
+        notes.iter().all(|note| note.contains("runs as 2000")),
+        "{notes:?}"
+    );
+    Ok(())
+}
+
+/// What envFrom brings wins, the rest comes from the file: the endpoint does, or no span would arrive.
+pub(crate) fn settings_below_env_from() -> Result {
+    let namespace = Namespace::new("t-env-from", &[])?;
+    let settings = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings", "namespace": namespace.0 },
+        "data": {
+            "OTEL_SERVICE_NAME": "of-the-user",
+            "OTEL_RESOURCE_ATTRIBUTES": "team=blue,service.version=of-the-user",
+            "JAVA_TOOL_OPTIONS": "-Dof.the.user=yes",
+        },
+    });
+    apply(&settings.to_string())?;
+    let from = "envFrom: [{configMapRef: {name: settings}}], readinessProbe:";
+    let deployment = java_deployment(namespace.0, &labelled("true"), "");
+    apply(&deployment.replace("readinessProbe:", from))?;
+    let pod = injected_pod(namespace.0)?;
+    let environment = pod["spec"]["containers"][0]["env"].to_string();
+    ensure!(
+        !environment.contains("OTEL_EXPORTER_OTLP_ENDPOINT")
+            && environment.contains("/javelin-agent/defaults.properties"),
+        "{environment}"
+    );
+    let span = first_span("of-the-user", namespace.0, &pod)?;
+    for (key, value) in [
+        ("team", "blue"),
+        ("service.version", "of-the-user"),
+        ("k8s.namespace.name", namespace.0),
+        ("k8s.container.name", "stock"),
+    ] {
+        ensure!(
+            span.attribute(key) == value,
+            "{key} is {:?}, not {value:?}",
+            span.attribute(key)
+        );
+    }
+    Ok(())
+}
+
+/// Of each combination that an entry is for, or that none may be for: what comes back of a dry run.
+pub(crate) fn annotations() -> Result {
+    let plain = Namespace::new("t-annotated", &[])?;
+    let off = Namespace::new("t-annotated-off", &[(INJECT, "false")])?;
+    let on = Namespace::new("t-annotated-on", &[(INJECT, "true")])?;
+    let copy = |value: &str| format!("javelin.dev/from-workload: '{value}'");
+    for (namespace, labels, annotation, expected) in [
+        (&plain, String::new(), Some(" TRUE "), true),
+        (&plain, String::new(), Some("volume"), true),
+        (&plain, String::new(), Some("false"), false),
+        (&plain, String::new(), None, false),
+        (&plain, format!("{INJECT}: 'false'"), Some("true"), false),
+        (&plain, copy("false"), Some("true"), true),
+        (&plain, copy("true"), Some("False"), false),
+        (&off, String::new(), Some("true"), true),
+        (&off, String::new(), None, false),
+        (&on, String::new(), Some("false"), false),
+        (&on, copy("false"), Some("true"), true),
+        (&on, copy("false"), None, false),
+        (&on, String::new(), None, true),
+    ] {
+        let pod = dry_run(namespace.0, &labels, annotation)?;
+        let case = (namespace.0, &labels, annotation);
+        ensure!(receipt(&pod).is_some() == expected, "{case:?}: {pod}");
+        ensure!(is_untouched(&pod) != expected, "{case:?}: {pod}");
+    }
+    let refused = dry_run(plain.0, "", Some("observability/java"))?;
+    let word = refused["metadata"]["annotations"]["javelin.dev/skipped"].as_str();
+    ensure!(
+        word.is_some_and(|word| word.contains("OpenTelemetry Operator")),
+        "{word:?}"
+    );
+    Ok(())
+}
+
+/// A Deployment compares the templates of its `ReplicaSets` with its own, and would make new ones for ever.
+pub(crate) fn replica_sets() -> Result {
+    let namespace = Namespace::new("t-replicasets", &[])?;
+    let template = json!({
+        "metadata": { "labels": { "app": "a" } },
+        "spec": { "containers": [{ "name": "app", "image": "localhost/javelin-pause:1", "imagePullPolicy": "IfNotPresent" }] },
+    });
+    let workload = |kind: &str, name: &str| {
+        json!({
+            "apiVersion": "apps/v1", "kind": kind,
+            "metadata": { "name": name, "namespace": namespace.0, "labels": { INJECT: "true" } },
+            "spec": { "replicas": 0, "selector": { "matchLabels": { "app": "a" } }, "template": template },
+        })
+    };
+    let pod_template = json!({
+        "apiVersion": "v1", "kind": "PodTemplate",
+        "metadata": { "name": "template", "namespace": namespace.0, "labels": { INJECT: "true" } },
+        "template": template,
+    });
+    for object in [
+        workload("ReplicaSet", "alone"),
+        workload("Deployment", "whole"),
+        pod_template,
+    ] {
+        apply(&object.to_string())?;
+    }
+    let copy = "javelin.dev/from-workload";
+    let alone = get(&["replicaset", "alone", "-n", namespace.0])?;
+    ensure!(
+        alone["spec"]["template"]["metadata"]["labels"][copy] == "true",
+        "{alone}"
+    );
+    let kept = get(&["podtemplate", "template", "-n", namespace.0])?;
+    ensure!(
+        kept["template"]["metadata"]["labels"][copy] == "true",
+        "{kept}"
+    );
+    let settled = |generation: i64| {
+        eventually("the Deployment's controller has seen it", SOON, || {
+            let whole = get(&["deployment", "whole", "-n", namespace.0])?;
+            let seen = whole["status"]["observedGeneration"].as_i64();
+            ensure!(seen >= Some(generation), "{seen:?}");
+            Ok(())
+        })
+    };
+    settled(1)?;
+    // Each scaling is an update of the ReplicaSet by its controller, which comes by our entry if any does.
+    for replicas in 1..4 {
+        let scale = format!("--replicas={replicas}");
+        crate::kube::kubectl(&["scale", "deployment/whole", "-n", namespace.0, &scale])?;
+        settled(replicas + 1)?;
+    }
+    let sets = get(&["replicasets", "-n", namespace.0])?;
+    let sets = sets["items"].as_array().cloned().unwrap_or_default();
+    let owned = |set: &&Value| set["metadata"]["ownerReferences"].is_array();
+    let owned: Vec<_> = sets.iter().filter(owned).collect();
+    ensure!(owned.len() == 1, "{} ReplicaSets", owned.len());
+    Ok(())
+}
+
+fn upgrade() -> Result {
+    let chart = checkout("deploy/chart").display().to_string();
+    helm(
+        "helm",
+        &[
+            "upgrade",
+            "javelin",
+            &chart,
+            "--namespace",
+            SYSTEM,
+            "--reuse-values",
+            "--set=annotations=true",
+            "--set=profiles.volume.delivery=image-volume",
+            "--set=profiles.foreign.agent.command={/javelin,install,--to,/javelin-agent}",
+            "--set=profiles.there.delivery=preinstalled",
+            "--set=profiles.there.agent.path=/opt/agent/javaagent.jar",
+            "--wait",
+            "--timeout=2m",
+        ],
+    )?;
+    // Each replica reads its own file, which the kubelet brings up to date by and by: a profile has to be known twice
+    // in a row by both. Its entry is known by the caBundle that it got.
+    eventually("the new configuration is in effect", TAKEN_OVER, || {
+        let configuration = get(&["mutatingwebhookconfiguration", "javelin"])?;
+        let entries = configuration["webhooks"].as_array().cloned();
+        let bare = |entry: &Value| entry["clientConfig"]["caBundle"].is_null();
+        ensure!(!entries.unwrap_or_default().iter().any(bare), "no caBundle");
+        for _ in 0..8 {
+            let labels = format!("{INJECT}: there");
+            let pod = dry_run("default", &labels, None)?;
+            ensure!(receipt(&pod).is_some(), "{}", pod["metadata"]);
+        }
+        Ok(())
+    })
+}
+
+fn dry_run(namespace: &str, labels: &str, annotation: Option<&str>) -> Result<Value> {
+    let pod = pause_pod("try-out", namespace, labels, "");
+    let annotated = annotation.map_or_else(
+        || pod.clone(),
+        |value| {
+            let annotations = format!("metadata: {{annotations: {{{INJECT}: '{value}'}}, ");
+            pod.replacen("metadata: {", &annotations, 1)
+        },
+    );
+    let (text, _) = kubectl_with(&["create", "--dry-run=server", "-o", "json"], &annotated)?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
+}
+
+fn labelled(value: &str) -> String {
+    format!(", {INJECT}: '{value}'")
+}
+
+/// The kubelet looks at `ConfigMaps` once a minute.
+const TAKEN_OVER: std::time::Duration = std::time::Duration::from_mins(3);
