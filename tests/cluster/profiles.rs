@@ -89,6 +89,7 @@ pub(crate) fn settings_below_env_from() -> Result {
 
 /// Of each combination that an entry is for, or that none may be for: what comes back of a dry run.
 pub(crate) fn annotations() -> Result {
+    upgrade()?;
     let plain = Namespace::new("t-annotated", &[])?;
     let off = Namespace::new("t-annotated-off", &[(INJECT, "false")])?;
     let on = Namespace::new("t-annotated-on", &[(INJECT, "true")])?;
