@@ -430,3 +430,6 @@ fn check_once<'a>(
 }
 
 const MAX_ANNOTATIONS: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -50,3 +50,15 @@ fn entries_that_double_each_other_stay_small() {
     assert!(literals.values().map(str::len).sum::<usize>() <= MAX_ENVIRONMENT);
     assert!(literals.get("A7").is_some() && literals.get("A8").is_none());
 }
+
+#[test]
+fn an_environment_is_predicted_as_far_as_literals_tell() {
+    let env = [
+        EnvVar::literal("A", "1"),
+        EnvVar::field("NODE", "spec.nodeName"),
+        EnvVar::literal("B", "$(A) $(NODE)"),
+    ];
+    let expected = [("A", Some("1")), ("B", Some("1 $(NODE)")), ("NODE", None)];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.map(str::to_owned)));
+    assert_eq!(crate::mutate::predicted_environment(&env), expected.into());
+}

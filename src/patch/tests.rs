@@ -1,0 +1,84 @@
+use serde_json::json;
+
+use super::*;
+use crate::mutate::{Namespace, NamespaceLabel, Owners};
+
+fn document() -> Value {
+    json!({
+        "metadata": { "name": "app", "labels": { (keys::INJECT): "true" } },
+        "spec": { "containers": [{ "name": "app", "image": "app:1" }] },
+    })
+}
+
+fn subject(pod: &Pod) -> Subject<'_> {
+    Subject {
+        pod,
+        namespace: Namespace {
+            name: Some("shop"),
+            inject: NamespaceLabel::Absent,
+        },
+        owners: Owners::default(),
+        from_workload: None,
+    }
+}
+
+/// The plan for [`document`], changed, and carried out on another document.
+fn carried_out(document: &Value, change: impl FnOnce(&mut Plan)) -> Result<Patch, PatchError> {
+    let pod = Pod::from_value(&self::document()).unwrap();
+    let subject = subject(&pod);
+    let config = Config::default();
+    let Decision::Inject(mut plan) = mutate::decide(&subject, &config) else {
+        panic!("nothing is in the way");
+    };
+    change(&mut plan);
+    Patch::for_pod(&plan, &subject, document, PodPath::POD, &config)
+}
+
+#[test]
+fn a_plan_as_it_is_made_leaves() {
+    assert!(!carried_out(&document(), |_| {}).unwrap().is_empty());
+}
+
+#[test]
+fn a_plan_that_leaves_something_out_does_not_leave() {
+    let changes: [fn(&mut Plan); 4] = [
+        |plan| plan.containers[0].env.clear(),
+        |plan| plan.containers[0].mounts.clear(),
+        |plan| plan.parts.volumes.clear(),
+        |plan| plan.parts.init_container = None,
+    ];
+    for change in changes {
+        let error = carried_out(&document(), change).unwrap_err();
+        assert!(matches!(error, PatchError::NotIdempotent(_)), "{error}");
+    }
+}
+
+#[test]
+fn nothing_of_ours_is_there_twice() {
+    for (list, what) in [("volumes", "volume"), ("initContainers", "init container")] {
+        let mut document = document();
+        document["spec"][list] = json!([{ "name": keys::AGENT_NAME }]);
+        let mut operations = Operations::on(&document, PodPath::POD.0);
+        operations.append(
+            &["spec", list],
+            true,
+            &[json!({ "name": keys::AGENT_NAME })],
+        );
+        let patch = Patch::applied(operations.list, &document).unwrap();
+        let pod = Pod::from_value(&document).unwrap();
+        let error = patch.check(&subject(&pod), PodPath::POD, &Config::default());
+        let error = error.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("the patched pod has the {what} javelin-agent 2 times")
+        );
+    }
+}
+
+#[test]
+fn what_does_not_apply_does_not_leave() {
+    let mut without_containers = document();
+    without_containers["spec"] = json!({});
+    let error = carried_out(&without_containers, |_| {}).unwrap_err();
+    assert!(matches!(error, PatchError::DoesNotApply(_)), "{error}");
+}
