@@ -161,6 +161,15 @@ impl Profile {
         if self.env.contains_key("OTEL_JAVAAGENT_CONFIGURATION_FILE") {
             return Err("env names a file already, and the agent reads one; write environment");
         }
+        if self
+            .env
+            .keys()
+            .any(|name| name.starts_with("OTEL_EXPORTER_OTLP_"))
+        {
+            return Err(
+                "env has variables of the exporter, which would also apply to an endpoint of the user's; write environment",
+            );
+        }
         let Some(otlp) = &self.otlp else {
             return Ok(());
         };

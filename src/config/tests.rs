@@ -134,6 +134,10 @@ fn keys_that_do_not_go_together_are_refused_with_what_would() {
             "default: {sdkSettings: file, env: {OTEL_JAVAAGENT_CONFIGURATION_FILE: /a}}",
             "names a file already",
         ),
+        (
+            "default: {sdkSettings: file, env: {OTEL_EXPORTER_OTLP_HEADERS: a=b}}",
+            "variables of the exporter",
+        ),
     ] {
         let error = refused(text);
         assert!(error.contains(part), "{text}: {error}");

@@ -59,7 +59,8 @@ pub(super) fn place(
         }
     };
     // The init container of an earlier pass wrote no file, and the agent knows no "endpoint unless he has one".
-    if wants && !is_again && !environment.variables().iter().any(is_users_otlp) {
+    let is_possible = !is_again && !environment.variables().iter().any(is_users_otlp);
+    if wants && is_possible && !Defaults::of(profile).properties.is_empty() {
         Place::File
     } else {
         Place::Environment
@@ -85,6 +86,7 @@ pub(super) fn add_annotated(environment: &mut Environment, pod: &Pod) -> Result<
 
 /// Adds what the profile says.
 pub(super) fn add_profile(environment: &mut Environment, profile: &Profile, place: Place) {
+    let is_users = environment.variables().iter().any(is_users_otlp);
     if place == Place::File {
         environment.push_default(CONFIGURATION_FILE, keys::DEFAULTS_FILE);
     } else {
@@ -99,7 +101,10 @@ pub(super) fn add_profile(environment: &mut Environment, profile: &Profile, plac
         }
     }
     for (name, value) in &profile.env {
-        if place == Place::Environment || property(name).is_none() {
+        let is_in_file = place == Place::File && property(name).is_some();
+        // What belongs to our endpoint, as headers do, goes to no other.
+        let is_elsewheres = is_users && name.starts_with(OTLP_PREFIX);
+        if !is_in_file && !is_elsewheres {
             environment.push_default(name, value);
         }
     }
