@@ -24,7 +24,7 @@ fn subject(pod: &Pod) -> Subject<'_> {
 
 /// The plan for [`document`], changed, and carried out on another document.
 fn carried_out(document: &Value, change: impl FnOnce(&mut Plan)) -> Result<Patch, PatchError> {
-    let pod = Pod::from_value(&self::document()).unwrap();
+    let pod = Pod::from_value(&self::document())?;
     let subject = subject(&pod);
     let config = Config::default();
     let Decision::Inject(mut plan) = mutate::decide(&subject, &config) else {
