@@ -101,7 +101,9 @@ pub(super) fn add_attributes(
         .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()
         .join(",");
-    let private = private_variables(&pairs);
+    let mut private = private_variables(&pairs);
+    // An earlier pass put them in front of the attributes.
+    private.retain(|variable| !environment.has(&variable.name));
     let composition = composition(container, profile);
     match composition.origin(environment) {
         hidden @ (Origin::Reference(_) | Origin::EnvFrom) => {
