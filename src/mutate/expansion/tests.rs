@@ -62,3 +62,12 @@ fn an_environment_is_predicted_as_far_as_literals_tell() {
     let expected = expected.map(|(name, value)| (name.to_owned(), value.map(str::to_owned)));
     assert_eq!(crate::mutate::predicted_environment(&env), expected.into());
 }
+
+#[test]
+fn all_values_together_are_bounded_too() {
+    let mut env = vec![EnvVar::literal("A", "x".repeat(100 * 1024))];
+    env.extend((0..30).map(|number| EnvVar::literal(format!("B{number}"), "$(A)")));
+    let literals = Literals::of(&env);
+    assert!(literals.get("B15").is_some(), "1.6 MiB fit");
+    assert!(literals.get("B25").is_none(), "2.6 MiB do not");
+}
