@@ -247,7 +247,7 @@ impl Patch {
             pod: &patched,
             ..subject.clone()
         };
-        match mutate::decide(&again, config) {
+        match mutate::examine(&again, config) {
             Decision::Skip(Reason::AlreadyInjected) => Ok(()),
             Decision::Skip(reason) => Err(PatchError::NotIdempotent(reason.code().to_owned())),
             Decision::Inject(_) => Err(PatchError::NotIdempotent(

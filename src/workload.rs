@@ -93,10 +93,12 @@ impl Workload {
             metadata: Option<Metadata>,
         }
         let Outer { metadata } = serde_path_to_error::deserialize(document)?;
+        let template = kind.place.of(document);
+        let template = template.ok_or_else(PodError::no_template)?;
         Ok(Self {
             kind,
             metadata: metadata.unwrap_or_default(),
-            template: Pod::from_value(kind.place.of(document).unwrap_or(&Value::Null))?,
+            template: Pod::from_value(template)?,
             caveat: caveat(kind, document),
         })
     }
@@ -159,10 +161,14 @@ pub fn apply_label_rule(
         warnings: Vec::new(),
     };
     let owners = workload.metadata.owner_references.iter().flatten();
+    // What a Deployment left behind still has its hash; one that is made anew takes it over, if it is as it was.
+    let hashes = [keys::POD_TEMPLATE_HASH, keys::ROLLOUT_TEMPLATE_HASH];
+    let is_left = hashes.iter().any(|key| workload.label(key).is_some());
     let is_owned = owners
         .into_iter()
         .any(|owner| owner.controller == Some(true));
-    if namespace.is_some_and(|name| config.excludes(name)) || (workload.kind.is_derived && is_owned)
+    if namespace.is_some_and(|name| config.excludes(name))
+        || (workload.kind.is_derived && (is_owned || is_left))
     {
         return Ok(unchanged(Patch::default()));
     }
@@ -224,6 +230,9 @@ fn outlook(
     let mut warnings = match mutate::decide(&subject, config) {
         Decision::Skip(reason) if !reason.is_expected() => {
             vec![format!("no agent: {}: {reason}", reason.code())]
+        }
+        Decision::Skip(mutate::Reason::AlreadyInjected) => {
+            vec!["its template has the agent already, and keeps it".to_owned()]
         }
         Decision::Skip(_) if label.is_some() => vec!["new pods start without the agent".to_owned()],
         Decision::Skip(_) => {

@@ -85,7 +85,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut stdout = anstream::stdout().lock();
     let mut changes = false;
     for document in &documents {
-        let Some(path) = PodPath::of_kind(document.kind()) else {
+        // Others have kinds of the same names, and some of them no pod template.
+        let path = PodPath::of_kind(document.kind());
+        let Some(path) = path.filter(|path| path.of(&document.value).is_some()) else {
             continue;
         };
         let treatment = treat(document, path, namespace.as_deref(), &namespaces, &config)?;

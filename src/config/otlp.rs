@@ -84,13 +84,17 @@ impl Otlp {
     pub(super) fn from_raw(raw: &RawOtlp) -> Result<Option<Self>, Problem> {
         let protocol = raw.protocol.as_deref().map(Protocol::parse).transpose()?;
         let Some(endpoint) = &raw.endpoint else {
-            return match (protocol, &raw.headers_from) {
-                (None, None) => Ok(None),
-                (Some(_), _) => Err(Problem::new(
+            return match (protocol, &raw.headers_from, &raw.tls) {
+                (None, None, None) => Ok(None),
+                (None, None, Some(_)) => Err(Problem::new(
+                    ".otlp.endpoint",
+                    "missing; certificates alone have no effect",
+                )),
+                (Some(_), _, _) => Err(Problem::new(
                     ".otlp.endpoint",
                     "missing; a protocol alone has no effect",
                 )),
-                (None, Some(_)) => Err(Problem::new(
+                (None, Some(_), _) => Err(Problem::new(
                     ".otlp.endpoint",
                     "missing; headers alone have no effect",
                 )),

@@ -141,6 +141,7 @@ impl Profile {
                 .fits_file()
                 .map_err(|why| Problem::new(".sdkSettings", why))?;
         }
+        profile.check_said_once()?;
         // `Debug` of a struct of plain values is a complete and stable text of all it says.
         let digest = Sha256::digest(format!("{profile:?}"));
         profile.hash = format!("{digest:x}").chars().take(12).collect();
@@ -149,6 +150,33 @@ impl Profile {
 }
 
 impl Profile {
+    /// A setting in `env` that has a key of its own would mean one thing in a variable and another in a file.
+    fn check_said_once(&self) -> Result<(), Problem> {
+        let said = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", self.otlp.is_some()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", self.otlp.is_some()),
+            (
+                "OTEL_EXPORTER_OTLP_HEADERS",
+                self.otlp
+                    .as_ref()
+                    .is_some_and(|otlp| otlp.headers_from.is_some()),
+            ),
+            ("OTEL_PROPAGATORS", !self.propagators.is_empty()),
+            ("OTEL_TRACES_EXPORTER", self.exporters.traces.is_some()),
+            ("OTEL_METRICS_EXPORTER", self.exporters.metrics.is_some()),
+            ("OTEL_LOGS_EXPORTER", self.exporters.logs.is_some()),
+        ];
+        let twice = said
+            .iter()
+            .find(|(name, is_said)| *is_said && self.env.contains_key(*name));
+        twice.map_or(Ok(()), |(name, _)| {
+            Err(Problem::new(
+                format!(".env.{name}"),
+                "a key of the profile says it as well; leave one of them out",
+            ))
+        })
+    }
+
     /// Can its settings stand in a file that the agent ranks below the environment? Why not, else.
     ///
     /// Such a file is not conditional: what belongs to one endpoint would also be sent to the user's own.
@@ -365,6 +393,12 @@ pub(super) fn check_attributes(
     for (key, value) in raw {
         let at = |problem: String| Problem::new(format!(".resourceAttributes.{key}"), problem);
         let fits = |c: char| c.is_ascii_graphic() && !"'\",=%$".contains(c);
+        if key == "service.name" {
+            return Err(at(
+                "every pod of the profile would have it; annotate pods with resource.opentelemetry.io/service.name"
+                    .to_owned(),
+            ));
+        }
         if key.is_empty() || !key.chars().all(fits) {
             return Err(at(format!("{key:?} is not an attribute's name")));
         }

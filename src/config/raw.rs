@@ -151,7 +151,7 @@ impl RawProfile {
             resource_attributes: merged(resource_attributes, &base.resource_attributes),
             propagators: either(propagators.as_ref(), base.propagators.as_ref()),
             // A type and the argument of another one would not fit.
-            sampler: if sampler.r#type.is_some() {
+            sampler: if sampler.r#type.is_some() || sampler.argument.is_some() {
                 sampler
             } else {
                 &base.sampler

@@ -282,7 +282,7 @@ pub const PROFILE: &[Key] = &[
         kind: Kind::Map,
         default: "{}",
         unset: "",
-        means: "Further variables, taken as they are written and only where the container sets none of that name. Not `JAVA_TOOL_OPTIONS` and not `OTEL_RESOURCE_ATTRIBUTES`.",
+        means: "Further variables, taken as they are written and only where the container sets none of that name. Not those that a key of the profile says, nor what is put together from several sources (`JAVA_TOOL_OPTIONS`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`).",
         example: "{OTEL_INSTRUMENTATION_JDBC_ENABLED: \"false\"}",
     },
     Key {

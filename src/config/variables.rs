@@ -6,7 +6,9 @@ use super::error::Problem;
 
 pub(super) fn check(env: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
     for (name, value) in env {
-        if let Some(problem) = refuse_variable(name, value) {
+        let has_key = HAVE_KEYS.iter().find(|(taken, _)| *taken == name);
+        let has_key = has_key.map(|(_, instead)| (*instead).to_owned());
+        if let Some(problem) = refuse_variable(name, value).or(has_key) {
             return Err(Problem::new(format!(".env.{name}"), problem));
         }
     }
@@ -34,6 +36,16 @@ pub fn refuse_variable(name: &str, value: &str) -> Option<String> {
     let instead = INSTEAD.iter().find(|(taken, _)| *taken == name)?;
     Some(instead.1.to_owned())
 }
+
+/// Variables that a profile has keys for, which know what belongs together; a pod's annotation may set them all the same.
+const HAVE_KEYS: [(&str, &str); 3] = [
+    (
+        "OTEL_SERVICE_NAME",
+        "every pod of the profile would have it; annotate pods with resource.opentelemetry.io/service.name",
+    ),
+    ("OTEL_TRACES_SAMPLER", "use sampler.type"),
+    ("OTEL_TRACES_SAMPLER_ARG", "use sampler.argument"),
+];
 
 /// Variables that are put together from several sources, and what to use for them.
 const INSTEAD: [(&str, &str); 2] = [

@@ -128,7 +128,7 @@ const KEYS: [(&str, &str, &str); 18] = [
     (
         "resource.opentelemetry.io/<attribute>",
         "annotation of a pod",
-        "A resource attribute. `service.name` becomes `OTEL_SERVICE_NAME`.",
+        "A resource attribute. `service.name` becomes `OTEL_SERVICE_NAME`, or an attribute where that would hide something.",
     ),
     (
         keys::NAME_LABELS[0],
@@ -211,6 +211,7 @@ namespaces cannot ask for yet, because the webhook configuration has no entry fo
 
 const PROFILES: &str = "\
 `default` holds the keys below, and so does each profile under `profiles`. A named profile has what `default` has where
-it says nothing itself; of `env` and `resourceAttributes` the pairs are joined. Two things are taken whole, because
-their parts belong together: an endpoint with its protocol and headers, and a sampler with its argument.
+it says nothing itself; of `env` and `resourceAttributes` the pairs are joined. Some are taken whole, because
+their parts belong together: an endpoint with its protocol, headers and certificates, a sampler with its argument, and
+`agent.command` and `agent.path` with the image or delivery that they are for.
 ";

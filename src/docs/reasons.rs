@@ -162,7 +162,7 @@ fn reasons() -> Vec<Row> {
             "The pod has something of its own where ours must go.",
             "rename it.";
         Reason::Conflict(Conflict::Mount { .. }) = Reason::Conflict(Conflict::Mount { container: container(), path: "/javelin-agent".to_owned() }) =>
-            "A mount at, above or below that directory would hide the jar, or be hidden by it.",
+            "A mount, a block device or a `terminationMessagePath` at or below `/javelin-agent`, or `/javelin-otlp-tls`, would hide our files, or be hidden by them.",
             "mount it elsewhere.";
         Reason::Conflict(Conflict::Variable { .. }) = Reason::Conflict(Conflict::Variable { container: container(), name: "JAVELIN_POD_NAME".to_owned() }) =>
             "Our other values would refer to the wrong one.",
@@ -201,6 +201,9 @@ fn warnings() -> Vec<Row> {
         Warning::AttributesNotLiteral { .. } = Warning::AttributesNotLiteral { container: container() } =>
             "The list may be absent and the profile forbids to compose such values, or it comes from a kind of source that this version does not know. The agent is there all the same.",
             "write the list as a literal, or take `composeOptional: false` out of the profile.";
+        Warning::DeclarativeFile { .. } = Warning::DeclarativeFile { container: container() } =>
+            "Declarative configuration replaces variables, properties and files of properties: endpoint, attributes and the rest of the profile have no effect.",
+            "say in that file what the profile says, or leave the variable out.";
         Warning::EmptySetting { .. } = Warning::EmptySetting { container: container(), variable: "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned() } =>
             "For the agent an empty variable is set, to a value that makes no sense: it sends nothing, and the application runs.",
             "remove the variable, and the profile's value is set; or give it a value.";

@@ -104,13 +104,14 @@ pub(super) fn mounts(container: &Container, profile: &Profile, uses_tls: bool) -
         .collect()
 }
 
-/// The jar's path in each target.
-pub(super) fn jar(profile: &Profile) -> String {
-    match &profile.delivery {
+/// The option that loads the agent in each target.
+pub(super) fn option(profile: &Profile) -> String {
+    let jar = match &profile.delivery {
         Delivery::InitContainer { .. } => format!("{AGENT_DIR}/{AGENT_JAR}"),
         Delivery::ImageVolume { path } => format!("{AGENT_DIR}{path}"),
         Delivery::Preinstalled { path } => path.clone(),
-    }
+    };
+    format!("-javaagent:{jar}")
 }
 
 /// Does the pod get a volume with the jar?

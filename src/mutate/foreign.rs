@@ -20,7 +20,7 @@ pub(super) fn check(
 ) -> Result<Vec<String>, Reason> {
     let is_allowed = pod
         .annotation(keys::ALLOW_OTHER_AGENT)
-        .is_some_and(|value| value.trim() == "true");
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
     let stops = |agent: Agent| match agent {
         Agent::OpenTelemetry => is_first_pass,
         Agent::Vendor(_) => is_first_pass && !is_allowed,

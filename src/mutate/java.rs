@@ -73,19 +73,32 @@ pub(super) fn is_ours(word: &str, option: &str) -> bool {
 /// `$(X)` resolved. `base` is what the pod states for the image's own options.
 pub(super) fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
     let literals = Literals::of(container.env());
+    let words = texts(container, base)
+        .into_iter()
+        .flat_map(|text| words(&text).unwrap_or_else(|| vec![text]));
+    let mut found: Vec<_> = words.flat_map(|word| Found::all_in(&word)).collect();
+    let preloaded = PRELOADS.iter().filter_map(|name| literals.get(name));
+    found.extend(preloaded.filter_map(Found::in_preload));
+    found
+}
+
+/// Is a system property set anywhere that the specification shows? It outranks every variable.
+pub(super) fn sets_property(container: &Container, base: Option<&str>, name: &str) -> bool {
+    let option = format!("-D{name}=");
+    let texts = texts(container, base);
+    texts.iter().any(|text| text.contains(&option))
+}
+
+/// All texts in which a JVM's options may stand, with `$(X)` resolved.
+fn texts(container: &Container, base: Option<&str>) -> Vec<String> {
+    let literals = Literals::of(container.env());
     let mut texts: Vec<String> = literals.values().map(str::to_owned).collect();
     // The same order each time: a map has none.
     texts.sort_unstable();
     let line = container.command.iter().chain(&container.args).flatten();
     texts.extend(line.map(|argument| literals.expand(argument)));
     texts.extend(base.map(str::to_owned));
-    let words = texts
-        .into_iter()
-        .flat_map(|text| words(&text).unwrap_or_else(|| vec![text]));
-    let mut found: Vec<_> = words.filter_map(|word| Found::in_word(&word)).collect();
-    let preloaded = PRELOADS.iter().filter_map(|name| literals.get(name));
-    found.extend(preloaded.filter_map(Found::in_preload));
-    found
+    texts
 }
 
 /// Whose work an init container is, if it is known to bring an agent.
@@ -102,16 +115,35 @@ pub(super) fn effective<'a>(env: &'a [EnvVar], name: &str) -> Option<(usize, &'a
 }
 
 impl Found {
-    fn in_word(word: &str) -> Option<Self> {
-        let path = AGENT_OPTIONS
-            .iter()
-            .find_map(|option| word.strip_prefix(option))?;
+    /// The word itself, when it is such an option; else those inside it, as in a shell line that is one word to the
+    /// JVM's rules (`export JAVA_OPTS="-javaagent:…"`).
+    fn all_in(word: &str) -> Vec<Self> {
+        if AGENT_OPTIONS.iter().any(|option| word.starts_with(option)) {
+            return vec![Self::of_option(word)];
+        }
+        let mut found = Vec::new();
+        for option in AGENT_OPTIONS {
+            for (at, _) in word.match_indices(option) {
+                let (before, rest) = word.split_at(at);
+                if before.ends_with(|c: char| c.is_whitespace() || "'\"=;&|(`".contains(c)) {
+                    let end = rest.find(|c: char| c.is_whitespace() || "'\";&|)`".contains(c));
+                    found.push(Self::of_option(
+                        end.map_or(rest, |end| rest.split_at(end).0),
+                    ));
+                }
+            }
+        }
+        found
+    }
+
+    fn of_option(word: &str) -> Self {
+        let path = word.split_once(':').map_or(word, |(_, path)| path);
         // What follows the first `=` are the agent's own arguments.
         let path = path.split_once('=').map_or(path, |(path, _)| path);
-        Some(Self {
+        Self {
             option: shortened(word),
             agent: Agent::of_path(&path.to_ascii_lowercase()),
-        })
+        }
     }
 
     /// Some load their agent into every program, by a library that the linker puts first. Other libraries there

@@ -81,6 +81,9 @@ pub const OPTIONS_VARIABLE: &str = "JAVELIN_JAVA_TOOL_OPTIONS";
 /// The user's `OTEL_RESOURCE_ATTRIBUTES`, in the same case.
 pub const ATTRIBUTES_VARIABLE: &str = "JAVELIN_RESOURCE_ATTRIBUTES";
 
+/// The headers for our endpoint, where envFrom may bring others.
+pub const HEADERS_VARIABLE: &str = "JAVELIN_OTLP_HEADERS";
+
 /// The address of the pod's node.
 pub const NODE_IP_VARIABLE: &str = "JAVELIN_NODE_IP";
 
@@ -96,6 +99,6 @@ pub const FIELD_VARIABLES: [(&str, &str); 5] = [
 /// Is it the name of a variable of ours, which no container may have of its own?
 pub fn is_private(variable: &str) -> bool {
     let fields = FIELD_VARIABLES.iter().map(|(name, _)| *name);
-    let mut names = fields.chain([OPTIONS_VARIABLE, ATTRIBUTES_VARIABLE]);
+    let mut names = fields.chain([OPTIONS_VARIABLE, ATTRIBUTES_VARIABLE, HEADERS_VARIABLE]);
     names.any(|name| name == variable)
 }

@@ -90,8 +90,19 @@ pub enum NamespaceLabel<'a> {
     NoProfile,
 }
 
-/// Decides about one pod.
+/// Decides about one pod. What an earlier pass has injected cannot be taken back: nothing that came in between makes a
+/// skip of it.
 pub fn decide(subject: &Subject<'_>, config: &Config) -> Decision {
+    match examine(subject, config) {
+        Decision::Skip(_) if Receipt::of(subject.pod, config).is_some() => {
+            Decision::Skip(Reason::AlreadyInjected)
+        }
+        decision => decision,
+    }
+}
+
+/// The same, with whatever reason there is: for the check of a patch.
+pub(crate) fn examine(subject: &Subject<'_>, config: &Config) -> Decision {
     match inject(subject, config) {
         Ok(plan) => Decision::Inject(Box::new(plan)),
         Err(reason) => Decision::Skip(reason),
@@ -125,7 +136,7 @@ struct Context<'a> {
 fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     let pod = subject.pod;
     let asked = select::profile(subject, config)?;
-    let before = Receipt::of(pod);
+    let before = Receipt::of(pod, config);
     let Targets {
         containers: targets,
         unknown,
@@ -150,7 +161,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     let context = Context {
         subject,
         profile,
-        option: format!("-javaagent:{}", delivery::jar(profile)),
+        option: delivery::option(profile),
         before,
         alone: targets.len() == 1,
     };
@@ -242,10 +253,11 @@ impl Context<'_> {
         warnings: &mut Vec<Warning>,
     ) -> Result<(Environment, Option<Naming>, Place), Reason> {
         let (subject, profile) = (self.subject, self.profile);
+        let base = subject.pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
         let mut environment = Environment::new(container.env());
         let settings = tool_options::Settings {
             option: &self.option,
-            base: subject.pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE),
+            base,
             compose_optional: profile.compose_optional,
         };
         tool_options::add_agent(&mut environment, container, settings)?;
@@ -254,8 +266,9 @@ impl Context<'_> {
         if let Some(Naming::Variable(name)) = &naming {
             environment.push_default(resource::SERVICE_NAME, name);
         }
-        let place = sdk::place(&environment, container, profile, self.before.is_some());
-        sdk::add_profile(&mut environment, profile, place);
+        let users = sdk::Users::of(&environment, container, base);
+        let place = sdk::place(&environment, users, profile, self.before.is_some());
+        sdk::add_profile(&mut environment, users, profile, place);
         let problem = resource::add_attributes(
             &mut environment,
             subject,
@@ -277,6 +290,12 @@ impl Context<'_> {
             container: name(),
             variable: variable.to_owned(),
         }));
+        if literals
+            .get(sdk::DECLARATIVE_FILE)
+            .is_some_and(|file| !file.is_empty())
+        {
+            warnings.push(Warning::DeclarativeFile { container: name() });
+        }
         warnings.extend(problem.map(|problem| match problem {
             AttributesProblem::NotALiteral => Warning::AttributesNotLiteral { container: name() },
             AttributesProblem::NotAPair => Warning::AttributesBroken { container: name() },

@@ -81,6 +81,11 @@ pub enum Warning {
         /// The variable.
         variable: String,
     },
+    /// A file of declarative configuration is named, and the agent reads nothing else.
+    DeclarativeFile {
+        /// The container.
+        container: String,
+    },
     /// `OTEL_RESOURCE_ATTRIBUTES` has a part without `=`.
     AttributesBroken {
         /// The container.
@@ -99,6 +104,7 @@ impl Warning {
             Self::LongOptions { .. } => "long-options",
             Self::AttributesNotLiteral { .. } => "attributes-not-literal",
             Self::EmptySetting { .. } => "empty-setting",
+            Self::DeclarativeFile { .. } => "declarative-file",
             Self::AttributesBroken { .. } => "attributes-broken",
         }
     }
@@ -146,6 +152,10 @@ impl fmt::Display for Warning {
                 f,
                 "container {container:?}: OTEL_RESOURCE_ATTRIBUTES comes from where it cannot be added to; \
                  the k8s.* attributes are left out"
+            ),
+            Self::DeclarativeFile { container } => write!(
+                f,
+                "container {container:?}: OTEL_CONFIG_FILE is set, and the agent then reads no other setting"
             ),
             Self::EmptySetting {
                 container,

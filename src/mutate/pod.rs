@@ -289,6 +289,17 @@ pub struct PodError {
     problem: String,
 }
 
+impl PodError {
+    /// The object has no pod in it, as an Argo Rollout that refers to a workload.
+    pub(crate) fn no_template() -> Self {
+        Self {
+            path: "spec.template".to_owned(),
+            problem: "it has no pod template of its own; label the workload that it refers to"
+                .to_owned(),
+        }
+    }
+}
+
 impl From<serde_path_to_error::Error<serde_json::Error>> for PodError {
     fn from(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
         Self {

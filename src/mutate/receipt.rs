@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{delivery, keys, pod::Pod, target};
-use crate::config::Profile;
+use super::{delivery, java, keys, pod::Pod, target};
+use crate::config::{Config, Profile};
 
 /// The annotation [`INJECTED`](super::keys::INJECTED): small, and enough to see later what was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ impl Receipt {
 
     /// Of an earlier pass over this very pod. One that was copied along with other annotations, into a pod without
     /// anything of ours in it, says nothing.
-    pub(super) fn of(pod: &Pod) -> Option<Self> {
+    pub(super) fn of(pod: &Pod, config: &Config) -> Option<Self> {
         let receipt: Self = serde_json::from_str(pod.annotation(keys::INJECTED)?).ok()?;
         let volumes = pod.spec.volumes().iter().map(|volume| &volume.name);
         let containers = pod.spec.init_containers().iter();
@@ -58,7 +58,15 @@ impl Receipt {
         let targets = target::again(pod, &receipt);
         let mut variables = targets.iter().flat_map(|target| target.container.env());
         let has_variables = variables.any(|variable| keys::is_private(&variable.name));
-        (!targets.is_empty() && (has_parts || has_variables)).then_some(receipt)
+        let option = config.profile(&receipt.profile).map(delivery::option);
+        let has_option = option.is_some_and(|option| {
+            let mut agents = targets
+                .iter()
+                .flat_map(|target| java::agents(target.container, None));
+            agents.any(|agent| agent.option == option)
+        });
+        let has_ours = has_parts || has_variables || has_option;
+        (!targets.is_empty() && has_ours).then_some(receipt)
     }
 
     /// The same, with what this pass does.

@@ -101,9 +101,7 @@ pub(super) fn add_attributes(
         .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()
         .join(",");
-    let mut private = private_variables(&pairs);
-    // An earlier pass put them in front of the attributes.
-    private.retain(|variable| !environment.has(&variable.name));
+    let private = private_variables(&pairs);
     let composition = composition(container, profile);
     match composition.origin(environment) {
         hidden @ (Origin::Reference(_) | Origin::EnvFrom) => {
@@ -112,6 +110,7 @@ pub(super) fn add_attributes(
             };
             let composed = format!("{pairs},$({})", keys::ATTRIBUTES_VARIABLE);
             let composed = EnvVar::literal(RESOURCE_ATTRIBUTES, composed);
+            let private = missing(private, environment, behind);
             for variable in private.into_iter().chain([composed]) {
                 environment.insert(behind, variable);
                 behind += 1;
@@ -120,7 +119,8 @@ pub(super) fn add_attributes(
         // Everything is there.
         Origin::Visible(_) if pairs.is_empty() => {}
         Origin::Visible(None) => {
-            environment.extend(private);
+            let end = environment.variables().len();
+            environment.extend(missing(private, environment, end));
             environment.push(EnvVar::literal(RESOURCE_ATTRIBUTES, pairs));
         }
         Origin::Visible(Some(at)) => {
@@ -166,6 +166,7 @@ fn join(
         format!("{own},{pairs}")
     };
     if must_stay(environment.variables(), at, &own) {
+        let private = missing(private, environment, at);
         let behind = at + private.len();
         for variable in private.into_iter().rev() {
             environment.insert(at, variable);
@@ -173,9 +174,17 @@ fn join(
         environment.set_value(behind, value);
     } else {
         environment.remove(at);
-        environment.extend(private);
+        let end = environment.variables().len();
+        environment.extend(missing(private, environment, end));
         environment.push(EnvVar::literal(RESOURCE_ATTRIBUTES, value));
     }
+}
+
+/// Those that are not defined before that position: an earlier pass may have put them there.
+fn missing(mut variables: Vec<EnvVar>, environment: &Environment, at: usize) -> Vec<EnvVar> {
+    let earlier = environment.variables().get(..at).unwrap_or_default();
+    variables.retain(|variable| earlier.iter().all(|there| there.name != variable.name));
+    variables
 }
 
 /// Moving an entry to the end must not change what any `$(X)` means: neither one of a later entry that
@@ -194,9 +203,12 @@ fn attributes_text(container: &Container) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// Keys that have a value: the SDK drops a pair without one.
 fn keys_of(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',')
-        .filter_map(|pair| Some(pair.split_once('=')?.0.trim()))
+    let pairs = list.split(',').filter_map(|pair| pair.split_once('='));
+    pairs
+        .filter(|(_, value)| !value.trim().is_empty())
+        .map(|(key, _)| key.trim())
 }
 
 /// Annotation, labels if the profile says so, owners from the one that a person named, pod name, container name.

@@ -10,12 +10,12 @@ use serde_json::json;
 
 use super::{
     environment::Environment,
-    expansion, keys,
+    expansion, java, keys,
     pod::{Container, EnvVar, Pod},
     reason::Reason,
 };
 use crate::config::{
-    Endpoint, Exporters, Otlp, Profile, Sampler, SdkSettings, Tls, refuse_variable,
+    Endpoint, Exporters, Otlp, Profile, Protocol, Sampler, SdkSettings, Tls, refuse_variable,
 };
 
 /// Where a container's SDK gets the profile's settings from.
@@ -33,33 +33,68 @@ pub(super) struct Defaults {
     properties: Vec<(String, String)>,
 }
 
+/// What the user says himself about where telemetry goes.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four answers to four questions"
+)]
+pub(super) struct Users {
+    /// Endpoint or protocol, by variables or by system properties, which outrank those?
+    has_otlp: bool,
+    /// A file of settings? The agent reads one.
+    has_file: bool,
+    /// May envFrom bring settings?
+    may_hide: bool,
+    /// May envFrom bring an endpoint, or headers for one?
+    may_hide_otlp: bool,
+}
+
+impl Users {
+    /// Looks at what there is before the profile's settings are added.
+    pub(super) fn of(environment: &Environment, container: &Container, base: Option<&str>) -> Self {
+        let brings = |name: &str| {
+            let mut sources = container.env_from().iter();
+            sources.any(|source| source.may_bring(name))
+        };
+        let has = |is: fn(&EnvVar) -> bool| environment.variables().iter().any(is);
+        let sets = |prefix: &str| java::sets_property(container, base, prefix);
+        let may_hide_otlp = brings(OTLP_PREFIX);
+        Self {
+            // Credentials without an endpoint: theirs is where we cannot look.
+            has_otlp: has(is_otlp)
+                || OTLP_PROPERTIES.iter().any(|property| sets(property))
+                || (may_hide_otlp && has(is_credential)),
+            has_file: has(|variable| {
+                let is_ours = variable.value.as_deref() == Some(keys::DEFAULTS_FILE);
+                variable.name == CONFIGURATION_FILE && !is_ours
+            }) || sets("otel.javaagent.configuration-file"),
+            may_hide: brings(SDK_PREFIX),
+            may_hide_otlp,
+        }
+    }
+}
+
 /// Where the profile's settings go for this container, which other entries of ours may have been added to.
 pub(super) fn place(
     environment: &Environment,
-    container: &Container,
+    users: Users,
     profile: &Profile,
     is_again: bool,
 ) -> Place {
-    let named = |variable: &&EnvVar| variable.name == CONFIGURATION_FILE;
-    if let Some(variable) = environment.variables().iter().find(named) {
-        // Only one file is ever read.
-        let is_ours = variable.value.as_deref() == Some(keys::DEFAULTS_FILE);
-        return if is_ours {
-            Place::File
-        } else {
-            Place::Environment
-        };
+    if users.has_file || profile.fits_file().is_err() {
+        return Place::Environment;
+    }
+    if environment.has(CONFIGURATION_FILE) {
+        return Place::File;
     }
     let wants = match profile.sdk_settings {
         SdkSettings::Environment => false,
         SdkSettings::File => true,
-        SdkSettings::Auto => {
-            let mut sources = container.env_from().iter();
-            sources.any(|source| source.may_bring(SDK_PREFIX)) && profile.fits_file().is_ok()
-        }
+        SdkSettings::Auto => users.may_hide,
     };
     // The init container of an earlier pass wrote no file, and the agent knows no "endpoint unless he has one".
-    let is_possible = !is_again && !environment.variables().iter().any(is_users_otlp);
+    let is_possible = !is_again && !users.has_otlp;
     if wants && is_possible && !Defaults::of(profile).properties.is_empty() {
         Place::File
     } else {
@@ -85,25 +120,31 @@ pub(super) fn add_annotated(environment: &mut Environment, pod: &Pod) -> Result<
 }
 
 /// Adds what the profile says.
-pub(super) fn add_profile(environment: &mut Environment, profile: &Profile, place: Place) {
-    let is_users = environment.variables().iter().any(is_users_otlp);
+pub(super) fn add_profile(
+    environment: &mut Environment,
+    users: Users,
+    profile: &Profile,
+    place: Place,
+) {
     if place == Place::File {
         environment.push_default(CONFIGURATION_FILE, keys::DEFAULTS_FILE);
     } else {
-        if let Some(otlp) = &profile.otlp {
-            add_otlp(environment, otlp);
+        if let Some(otlp) = profile.otlp.as_ref().filter(|_| !users.has_otlp) {
+            add_otlp(environment, otlp, users.may_hide_otlp);
         }
         for (name, value) in signal_settings(profile) {
             environment.push_default(name, &value);
         }
-        if let Some(sampler) = &profile.sampler {
-            add_sampler(environment, sampler);
-        }
+    }
+    let sampler = profile.sampler.as_ref();
+    if let Some(sampler) = sampler.filter(|sampler| place == Place::Environment || is_pair(sampler))
+    {
+        add_sampler(environment, sampler);
     }
     for (name, value) in &profile.env {
         let is_in_file = place == Place::File && property(name).is_some();
         // What belongs to our endpoint, as headers do, goes to no other.
-        let is_elsewheres = is_users && name.starts_with(OTLP_PREFIX);
+        let is_elsewheres = users.has_otlp && name.starts_with(OTLP_PREFIX);
         if !is_in_file && !is_elsewheres {
             environment.push_default(name, value);
         }
@@ -134,11 +175,9 @@ impl Defaults {
                 .into_iter()
                 .map(|(name, value)| (name, escaped(&value))),
         );
-        if let Some(sampler) = &profile.sampler {
-            settings.push((SAMPLER, sampler.name.clone()));
-            let argument = sampler.argument.as_deref().map(escaped);
-            settings.extend(argument.map(|argument| (SAMPLER_ARGUMENT, argument)));
-        }
+        // With an argument it is a pair, of which a file could not keep one half from the user's other.
+        let sampler = profile.sampler.as_ref().filter(|sampler| !is_pair(sampler));
+        settings.extend(sampler.map(|sampler| (SAMPLER, sampler.name.clone())));
         for (name, value) in &profile.env {
             settings.push((name, escaped(value)));
         }
@@ -172,7 +211,7 @@ impl Defaults {
 
 /// The name of the property that a variable of the SDK stands for; `None` for other variables.
 fn property(variable: &str) -> Option<String> {
-    let is_sdk = variable.starts_with(SDK_PREFIX);
+    let is_sdk = variable.starts_with(SDK_PREFIX) && variable != DECLARATIVE_FILE;
     is_sdk.then(|| variable.to_ascii_lowercase().replace('_', "."))
 }
 
@@ -195,11 +234,23 @@ fn signal_settings(profile: &Profile) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// An endpoint or a protocol of the user's. One of a single signal counts as well: our protocol would apply to his
-/// endpoint, or ours to his protocol.
-fn is_users_otlp(variable: &EnvVar) -> bool {
+/// An endpoint or a protocol. One of a single signal counts as well: our protocol would apply to his endpoint, or ours
+/// to his protocol.
+fn is_otlp(variable: &EnvVar) -> bool {
     let rest = variable.name.strip_prefix(OTLP_PREFIX);
     rest.is_some_and(|rest| rest.ends_with("ENDPOINT") || rest.ends_with("PROTOCOL"))
+}
+
+/// Headers, or a client's key or certificate.
+fn is_credential(variable: &EnvVar) -> bool {
+    let rest = variable.name.strip_prefix(OTLP_PREFIX);
+    rest.is_some_and(|rest| {
+        rest.ends_with("HEADERS") || rest.ends_with("KEY") || rest.ends_with("CLIENT_CERTIFICATE")
+    })
+}
+
+fn is_pair(sampler: &Sampler) -> bool {
+    sampler.argument.is_some()
 }
 
 fn endpoint_value(endpoint: &Endpoint) -> String {
@@ -209,30 +260,38 @@ fn endpoint_value(endpoint: &Endpoint) -> String {
 
 /// Endpoint and protocol together, and only when the user set neither: one of each would not fit. Headers are
 /// credentials for that endpoint, and go to no other; so are certificates.
-fn add_otlp(environment: &mut Environment, otlp: &Otlp) {
+///
+/// Where envFrom may bring some of them, nothing of it is left open: its headers would go to our endpoint, and ours to its
+/// endpoint of a single signal.
+fn add_otlp(environment: &mut Environment, otlp: &Otlp, may_hide: bool) {
     let Otlp {
         endpoint,
         protocol,
         headers_from,
         tls,
     } = otlp;
-    if environment.variables().iter().any(is_users_otlp) {
-        return;
-    }
     let value = endpoint_value(endpoint);
-    let fields = keys::FIELD_VARIABLES
+    let is_needed = |name: &str| expansion::refers_to(&value, name) && !environment.has(name);
+    let fields: Vec<_> = keys::FIELD_VARIABLES
         .iter()
-        .filter(|(name, _)| expansion::refers_to(&value, name));
-    fields.for_each(|(name, path)| environment.push(EnvVar::field(*name, path)));
-    environment.push(EnvVar::literal(ENDPOINT, value));
+        .filter(|(name, _)| is_needed(name))
+        .map(|(name, path)| EnvVar::field(*name, path))
+        .collect();
+    environment.extend(fields);
+    environment.push(EnvVar::literal(ENDPOINT, &*value));
     environment.push(EnvVar::literal(PROTOCOL, protocol.as_str()));
-    if let Some(from) = headers_from.as_ref().filter(|_| !environment.has(HEADERS)) {
-        environment.push(EnvVar {
-            name: HEADERS.to_owned(),
-            value: None,
-            // Optional: in a namespace without the Secret telemetry is refused, but the pod starts.
-            value_from: Some(json!({ "secretKeyRef": { "name": from.secret, "key": from.key, "optional": true } })),
-        });
+    let headers = headers_from.as_ref().map(|from| EnvVar {
+        name: HEADERS.to_owned(),
+        value: None,
+        // Optional: in a namespace without the Secret telemetry is refused, but the pod starts.
+        value_from: Some(
+            json!({ "secretKeyRef": { "name": from.secret, "key": from.key, "optional": true } }),
+        ),
+    });
+    if may_hide {
+        close(environment, &value, *protocol, headers);
+    } else if let Some(headers) = headers.filter(|_| !environment.has(HEADERS)) {
+        environment.push(headers);
     }
     let Some(Tls { ca, client }) = tls else {
         return;
@@ -245,6 +304,36 @@ fn add_otlp(environment: &mut Environment, otlp: &Otlp) {
     if client.is_some() && !environment.has(CLIENT_CERTIFICATE) && !environment.has(CLIENT_KEY) {
         environment.push_default(CLIENT_CERTIFICATE, &file(CERTIFICATE_FILE));
         environment.push_default(CLIENT_KEY, &file(KEY_FILE));
+    }
+}
+
+/// Sets all that envFrom could bring about endpoints: to our own values, and headers to nothing where we have none.
+fn close(
+    environment: &mut Environment,
+    endpoint: &str,
+    protocol: Protocol,
+    headers: Option<EnvVar>,
+) {
+    // Where our Secret is absent, the kubelet would take envFrom's: hence a name of ours, which is always defined.
+    environment.push(EnvVar::literal(keys::HEADERS_VARIABLE, ""));
+    if let Some(headers) = headers {
+        environment.push(EnvVar {
+            name: keys::HEADERS_VARIABLE.to_owned(),
+            ..headers
+        });
+    }
+    let reference = format!("$({})", keys::HEADERS_VARIABLE);
+    environment.push(EnvVar::literal(HEADERS, &*reference));
+    for signal in ["traces", "metrics", "logs"] {
+        let name = |what: &str| format!("{OTLP_PREFIX}{}_{what}", signal.to_ascii_uppercase());
+        // Only the general endpoint gets its path from the SDK.
+        let path = match protocol {
+            Protocol::HttpProtobuf => format!("{}/v1/{signal}", endpoint.trim_end_matches('/')),
+            Protocol::Grpc => endpoint.to_owned(),
+        };
+        environment.push(EnvVar::literal(name("ENDPOINT"), path));
+        environment.push(EnvVar::literal(name("PROTOCOL"), protocol.as_str()));
+        environment.push(EnvVar::literal(name("HEADERS"), &*reference));
     }
 }
 
@@ -270,11 +359,25 @@ pub(super) const KEY_FILE: &str = "tls.key";
 /// Settings with which the SDK does not start when they are empty.
 pub(super) const EMPTY_IS_BROKEN: [&str; 2] = [ENDPOINT, SAMPLER];
 
+/// Names a file of declarative configuration, with which the agent reads no other setting.
+pub(super) const DECLARATIVE_FILE: &str = "OTEL_CONFIG_FILE";
+
 /// Names the agent's file of defaults.
 const CONFIGURATION_FILE: &str = "OTEL_JAVAAGENT_CONFIGURATION_FILE";
 
 /// What the names of the SDK's variables begin with.
 const SDK_PREFIX: &str = "OTEL_";
+/// The system properties of an endpoint or a protocol.
+const OTLP_PROPERTIES: [&str; 8] = [
+    "otel.exporter.otlp.endpoint",
+    "otel.exporter.otlp.protocol",
+    "otel.exporter.otlp.traces.endpoint",
+    "otel.exporter.otlp.traces.protocol",
+    "otel.exporter.otlp.metrics.endpoint",
+    "otel.exporter.otlp.metrics.protocol",
+    "otel.exporter.otlp.logs.endpoint",
+    "otel.exporter.otlp.logs.protocol",
+];
 const OTLP_PREFIX: &str = "OTEL_EXPORTER_OTLP_";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";

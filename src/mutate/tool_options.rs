@@ -56,7 +56,7 @@ pub(super) fn add_agent(
         (Origin::Visible(None) | Origin::EnvFrom, Some(base)) => {
             environment.push(on_stated_base(base, option)?);
         }
-        (Origin::Reference(at), Some(base)) if obstacle == Some(Obstacle::UnknownSource) => {
+        (Origin::Reference(at), Some(base)) if obstacle.is_some() => {
             environment.replace(at, on_stated_base(base, option)?);
         }
         (hidden @ (Origin::Reference(_) | Origin::EnvFrom), _) => {

@@ -32,7 +32,7 @@ fn a_quote_without_its_partner_is_no_list_of_words() {
 
 fn check_agent(option: &str, expected: Option<Agent>) {
     assert_eq!(
-        Found::in_word(option).map(|found| found.agent),
+        Found::all_in(option).first().map(|found| found.agent),
         expected,
         "{option}"
     );
