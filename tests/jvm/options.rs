@@ -132,7 +132,8 @@ fn options_of(folder: &Path) -> Result<BTreeSet<String>, String> {
         let before = container(before, target.list, &target.name);
         let after = container(after, target.list, &target.name);
         for world in kubelet::worlds(after) {
-            let mut expected = jvm_words(&users_own(before, base, &world)).expect("even quotes");
+            let own = users_own(before, base, profile.compose_optional, &world);
+            let mut expected = jvm_words(&own).expect("even quotes");
             expected.push(option.clone());
             let options = kubelet::environment(after, &world)
                 .remove(OPTIONS)
@@ -147,10 +148,23 @@ fn options_of(folder: &Path) -> Result<BTreeSet<String>, String> {
 }
 
 /// What the JVM would have read without us: the container's own, else what the pod states for its image.
-fn users_own(container: &Value, base: Option<&str>, world: &World) -> String {
+fn users_own(
+    container: &Value,
+    base: Option<&str>,
+    compose_optional: bool,
+    world: &World,
+) -> String {
     let mut own = container["env"].as_array().into_iter().flatten();
     let own = own.rfind(|variable| variable["name"] == OPTIONS);
-    let is_known = own.is_some_and(|own| kubelet::is_known(&own["valueFrom"]));
+    let is_known = own.is_some_and(|own| {
+        let source = &own["valueFrom"];
+        let mut references = source
+            .as_object()
+            .into_iter()
+            .flat_map(|source| source.values());
+        let is_optional = references.any(|reference| reference["optional"] == true);
+        kubelet::is_known(source) && (compose_optional || !is_optional)
+    });
     match base {
         Some(base) if !is_known => base.to_owned(),
         _ => kubelet::environment(container, world)
