@@ -297,3 +297,15 @@ fn annotations_that_would_pass_the_limit_of_kubernetes_are_not_added() {
         );
     }
 }
+
+#[test]
+fn a_warning_has_its_code_and_its_sentence() {
+    let mut pod = pod();
+    pod["spec"]["containers"][0]["resources"] = json!({ "limits": { "memory": "200Mi" } });
+    let (_, response) = ask(&Entry::Pod, &request(&pod));
+    let warning = response["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.starts_with("javelin: little-memory: container \""),
+        "{warning}"
+    );
+}
