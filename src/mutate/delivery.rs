@@ -78,9 +78,8 @@ pub(super) fn parts(
         }
         Delivery::ImageVolume { .. } | Delivery::Preinstalled { .. } => None,
     };
-    let pulls = !matches!(profile.delivery, Delivery::Preinstalled { .. });
     let secret = profile.agent.image_pull_secret.as_deref();
-    let secret = secret.filter(|name| pulls && !pod.spec.pulls_with(name));
+    let secret = secret.filter(|name| has_volume(profile) && !pod.spec.pulls_with(name));
     Parts {
         volumes,
         init_container,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{expansion, pod::EnvVar};
+use super::{expansion, keys, pod::EnvVar};
 
 /// One edit. Positions are those at the time of the edit.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,4 +148,13 @@ impl Environment {
     pub(super) fn into_edits(self) -> Vec<EnvEdit> {
         self.edits
     }
+}
+
+/// The variables of ours that a text refers to, from the downward API.
+pub(super) fn field_variables(text: &str) -> Vec<EnvVar> {
+    keys::FIELD_VARIABLES
+        .iter()
+        .filter(|(name, _)| expansion::refers_to(text, name))
+        .map(|(name, path)| EnvVar::field(*name, path))
+        .collect()
 }

@@ -82,11 +82,12 @@ pub(super) fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
     found
 }
 
-/// Is a system property set anywhere that the specification shows? It outranks every variable.
-pub(super) fn sets_property(container: &Container, base: Option<&str>, name: &str) -> bool {
-    let option = format!("-D{name}=");
+/// Is one of these system properties set anywhere that the specification shows? They outrank every variable.
+pub(super) fn sets_property(container: &Container, base: Option<&str>, names: &[&str]) -> bool {
+    let options: Vec<_> = names.iter().map(|name| format!("-D{name}=")).collect();
     let texts = texts(container, base);
-    texts.iter().any(|text| text.contains(&option))
+    let sets = |text: &String| options.iter().any(|option| text.contains(option));
+    texts.iter().any(sets)
 }
 
 /// All texts in which a JVM's options may stand, with `$(X)` resolved.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::{
     Subject,
     composition::{Composition, Origin},
-    environment::Environment,
+    environment::{Environment, field_variables},
     expansion::{self, Literals},
     image, keys,
     owner::Owner,
@@ -101,7 +101,7 @@ pub(super) fn add_attributes(
         .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()
         .join(",");
-    let private = private_variables(&pairs);
+    let private = field_variables(&pairs);
     let composition = composition(container, profile);
     match composition.origin(environment) {
         hidden @ (Origin::Reference(_) | Origin::EnvFrom) => {
@@ -324,15 +324,6 @@ fn owner_attribute(owner: &Owner) -> Option<&'static str> {
         // The conventions have no attribute for other kinds.
         _ => return None,
     })
-}
-
-/// The variables that the text refers to, from the downward API.
-fn private_variables(text: &str) -> Vec<EnvVar> {
-    keys::FIELD_VARIABLES
-        .iter()
-        .filter(|(name, _)| expansion::refers_to(text, name))
-        .map(|(name, path)| EnvVar::field(*name, path))
-        .collect()
 }
 
 /// Percent-encodes a value as the Java SDK decodes it: W3C Baggage's octets pass, less those that separate

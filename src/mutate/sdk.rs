@@ -9,7 +9,7 @@
 use serde_json::json;
 
 use super::{
-    environment::Environment,
+    environment::{Environment, field_variables},
     expansion, java, keys,
     pod::{Container, EnvVar, Pod},
     reason::Reason,
@@ -58,17 +58,17 @@ impl Users {
             sources.any(|source| source.may_bring(name))
         };
         let has = |is: fn(&EnvVar) -> bool| environment.variables().iter().any(is);
-        let sets = |prefix: &str| java::sets_property(container, base, prefix);
+        let sets = |names: &[&str]| java::sets_property(container, base, names);
         let may_hide_otlp = brings(OTLP_PREFIX);
         Self {
             // Credentials without an endpoint: theirs is where we cannot look.
             has_otlp: has(is_otlp)
-                || OTLP_PROPERTIES.iter().any(|property| sets(property))
+                || sets(&OTLP_PROPERTIES)
                 || (may_hide_otlp && has(is_credential)),
             has_file: has(|variable| {
                 let is_ours = variable.value.as_deref() == Some(keys::DEFAULTS_FILE);
                 variable.name == CONFIGURATION_FILE && !is_ours
-            }) || sets("otel.javaagent.configuration-file"),
+            }) || sets(&["otel.javaagent.configuration-file"]),
             may_hide: brings(SDK_PREFIX),
             may_hide_otlp,
         }
@@ -197,15 +197,8 @@ impl Defaults {
 
     /// The variables that their values refer to.
     pub(super) fn variables(&self) -> Vec<EnvVar> {
-        let refers = |name: &str| {
-            let mut values = self.properties.iter().map(|(_, value)| value);
-            values.any(|value| expansion::refers_to(value, name))
-        };
-        keys::FIELD_VARIABLES
-            .iter()
-            .filter(|(name, _)| refers(name))
-            .map(|(name, path)| EnvVar::field(*name, path))
-            .collect()
+        let values = self.properties.iter().map(|(_, value)| value.as_str());
+        field_variables(&values.collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -271,12 +264,8 @@ fn add_otlp(environment: &mut Environment, otlp: &Otlp, may_hide: bool) {
         tls,
     } = otlp;
     let value = endpoint_value(endpoint);
-    let is_needed = |name: &str| expansion::refers_to(&value, name) && !environment.has(name);
-    let fields: Vec<_> = keys::FIELD_VARIABLES
-        .iter()
-        .filter(|(name, _)| is_needed(name))
-        .map(|(name, path)| EnvVar::field(*name, path))
-        .collect();
+    let mut fields = field_variables(&value);
+    fields.retain(|field| !environment.has(&field.name));
     environment.extend(fields);
     environment.push(EnvVar::literal(ENDPOINT, &*value));
     environment.push(EnvVar::literal(PROTOCOL, protocol.as_str()));
