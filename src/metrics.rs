@@ -34,6 +34,8 @@ pub struct Metrics {
     pub overloaded_requests: Counter,
     /// TLS handshakes that failed or took too long.
     pub tls_handshake_failures: Counter,
+    /// TLS handshakes that the client ended because it does not trust the certificate.
+    pub certificate_refusals: Counter,
     /// Connections to the webhook that are open now.
     pub open_connections: Gauge,
     config_reloads: Family<ReloadLabels, Counter>,
@@ -44,6 +46,7 @@ pub struct Metrics {
     authority_not_after: Gauge,
     /// Webhook entries whose caBundle was written.
     pub ca_bundle_writes: Counter,
+    events: Family<EventLabels, Counter>,
     probe_result: Family<ProbeLabels, Gauge>,
 }
 
@@ -61,6 +64,7 @@ impl Metrics {
             panics: Counter::default(),
             overloaded_requests: Counter::default(),
             tls_handshake_failures: Counter::default(),
+            certificate_refusals: Counter::default(),
             open_connections: Gauge::default(),
             config_reloads: Family::default(),
             config_last_reload_success: Gauge::default(),
@@ -68,6 +72,7 @@ impl Metrics {
             leaf_not_after: Gauge::default(),
             authority_not_after: Gauge::default(),
             ca_bundle_writes: Counter::default(),
+            events: Family::default(),
             probe_result: Family::default(),
         };
         metrics.register_server();
@@ -105,6 +110,11 @@ impl Metrics {
     /// Tells until when the certificate authority in the Secret is valid.
     pub fn authority_expires(&self, not_after: SystemTime) {
         self.authority_not_after.set(unix_seconds(not_after));
+    }
+
+    /// Counts something that happened to certificates or to calls.
+    pub fn happened(&self, reason: &'static str) {
+        self.events.get_or_create(&EventLabels { reason }).inc();
     }
 
     /// Sets the one result that holds to 1 and all others of `results` to 0.
@@ -157,6 +167,11 @@ impl Metrics {
             self.tls_handshake_failures.clone(),
         );
         registry.register(
+            "certificate_refusals",
+            "TLS handshakes that the client ended because it does not trust the certificate",
+            self.certificate_refusals.clone(),
+        );
+        registry.register(
             "open_connections",
             "Open connections to the webhook port",
             self.open_connections.clone(),
@@ -196,6 +211,11 @@ impl Metrics {
             "ca_bundle_writes",
             "Webhook entries whose caBundle was written",
             self.ca_bundle_writes.clone(),
+        );
+        registry.register(
+            "events",
+            "What happened to certificates and to calls, by the reason that Events have, too",
+            self.events.clone(),
         );
         registry.register(
             "probe_result",
@@ -239,6 +259,11 @@ struct EntryLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReloadLabels {
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -6,6 +6,7 @@
 //! Deliberately not here: timers (those are tokio's) and randomness for keys (that is the crypto provider's).
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time of day. Certificates live by it: a monotonic clock stands still while a machine is suspended.
@@ -14,8 +15,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
     reason = "the one place that asks the clock"
 )]
 pub fn now() -> SystemTime {
-    SystemTime::now()
+    let time = SystemTime::now();
+    let offset = OFFSET_SECONDS.load(Ordering::Relaxed);
+    let seconds = Duration::from_secs(offset.unsigned_abs());
+    if offset < 0 {
+        time - seconds
+    } else {
+        time + seconds
+    }
 }
+
+/// Makes [`now`] go wrong by so many seconds: a test needs a machine whose clock does.
+pub fn set_offset(seconds: i64) {
+    OFFSET_SECONDS.store(seconds, Ordering::Relaxed);
+}
+
+static OFFSET_SECONDS: AtomicI64 = AtomicI64::new(0);
 
 /// Seconds since 1970, as metrics tell times; 0 for anything before.
 pub fn unix_seconds(time: SystemTime) -> i64 {
@@ -23,6 +38,19 @@ pub fn unix_seconds(time: SystemTime) -> i64 {
         .ok()
         .and_then(|since| i64::try_from(since.as_secs()).ok())
         .unwrap_or(0)
+}
+
+/// `2026-11-22T09:30:00Z`, in whole seconds: as Kubernetes writes times.
+pub fn rfc3339(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time)
+        .and_then(|time| time.round(jiff::Unit::Second))
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+        .to_string()
+}
+
+/// What [`rfc3339`] wrote, or anybody else in that format.
+pub fn from_rfc3339(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }
 
 /// `duration`, shortened by up to a fifth at random, so that replicas which started together do not act
@@ -55,6 +83,17 @@ mod tests {
                 "{spread:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_time_is_written_in_whole_seconds_and_read_back() {
+        let time = UNIX_EPOCH + Duration::from_secs(1_795_341_000);
+
+        assert_eq!(rfc3339(time), "2026-11-22T09:50:00Z");
+        assert_eq!(from_rfc3339(&rfc3339(time)), Some(time));
+        assert_eq!(from_rfc3339("2026-11-22T10:50:00+01:00"), Some(time));
+        assert_eq!(rfc3339(time + Duration::from_millis(200)), rfc3339(time));
+        assert_eq!(from_rfc3339("tomorrow"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //!
 //! Deliberately not here: where authorities are kept, and when they are replaced.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +20,7 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256, PublicKeyData,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -186,6 +187,17 @@ impl AuthorityCertificate {
         self.validity
     }
 
+    /// Tells it from others, for people: the first 16 hexadecimal digits of the certificate's SHA-256.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(&self.der);
+        let mut text = String::new();
+        for byte in digest.iter().take(8) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
     /// The certificate in PEM: always the same text for the same certificate.
     pub fn to_pem(&self) -> String {
         let block = Pem::new(PEM_TAG, self.der.to_vec());
@@ -199,10 +211,11 @@ impl AuthorityCertificate {
     }
 }
 
-/// The dates, not the bytes.
+/// Fingerprint and dates, not the bytes.
 impl fmt::Debug for AuthorityCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorityCertificate")
+            .field("fingerprint", &self.fingerprint())
             .field("validity", &self.validity)
             .finish_non_exhaustive()
     }

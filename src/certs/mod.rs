@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! authority   a name-constrained CA and the leaves that it signs      (pure but for key generation)
-//! store       the Secret's data <-> an authority and its predecessors (pure)
+//! store       the Secret's data <-> an authority, its successor, its predecessors (pure)
 //! state       what is stored, published and served + now -> actions   (pure)
+//! trust       how long, and how surely, API servers trust an authority  (pure)
 //! files       a certificate that somebody else made, from two files
 //! ```
 //!
@@ -27,6 +28,7 @@ pub mod authority;
 pub mod files;
 pub mod state;
 pub mod store;
+pub mod trust;
 
 /// The name that the API server asks for in the handshake: `<service>.<namespace>.svc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,13 +73,47 @@ impl fmt::Display for ServiceName {
 #[error("{0:?} is not a DNS label (lower-case letters, digits and `-`, at most 63)")]
 pub struct InvalidServiceName(String);
 
-/// How long certificates live.
+/// How long certificates live, and how long a new authority waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetimes {
     /// Of the authority in the Secret.
     pub authority: Duration,
     /// Of the leaf that each replica signs for itself.
     pub leaf: Duration,
+    /// How long an authority is in every caBundle before anything that it signed is served: API servers read the
+    /// webhook configuration each at its own time.
+    pub settle: Duration,
+}
+
+impl Lifetimes {
+    /// Checks that there is time for a rotation: a successor settles and leaves are renewed in the last third of an
+    /// authority's life.
+    pub fn new(
+        authority: Duration,
+        leaf: Duration,
+        settle: Duration,
+    ) -> Result<Self, LifetimesError> {
+        if leaf < SHORTEST_LEAF {
+            return Err(LifetimesError::Leaf);
+        }
+        if authority > LONGEST_AUTHORITY {
+            return Err(LifetimesError::TooLong);
+        }
+        if authority / 3 < leaf || authority / 6 < settle {
+            return Err(LifetimesError::Authority);
+        }
+        Ok(Self {
+            authority,
+            leaf,
+            settle,
+        })
+    }
+
+    /// How long an authority that signs no more stays trusted: a replica that has not heard of its successor may sign
+    /// with it once more, and that leaf lives its whole life.
+    pub fn retirement(&self) -> Duration {
+        self.leaf * 2
+    }
 }
 
 impl Default for Lifetimes {
@@ -86,8 +122,28 @@ impl Default for Lifetimes {
         Self {
             authority: 730 * DAY,
             leaf: DAY,
+            settle: Duration::from_mins(2),
         }
     }
+}
+
+/// These lifetimes do not go together.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LifetimesError {
+    /// Too short to be renewed in time.
+    #[error("certificates live for at least 5 seconds: make --leaf-lifetime longer")]
+    Leaf,
+    /// Longer than a certificate can say.
+    #[error(
+        "a certificate authority lives for at most 100 years: make --authority-lifetime shorter"
+    )]
+    TooLong,
+    /// Too short for a rotation.
+    #[error(
+        "a certificate authority lives for at least 3 times --leaf-lifetime and 6 times --settle-time: make \
+         --authority-lifetime longer"
+    )]
+    Authority,
 }
 
 /// When a certificate is valid.
@@ -113,13 +169,12 @@ impl Validity {
         self.not_before <= now && now <= self.not_after
     }
 
-    /// When two thirds are over: time to replace what is valid so.
+    /// When two thirds of the life are over that began with the signature, [`CLOCK_SKEW`] after `not_before`: time to
+    /// replace what is valid so.
     pub fn two_thirds(&self) -> SystemTime {
-        let whole = self
-            .not_after
-            .duration_since(self.not_before)
-            .unwrap_or_default();
-        self.not_before + whole * 2 / 3
+        let signed = self.not_before + CLOCK_SKEW;
+        let whole = self.not_after.duration_since(signed).unwrap_or_default();
+        signed + whole * 2 / 3
     }
 
     fn of(certificate: &X509Certificate<'_>) -> Self {
@@ -145,6 +200,9 @@ pub struct Leaf {
 /// notBefore lies this far back: clocks of API servers and nodes differ, and Go refuses a certificate from the
 /// future.
 pub const CLOCK_SKEW: Duration = Duration::from_hours(1);
+
+const SHORTEST_LEAF: Duration = Duration::from_secs(5);
+const LONGEST_AUTHORITY: Duration = Duration::from_hours(100 * 365 * 24);
 
 fn from_timestamp(seconds: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))

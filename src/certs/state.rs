@@ -5,34 +5,65 @@
 //! by somebody else and another replica's work are all the same case. Whoever asks does what it says, reads
 //! again and asks again, until there is nothing left.
 //!
-//! | stored | published | served | action |
-//! |---|---|---|---|
-//! | nothing, damaged, or two thirds over | | | [`Action::Replace`] the authority |
-//! | a predecessor has expired | | | [`Action::Prune`] it |
-//! | sound | some entry has another bundle | | [`Action::Publish`] to those |
-//! | sound | | nothing, or two thirds over, or about to be untrusted | [`Action::Sign`] |
-//! | sound | everywhere | another authority's leaf | [`Action::Sign`] |
+//! A rotation, each step by whichever replica comes first:
 //!
-//! Invariant: a leaf of a new authority is not served before every entry trusts it, unless there is no trusted
-//! leaf to lose.
+//! ```text
+//!            ca   next  previous   caBundle   leaves of
+//! steady     A                     A          A
+//! Prepare    A    B                A          A           two thirds of A's life are over, or somebody asks
+//! Publish    A    B                A B        A           then a settle time, and a call that came through: Prove
+//! Promote    B          A          A B        A, then B   each replica signs anew, when it has seen the same
+//! Prune      B                     B          B           when the last leaf of A has ended
+//! ```
 //!
-//! Deliberately not here: the overlap of two authorities with proof in between; until then a replacement keeps
-//! its predecessor in the bundle.
+//! | stored | else | action |
+//! |---|---|---|
+//! | no Secret | | [`Action::Create`] it |
+//! | nothing, or damaged | this replica knows what was there | [`Action::Restore`] that |
+//! | nothing, or damaged, or expired | | [`Action::Replace`] the authority, and keep what is trusted |
+//! | sound | a live bundle has an authority that is neither in it nor retired | [`Action::Adopt`] it: leaves may come from it |
+//! | sound | two thirds over, or asked for | [`Action::Prepare`] a successor |
+//! | a successor | in every bundle for the settle time | [`Action::Prove`] |
+//! | a successor | proven | [`Action::Promote`] it |
+//! | a predecessor | its time is over | [`Action::Prune`] it |
+//! | sound | some entry has another bundle | [`Action::Publish`] to those |
+//! | sound | nothing is served, or its time has come, or the authority is another and proven | [`Action::Sign`] |
+//!
+//! Invariants, which a model of three replicas explores: every bundle that is published has the authority of
+//! every leaf that may still be served; a leaf of a new authority is served only after that was published to
+//! every entry, settled and proven, unless there is no trusted leaf to lose.
+//!
+//! What is published never takes an authority out of a bundle that the Secret does not say is retired. A bundle is
+//! swapped against the version that was looked at, so that holds whatever a replica has missed, and whatever was
+//! restored to the Secret.
+//!
+//! Deliberately not here: doing it, and clocks.
 
 use std::time::SystemTime;
 
-use super::store::{Contents, Stored};
-use super::{AuthorityCertificate, Validity};
+use super::store::{Contents, Retired, Stored};
+use super::trust::Standing;
+use super::{AuthorityCertificate, Lifetimes, Validity};
 
 /// How things are.
 #[derive(Debug)]
 pub struct Observed<'a> {
     /// The Secret.
     pub stored: &'a Stored,
-    /// The entries of the live webhook configuration that call us.
-    pub entries: &'a [Entry],
+    /// Does the Secret carry somebody's request to replace the authority?
+    pub requested: bool,
+    /// What this replica last knew to be in it.
+    pub known: Option<&'a Contents>,
+    /// The entries of the live webhook configuration that call us; `None` if there is no configuration.
+    pub entries: Option<&'a [Entry]>,
     /// The leaf that this replica serves.
     pub served: Option<&'a Served>,
+    /// How authorities stand with API servers, as this replica has seen it. Those that are not named are unsettled.
+    pub standings: &'a [(AuthorityCertificate, Standing)],
+    /// Has a client refused the last switch to another authority, a short while ago?
+    pub held: bool,
+    /// How long certificates are to live.
+    pub lifetimes: Lifetimes,
     /// The time of day.
     pub now: SystemTime,
 }
@@ -44,6 +75,8 @@ pub struct Entry {
     pub name: String,
     /// Its caBundle, PEM; empty when there is none.
     pub bundle: Vec<u8>,
+    /// The authorities for our name that are in it.
+    pub authorities: Vec<AuthorityCertificate>,
 }
 
 /// The leaf that this replica serves.
@@ -60,22 +93,44 @@ pub struct Served {
 /// What to do.
 #[derive(Debug)]
 pub enum Action {
-    /// Write a new authority to the Secret, and keep these beside it; then look again.
+    /// Create the Secret, without data; then look again.
+    Create,
+    /// Write what was known back to the Secret; then look again.
+    Restore {
+        /// What is to be there.
+        contents: Contents,
+        /// Why.
+        cause: Cause,
+    },
+    /// Write a new authority to the Secret that signs at once, and keep these beside it; then look again.
     Replace {
         /// Why.
         cause: Cause,
         /// Predecessors to keep.
-        previous: Vec<AuthorityCertificate>,
+        previous: Vec<Retired>,
     },
-    /// Write the same authority with fewer predecessors to the Secret; then look again.
+    /// Write this to the Secret, with authorities that live bundles have and the Secret does not; then look again.
+    Adopt(Contents),
+    /// Write this, with a new authority as the successor, to the Secret; then look again.
+    Prepare {
+        /// Without a successor.
+        contents: Contents,
+        /// Why.
+        cause: Cause,
+    },
+    /// Write this, in which the successor has become the authority, to the Secret; then look again.
+    Promote(Contents),
+    /// Write this, without the predecessors whose time is over, to the Secret; then look again.
     Prune(Contents),
     /// Write the stored bundle to the entries of these names; then look again.
     Publish(Vec<String>),
-    /// Sign a leaf with the stored authority and serve it.
+    /// Find out whether calls come through, and note that for this authority; then look again.
+    Prove(AuthorityCertificate),
+    /// Sign a leaf with the stored authority, or the known one, and serve it.
     Sign,
 }
 
-/// Why an authority is replaced.
+/// Why an authority is made or brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// There was none.
@@ -84,81 +139,265 @@ pub enum Cause {
     Damaged(String),
     /// Two thirds of its life are over.
     Old,
+    /// Its life is over.
+    Expired,
+    /// Somebody asked for it.
+    Requested,
 }
 
 /// What to do next, in this order. Empty: all is well.
 pub fn next(observed: &Observed<'_>) -> Vec<Action> {
-    let contents = match observed.stored {
-        Stored::Empty => {
-            return vec![Action::Replace {
-                cause: Cause::Empty,
-                previous: Vec::new(),
-            }];
+    match observed.stored {
+        Stored::Missing => while_missing(observed),
+        Stored::Empty => vec![mend(observed, &Cause::Empty, None, &[])],
+        Stored::Damaged {
+            error,
+            usable,
+            kept,
+        } => {
+            let cause = Cause::Damaged(error.to_string());
+            vec![mend(observed, &cause, usable.as_ref(), kept)]
         }
-        Stored::Damaged { error, kept } => {
-            let mut previous = kept.clone();
-            previous.retain(|each| observed.now <= each.validity().not_after);
-            previous.truncate(MAX_PREVIOUS);
-            return vec![Action::Replace {
-                cause: Cause::Damaged(error.to_string()),
-                previous,
-            }];
-        }
-        Stored::Sound(contents) => contents,
-    };
-    if contents.authority.certificate().validity().two_thirds() <= observed.now {
-        return vec![Action::Replace {
-            cause: Cause::Old,
-            previous: contents.still_valid(observed.now),
-        }];
+        Stored::Sound(contents) => on_sound(contents, observed),
     }
-    if let Some(pruned) = without_expired(contents, observed.now) {
-        return vec![Action::Prune(pruned)];
-    }
+}
 
-    let stale: Vec<String> = observed
-        .entries
-        .iter()
-        .filter(|entry| !contents.is_bundle(&entry.bundle))
-        .map(|entry| entry.name.clone())
-        .collect();
+/// No Secret: leaves are renewed with what is known. Without a webhook configuration either, the release is being
+/// uninstalled, and the Secret is not to outlive it.
+fn while_missing(observed: &Observed<'_>) -> Vec<Action> {
+    let due = |served: &Served| served.renew_at <= observed.now;
+    let sign = observed.known.is_some() && observed.served.is_none_or(due);
     let mut actions = Vec::new();
-    // First, since it needs nobody's permission: a publication that fails must not keep a leaf from being
-    // renewed.
-    if must_sign(contents, stale.is_empty(), observed) {
+    if sign {
         actions.push(Action::Sign);
     }
-    if !stale.is_empty() {
-        actions.push(Action::Publish(stale));
+    if observed.entries.is_some() {
+        actions.push(Action::Create);
     }
     actions
 }
 
-fn must_sign(contents: &Contents, published: bool, observed: &Observed<'_>) -> bool {
-    let Some(served) = observed.served else {
-        return true;
+/// Nothing in the Secret can be relied on, but what is known of it, or can still be read, stays trusted. What live
+/// bundles have beyond that is adopted later, before anything is published.
+fn mend(
+    observed: &Observed<'_>,
+    cause: &Cause,
+    usable: Option<&Contents>,
+    kept: &[AuthorityCertificate],
+) -> Action {
+    // A replica that has slept may know less than the Secret still says.
+    let is_same = |known: &&Contents| {
+        usable.is_none_or(|usable| usable.authority.certificate() == known.authority.certificate())
     };
-    if served.issuer == *contents.authority.certificate() {
-        return served.renew_at <= observed.now;
+    let known = observed.known.filter(is_same);
+    let base = known
+        .or(usable)
+        .filter(|base| is_valid(base.authority.certificate(), observed.now));
+    let mut previous = base.map_or_else(Vec::new, |base| base.previous.clone());
+    for each in kept.iter().filter(|each| is_valid(each, observed.now)) {
+        let is_new = !base.is_some_and(|base| base.trusts(each))
+            && !previous.iter().any(|other| other.certificate == *each);
+        if is_new {
+            previous.push(retiring(each.clone(), observed));
+        }
     }
-    // Another authority's leaf: it stays until the new authority is trusted everywhere, while it is of use at
-    // all.
-    let of_use =
-        served.validity.contains(observed.now) && contents.previous.contains(&served.issuer);
-    published || !of_use
+    previous.truncate(MOST_KEPT);
+    match base {
+        Some(base) => Action::Restore {
+            contents: Contents {
+                previous,
+                ..base.clone()
+            },
+            cause: cause.clone(),
+        },
+        None => Action::Replace {
+            cause: cause.clone(),
+            previous,
+        },
+    }
 }
 
-fn without_expired(contents: &Contents, now: SystemTime) -> Option<Contents> {
-    let mut pruned = contents.clone();
-    pruned
-        .previous
-        .retain(|each| now <= each.validity().not_after);
-    (pruned.previous.len() < contents.previous.len()).then_some(pruned)
+fn on_sound(contents: &Contents, observed: &Observed<'_>) -> Vec<Action> {
+    // First, since it needs nobody's permission: a write that fails must not keep a leaf from being renewed.
+    let mut actions = Vec::from_iter(leaf(contents, observed));
+    let forgotten = forgotten(contents, observed);
+    if !forgotten.is_empty() {
+        let mut contents = contents.clone();
+        contents.previous.extend(forgotten);
+        actions.push(Action::Adopt(contents));
+        return actions;
+    }
+    let entries = observed.entries.unwrap_or_default().iter();
+    let stale: Vec<String> = entries
+        .filter(|entry| !contents.is_bundle(&entry.bundle))
+        .map(|entry| entry.name.clone())
+        .collect();
+    if !stale.is_empty() {
+        actions.push(Action::Publish(stale));
+    }
+    actions.extend(rotation(contents, observed));
+    actions
 }
 
-/// In the ordinary way there is one predecessor at a time. Damage that comes back again and again must not grow
-/// the bundle.
-const MAX_PREVIOUS: usize = 4;
+/// Authorities in live bundles that the Secret has nothing of, not even that their time is over.
+fn forgotten(contents: &Contents, observed: &Observed<'_>) -> Vec<Retired> {
+    let mut forgotten: Vec<Retired> = Vec::new();
+    let room = MOST_KEPT.saturating_sub(contents.previous.len());
+    let entries = observed.entries.unwrap_or_default().iter();
+    for each in entries.flat_map(|entry| &entry.authorities) {
+        let is_known = contents.trusts(each) || contents.is_retired(each);
+        let is_new = forgotten.iter().all(|other| other.certificate != *each);
+        if !is_known && is_new && is_valid(each, observed.now) && forgotten.len() < room {
+            forgotten.push(retiring(each.clone(), observed));
+        }
+    }
+    forgotten
+}
 
+/// Trusted for as long as leaves of it may be served.
+fn retiring(authority: AuthorityCertificate, observed: &Observed<'_>) -> Retired {
+    Retired::new(authority, observed.now + observed.lifetimes.retirement())
+}
+
+fn is_valid(authority: &AuthorityCertificate, now: SystemTime) -> bool {
+    now <= authority.validity().not_after
+}
+
+/// What becomes of the leaf; nothing, for the time being, if there is nothing to do.
+fn leaf(contents: &Contents, observed: &Observed<'_>) -> Option<Action> {
+    let Some(served) = observed.served else {
+        return Some(Action::Sign);
+    };
+    let signing = contents.authority.certificate();
+    if served.issuer == *signing {
+        return (served.renew_at <= observed.now).then_some(Action::Sign);
+    }
+    // Another authority's leaf: it stays until the new authority is proven, while it is of use at all.
+    let mut entries = observed.entries.unwrap_or_default().iter();
+    let is_trusted = contents.trusts(&served.issuer)
+        || !contents.is_retired(&served.issuer)
+            && entries.all(|entry| entry.authorities.contains(&served.issuer));
+    if !served.validity.contains(observed.now) || !is_trusted {
+        return Some(Action::Sign);
+    }
+    match standing(signing, observed) {
+        Standing::Proven | Standing::Settled if served.is_ending(observed.now) => {
+            Some(Action::Sign)
+        }
+        _ if observed.held => None,
+        Standing::Proven => Some(Action::Sign),
+        Standing::Settled => Some(Action::Prove(signing.clone())),
+        Standing::Unsettled => None,
+    }
+}
+
+impl Served {
+    /// Is it time to be less particular about what follows it? From the middle between the moment to renew it and its
+    /// end.
+    pub fn is_ending(&self, now: SystemTime) -> bool {
+        let rest = self.validity.not_after.duration_since(self.renew_at);
+        self.renew_at + rest.unwrap_or_default() / 2 <= now
+    }
+}
+
+/// The next write to the Secret, or the question that comes before it.
+fn rotation(contents: &Contents, observed: &Observed<'_>) -> Option<Action> {
+    let now = observed.now;
+    let validity = contents.authority.certificate().validity();
+    let expired = validity.not_after < now;
+    if let Some(next) = &contents.next {
+        let certificate = next.certificate();
+        // It waited for too long to be proven, or clocks disagree.
+        if certificate.validity().two_thirds() <= now && !expired {
+            return Some(prepare(contents, Cause::Old));
+        }
+        // Too late to wait for a call to come through: the authority can hardly sign a whole leaf any more.
+        let hurry = validity.not_after < now + observed.lifetimes.leaf;
+        return match standing(certificate, observed) {
+            _ if expired => Some(Action::Promote(promoted(contents, next, observed))),
+            Standing::Proven => Some(Action::Promote(promoted(contents, next, observed))),
+            Standing::Settled if hurry => Some(Action::Promote(promoted(contents, next, observed))),
+            Standing::Settled => Some(Action::Prove(certificate.clone())),
+            Standing::Unsettled => None,
+        };
+    }
+    if expired {
+        let previous = contents.previous.clone();
+        return Some(Action::Replace {
+            cause: Cause::Expired,
+            previous,
+        });
+    }
+    let cause = if observed.requested {
+        Some(Cause::Requested)
+    } else {
+        (validity.two_thirds() <= now).then_some(Cause::Old)
+    };
+    // Nothing that is still trusted is given up for a new one: with too many of them, it waits.
+    let cause = cause.filter(|_| contents.previous.len() < MOST_RETIRED);
+    if let Some(cause) = cause {
+        return Some(prepare(contents, cause));
+    }
+    pruned(contents, observed).map(Action::Prune)
+}
+
+fn standing(authority: &AuthorityCertificate, observed: &Observed<'_>) -> Standing {
+    let mut standings = observed.standings.iter();
+    let found = standings.find(|(each, _)| each == authority);
+    found.map_or(Standing::Unsettled, |(_, standing)| *standing)
+}
+
+fn prepare(contents: &Contents, cause: Cause) -> Action {
+    let contents = Contents {
+        next: None,
+        ..contents.clone()
+    };
+    Action::Prepare { contents, cause }
+}
+
+fn promoted(contents: &Contents, next: &super::Authority, observed: &Observed<'_>) -> Contents {
+    let mut previous = vec![retiring(contents.authority.certificate().clone(), observed)];
+    previous.extend(contents.previous.iter().cloned());
+    Contents {
+        authority: next.clone(),
+        next: None,
+        previous,
+        retired: contents.retired.clone(),
+    }
+}
+
+/// Without the predecessors whose time is over, if there are any. That of our own leaf stays.
+fn pruned(contents: &Contents, observed: &Observed<'_>) -> Option<Contents> {
+    let is_ours = |each: &Retired| {
+        observed.served.is_some_and(|served| {
+            served.issuer == each.certificate && served.validity.contains(observed.now)
+        })
+    };
+    let is_over = |each: &Retired| each.until < observed.now && !is_ours(each);
+    let (over, previous): (Vec<_>, Vec<_>) = contents.previous.iter().cloned().partition(is_over);
+    if over.is_empty() {
+        return None;
+    }
+    let mut retired: Vec<_> = over
+        .iter()
+        .map(|each| each.certificate.fingerprint())
+        .collect();
+    retired.extend(contents.retired.iter().cloned());
+    retired.truncate(MOST_KEPT);
+    Some(Contents {
+        previous,
+        retired,
+        ..contents.clone()
+    })
+}
+
+/// In the ordinary way there is one predecessor at a time; whoever asks for rotations faster than leaves end has to wait.
+const MOST_RETIRED: usize = 4;
+
+/// Damage that comes back again and again must not grow the bundle without a limit.
+const MOST_KEPT: usize = 8;
+
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

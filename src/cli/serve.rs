@@ -21,6 +21,7 @@ use crate::certs::files::CertificateFiles;
 use crate::certs::{Lifetimes, ServiceName};
 use crate::cluster::client::{self, Cluster, Names};
 use crate::cluster::coverage::Coverage;
+use crate::cluster::events::{OwnPod, Reporter};
 use crate::cluster::keeper::Keeper;
 use crate::cluster::{probe, watch};
 use crate::config::Config;
@@ -34,6 +35,7 @@ use crate::server::tls::{Acceptor, Identity};
 use crate::server::{Limits, admin, listener};
 use crate::shutdown::{Shutdown, Signals};
 use crate::telemetry::{self, LogFormat};
+use crate::time;
 
 mod supervision;
 
@@ -106,6 +108,47 @@ pub(super) struct Args {
     )]
     probe_configmap: String,
 
+    /// How long the certificate authority lives; it is replaced after two thirds of that
+    #[arg(long, env = "JAVELIN_AUTHORITY_LIFETIME", value_name = "DURATION", default_value = "730d", value_parser = parse_duration)]
+    authority_lifetime: Duration,
+
+    /// How long the certificate of a replica lives; it is renewed after two thirds of that
+    #[arg(long, env = "JAVELIN_LEAF_LIFETIME", value_name = "DURATION", default_value = "1d", value_parser = parse_duration)]
+    leaf_lifetime: Duration,
+
+    /// How long a new certificate authority is published before it signs: API servers take their time to read it
+    #[arg(long, env = "JAVELIN_SETTLE_TIME", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    settle_time: Duration,
+
+    /// Name of the pod that this is, for Events
+    #[arg(
+        long,
+        env = "JAVELIN_POD_NAME",
+        value_name = "NAME",
+        requires = "pod_uid"
+    )]
+    pod_name: Option<String>,
+
+    /// UID of the pod that this is, for Events
+    #[arg(
+        long,
+        env = "JAVELIN_POD_UID",
+        value_name = "UID",
+        requires = "pod_name"
+    )]
+    pod_uid: Option<String>,
+
+    /// For tests: the clock is wrong by so many seconds
+    #[arg(
+        long,
+        env = "JAVELIN_CLOCK_OFFSET",
+        value_name = "SECONDS",
+        hide = true,
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    clock_offset: i64,
+
     /// Serve this certificate (PEM, then intermediates) instead of one of our own; read once, at the start
     #[arg(
         long,
@@ -159,6 +202,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         secret,
         webhook_configuration,
         probe_configmap,
+        authority_lifetime,
+        leaf_lifetime,
+        settle_time,
+        pod_name,
+        pod_uid,
+        clock_offset,
         tls_cert,
         tls_key,
         drain_grace,
@@ -173,8 +222,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             secret,
             webhook_configuration,
             probe_configmap,
+            lifetimes: Lifetimes::new(authority_lifetime, leaf_lifetime, settle_time)?,
+            pod: pod_name
+                .zip(pod_uid)
+                .map(|(name, uid)| OwnPod { name, uid }),
         },
     };
+    time::set_offset(clock_offset);
     telemetry::init(log_format, &log)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -214,6 +268,8 @@ enum Source {
         secret: String,
         webhook_configuration: String,
         probe_configmap: String,
+        lifetimes: Lifetimes,
+        pod: Option<OwnPod>,
     },
 }
 
@@ -243,6 +299,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
             secret,
             webhook_configuration,
             probe_configmap,
+            lifetimes,
+            pod,
         } => {
             let api_server = client::infer().await?;
             let namespace = namespace.unwrap_or_else(|| api_server.default_namespace.clone());
@@ -257,14 +315,21 @@ async fn serve(options: Options) -> anyhow::Result<()> {
             let port = webhook
                 .local_addr()
                 .map_or_else(|_| listen.port(), |address| address.port());
-            look_after_certificates(
-                &cluster,
-                port,
-                &config,
-                &identity,
-                &readiness,
-                &metrics,
-                &mut background,
+            let (reporter, reports) = Reporter::new(Arc::clone(&metrics));
+            background.spawn("events", reports.write(cluster.clone(), pod));
+            let keeper = Keeper::new(
+                cluster.clone(),
+                Arc::clone(&identity),
+                Arc::clone(&readiness),
+                Arc::clone(&metrics),
+                reporter,
+                lifetimes,
+                Coverage::new(Arc::clone(&config.current), Arc::clone(&metrics)),
+            );
+            look_after_certificates(keeper, &cluster, &config.changed, &mut background);
+            background.spawn(
+                "probe",
+                probe::run(cluster, Arc::clone(&readiness), Arc::clone(&metrics), port),
             );
         }
     }
@@ -367,16 +432,12 @@ fn serve_files(
 }
 
 fn look_after_certificates(
+    keeper: Keeper,
     cluster: &Cluster,
-    port: u16,
-    config: &Followed,
-    identity: &Arc<Identity>,
-    readiness: &Arc<Readiness>,
-    metrics: &Arc<Metrics>,
+    changed: &Arc<Notify>,
     background: &mut Background,
 ) {
     // One for all: whatever changes, the keeper looks at everything again.
-    let changed = &config.changed;
     let Names {
         secret,
         configuration,
@@ -390,27 +451,10 @@ fn look_after_certificates(
         "watch of the webhook configuration",
         watch::changes(cluster.configurations(), configuration, Arc::clone(changed)),
     );
-    let keeper = Keeper::new(
-        cluster.clone(),
-        Arc::clone(identity),
-        Arc::clone(readiness),
-        Arc::clone(metrics),
-        Lifetimes::default(),
-        Coverage::new(Arc::clone(&config.current), Arc::clone(metrics)),
-    );
     background.spawn("certificates", keeper.run(Arc::clone(changed)));
-    background.spawn(
-        "probe",
-        probe::run(
-            cluster.clone(),
-            Arc::clone(readiness),
-            Arc::clone(metrics),
-            port,
-        ),
-    );
 }
 
-/// `500ms`, `5s` or `2m`.
+/// `500ms`, `5s`, `2m`, `24h` or `730d`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
@@ -420,10 +464,15 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     match unit {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
-        "m" if number < 1_000_000 => Ok(Duration::from_secs(number * 60)),
-        _ => Err("expected ms, s or m after the number, such as 5s".to_owned()),
+        "m" if number < TOO_LONG => Ok(Duration::from_mins(number)),
+        "h" if number < TOO_LONG => Ok(Duration::from_hours(number)),
+        "d" if number < TOO_LONG => Ok(Duration::from_hours(number * 24)),
+        _ => Err("expected ms, s, m, h or d after the number, such as 5s".to_owned()),
     }
 }
+
+/// Minutes, hours or days: nobody means as many.
+const TOO_LONG: u64 = 1_000_000;
 
 /// A review is some tens of microseconds of CPU, and each thread costs memory: one for the work and one beside
 /// it.

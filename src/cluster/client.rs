@@ -14,13 +14,15 @@ use std::time::Duration;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{Api, Patch, PatchParams};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::certs::ServiceName;
 use crate::certs::state::Entry;
+use crate::certs::store::authorities;
 use crate::mutate::keys;
 
 /// The objects that Javelin reads and writes.
@@ -42,6 +44,7 @@ pub struct Cluster {
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
     config_maps: Api<ConfigMap>,
+    events: Api<Event>,
     names: Names,
 }
 
@@ -52,6 +55,19 @@ pub struct SecretState {
     pub version: String,
     /// Decoded.
     pub data: BTreeMap<String, Vec<u8>>,
+    /// Does it carry somebody's request ([`keys::ROTATE`]) to replace the authority?
+    pub requested: bool,
+}
+
+/// What to change in the Secret.
+#[derive(Debug)]
+pub struct SecretChange {
+    /// `None` removes a key.
+    pub data: BTreeMap<&'static str, Option<Vec<u8>>>,
+    /// What state that is, for people ([`keys::CERTIFICATES`]).
+    pub description: String,
+    /// Is this what [`keys::ROTATE`] asked for? Then the request goes.
+    pub fulfils_request: bool,
 }
 
 /// The entries of the webhook configuration that call our Service, and the version to name when changing them.
@@ -86,6 +102,7 @@ impl Cluster {
         Self {
             secrets: Api::namespaced(client.clone(), namespace),
             config_maps: Api::namespaced(client.clone(), namespace),
+            events: Api::namespaced(client.clone(), namespace),
             configurations: Api::all(client),
             names,
         }
@@ -110,6 +127,7 @@ impl Cluster {
     pub async fn secret(&self) -> Result<SecretState, ClusterError> {
         let target = self.secret_target();
         let secret = within(REQUEST, self.secrets.get(&self.names.secret), &target).await?;
+        let annotations = secret.metadata.annotations.unwrap_or_default();
         let data = secret
             .data
             .unwrap_or_default()
@@ -119,23 +137,62 @@ impl Cluster {
         Ok(SecretState {
             version: secret.metadata.resource_version.unwrap_or_default(),
             data,
+            requested: annotations.contains_key(keys::ROTATE),
         })
     }
 
-    /// Changes the Secret's data, if it still is at `version`. `None` removes a key.
+    /// Changes the Secret, if it still is at `version`.
     pub async fn write_secret(
         &self,
         version: &str,
-        data: BTreeMap<&'static str, Option<Vec<u8>>>,
+        change: SecretChange,
     ) -> Result<(), ClusterError> {
+        let SecretChange {
+            data,
+            description,
+            fulfils_request,
+        } = change;
         let data: BTreeMap<_, _> = data
             .into_iter()
             .map(|(key, value)| (key, value.map(ByteString)))
             .collect();
-        let patch = json!({ "metadata": { "resourceVersion": version }, "data": data });
+        let mut annotations = json!({ (keys::CERTIFICATES): description });
+        if fulfils_request {
+            annotations[keys::ROTATE] = Value::Null;
+        }
+        let metadata = json!({ "resourceVersion": version, "annotations": annotations });
+        let patch = json!({ "metadata": metadata, "data": data });
         let (params, request) = (writing(), Patch::Merge(patch));
         let sent = self.secrets.patch(&self.names.secret, &params, &request);
         within(REQUEST, sent, &self.secret_target()).await?;
+        Ok(())
+    }
+
+    /// Creates the Secret, as empty as the chart ships it. An apply, because only so is the right to create limited to
+    /// the one name; without force, so that of two replicas one is refused.
+    pub async fn create_secret(&self) -> Result<(), ClusterError> {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": self.names.secret },
+            "type": "Opaque",
+        });
+        let (params, request) = (writing(), Patch::Apply(body));
+        let sent = self.secrets.patch(&self.names.secret, &params, &request);
+        within(REQUEST, sent, &self.secret_target()).await?;
+        Ok(())
+    }
+
+    /// Tells people that something happened. Without a name of its own: the API server makes one.
+    pub async fn create_event(&self, event: &Event) -> Result<(), ClusterError> {
+        let target = Target {
+            kind: "Event",
+            name: event.reason.clone().unwrap_or_default(),
+            remedy: EVENT_REMEDY,
+        };
+        let params = PostParams::default();
+        let sent = self.events.create(&params, event);
+        within(REQUEST, sent, &target).await?;
         Ok(())
     }
 
@@ -157,7 +214,10 @@ impl Cluster {
         Ok(ConfigurationState {
             version,
             profiles: own.iter().filter_map(profile_of).collect(),
-            entries: own.into_iter().map(Entry::from).collect(),
+            entries: own
+                .into_iter()
+                .map(|entry| to_entry(entry, &self.names.service))
+                .collect(),
         })
     }
 
@@ -360,20 +420,20 @@ fn profile_of(entry: &MutatingWebhook) -> Option<String> {
     path.strip_prefix("/mutate/namespace/").map(str::to_owned)
 }
 
-impl From<MutatingWebhook> for Entry {
-    fn from(entry: MutatingWebhook) -> Self {
-        let ByteString(bundle) = entry.client_config.ca_bundle.unwrap_or_default();
-        Self {
-            name: entry.name,
-            bundle,
-        }
+fn to_entry(entry: MutatingWebhook, service: &ServiceName) -> Entry {
+    let ByteString(bundle) = entry.client_config.ca_bundle.unwrap_or_default();
+    Entry {
+        name: entry.name,
+        authorities: authorities(&bundle, service),
+        bundle,
     }
 }
 
 const SECRET_REMEDY: &str =
-    "the chart ships it without data: run the same `helm upgrade` again to bring it back";
+    "it is made again; if that is refused, run the same `helm upgrade` again to bring it back";
 const CONFIGURATION_REMEDY: &str =
     "the chart ships it: run the same `helm upgrade` again, or correct --webhook-configuration";
+const EVENT_REMEDY: &str = "its namespace seems to be gone";
 const PROBE_REMEDY: &str = "its namespace seems to be gone";
 
 /// An ordinary request takes milliseconds; a busy API server queues one for a few seconds.

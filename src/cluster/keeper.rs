@@ -18,16 +18,18 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::client::{Cluster, ClusterError, ConfigurationState};
+use super::client::{Cluster, ClusterError, ConfigurationState, SecretChange};
 use super::coverage::Coverage;
+use super::events::{Happening, Reporter};
 use super::pace::{Pace, Throttle};
 use crate::certs::state::{self, Action, Cause, Entry, Observed, Served};
-use crate::certs::store::{Contents, Stored, bundle_certificates};
+use crate::certs::store::{Contents, Retired, Stored, bundle_certificates};
+use crate::certs::trust::{Standing, Trust};
 use crate::certs::{Authority, AuthorityCertificate, AuthorityError, Lifetimes};
 use crate::metrics::Metrics;
 use crate::server::readiness::{Condition, Readiness};
 use crate::server::tls::{Identity, TlsError};
-use crate::time::{jittered, now};
+use crate::time::{jittered, now, rfc3339};
 
 /// What the keeper works with.
 #[derive(Debug)]
@@ -36,17 +38,25 @@ pub struct Keeper {
     identity: Arc<Identity>,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
+    reporter: Reporter,
     lifetimes: Lifetimes,
     coverage: Coverage,
     /// The Secret as it was last read, for as long as the API server cannot be asked.
     known: Option<Contents>,
+    trust: Trust,
     served: Option<Served>,
+    /// What was served before the last switch to another authority, to go back to.
+    before: Option<Served>,
+    /// No switch to another authority before this moment: the last one was refused by a client.
+    held_until: Option<Instant>,
     /// What was last said about trust, so that it is said once.
     said: Option<String>,
     /// The bundle that was last written, to know a repair from news.
     published: Option<String>,
     publishing: Throttle,
     storing: Throttle,
+    holds: Pace,
+    proofs: Pace,
     retries: Pace,
     conflicts: Pace,
 }
@@ -58,6 +68,7 @@ impl Keeper {
         identity: Arc<Identity>,
         readiness: Arc<Readiness>,
         metrics: Arc<Metrics>,
+        reporter: Reporter,
         lifetimes: Lifetimes,
         coverage: Coverage,
     ) -> Self {
@@ -66,14 +77,20 @@ impl Keeper {
             identity,
             readiness,
             metrics,
+            reporter,
             lifetimes,
             coverage,
             known: None,
+            trust: Trust::default(),
             served: None,
+            before: None,
+            held_until: None,
             said: None,
             published: None,
             publishing: Throttle::of_repairs(),
             storing: Throttle::of_repairs(),
+            holds: Pace::new(lifetimes.settle, LONGEST_HOLD, LONGEST_HOLD),
+            proofs: Pace::of_retries(),
             retries: Pace::of_retries(),
             conflicts: Pace::of_conflicts(),
         }
@@ -83,8 +100,15 @@ impl Keeper {
     pub async fn run(mut self, changed: Arc<Notify>) -> Infallible {
         loop {
             match Box::pin(self.reconcile()).await {
-                // Elapsed or notified: the same.
-                Ok(Progress::Settled) => drop(timeout(jittered(REREAD), changed.notified()).await),
+                // Elapsed, notified, or refused by a client: the same.
+                Ok(Progress::Settled) => {
+                    let wait = jittered(self.rest(now()));
+                    tokio::select! {
+                        () = sleep(wait) => {}
+                        () = changed.notified() => {}
+                        () = self.identity.fallen_back() => {}
+                    }
+                }
                 Ok(Progress::Deferred(wait)) => {
                     // Whoever is overwriting notifies us each time: reading must not become a storm either.
                     sleep(wait.min(DEFERRED)).await;
@@ -109,55 +133,72 @@ impl Keeper {
         }
     }
 
+    /// How long nothing has to be looked at, if nothing changes. Short against everything that certificates wait for, and
+    /// never past the end of the one that is being served.
+    fn rest(&self, now: SystemTime) -> Duration {
+        let ends = self.served.as_ref().map(|served| served.validity.not_after);
+        let left = ends.map(|end| end.duration_since(now).unwrap_or_default());
+        let rest = REREAD
+            .min(self.lifetimes.leaf / 12)
+            .min(self.lifetimes.settle);
+        left.map_or(rest, |left| rest.min(left + JUST_AFTER))
+    }
+
     /// One round.
     async fn reconcile(&mut self) -> Result<Progress, KeeperError> {
+        self.fall_back();
         let configuration = match self.cluster.configuration().await {
             // Without one there is nothing to publish to, but a leaf can be signed already.
             outcome @ (Ok(_) | Err(ClusterError::Missing(_))) => outcome,
             Err(error) => return Err(error.into()),
         };
+        let looked = Instant::now();
         if let Ok(found) = &configuration {
             self.coverage.judge(&found.profiles);
         }
-        let secret = self.cluster.secret().await?;
+        let secret = match self.cluster.secret().await {
+            Ok(secret) => Some(secret),
+            Err(ClusterError::Missing(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
         let now = now();
-        let stored = Stored::read(&secret.data, &self.cluster.names().service);
+        let stored = secret.as_ref().map_or(Stored::Missing, |secret| {
+            Stored::read(&secret.data, &self.cluster.names().service)
+        });
         if let Stored::Sound(contents) = &stored {
             self.metrics
                 .authority_expires(contents.authority.certificate().validity().not_after);
             self.known = Some(contents.clone());
         }
-
         let entries = configuration
             .as_ref()
-            .map_or(&[][..], |found| &found.entries);
-        let mut progress = Progress::Settled;
+            .ok()
+            .map(|found| found.entries.as_slice());
+        let standings = self.standings(entries.unwrap_or_default(), looked);
         let actions = state::next(&Observed {
             stored: &stored,
+            requested: secret.as_ref().is_some_and(|secret| secret.requested),
+            known: self.known.as_ref(),
             entries,
             served: self.served.as_ref(),
+            standings: &standings,
+            held: self.held_until.is_some_and(|until| looked < until),
+            lifetimes: self.lifetimes,
             now,
         });
+
+        let version = secret.as_ref().map_or("", |secret| &secret.version);
+        let mut progress = Progress::Settled;
         for action in actions {
-            match action {
-                Action::Replace { cause, previous } => {
-                    return self
-                        .replace_authority(&secret.version, &cause, previous, now)
-                        .await;
-                }
-                Action::Prune(contents) => {
-                    self.cluster
-                        .write_secret(&secret.version, contents.to_data())
-                        .await?;
-                    tracing::info!("expired certificate authorities removed from the Secret");
-                    return Ok(Progress::Wrote);
-                }
+            let came_to = match action {
                 Action::Sign => self.sign(now)?,
-                Action::Publish(names) => {
-                    progress = self.publish(configuration.as_ref().ok(), &names).await?;
-                }
-            }
+                Action::Publish(names) => self.publish(configuration.as_ref().ok(), &names).await?,
+                Action::Prove(authority) => self.prove(&authority).await,
+                change => Box::pin(self.change_secret(version, change, now)).await?,
+            };
+            progress = progress.max(came_to);
         }
+        self.forget_what_nobody_trusts(entries.unwrap_or_default(), now);
         self.judge(
             configuration.as_ref().map(|found| found.entries.as_slice()),
             now,
@@ -165,43 +206,142 @@ impl Keeper {
         Ok(progress)
     }
 
-    async fn replace_authority(
+    /// How all authorities stand that anything depends on.
+    fn standings(
+        &mut self,
+        entries: &[Entry],
+        looked: Instant,
+    ) -> Vec<(AuthorityCertificate, Standing)> {
+        let Some(known) = &self.known else {
+            return Vec::new();
+        };
+        self.trust.observe(entries, known.trusted(), looked);
+        let settle = self.lifetimes.settle;
+        known
+            .trusted()
+            .map(|each| (each.clone(), self.trust.standing(each, settle, looked)))
+            .collect()
+    }
+
+    /// Whatever is to be written to the Secret.
+    async fn change_secret(
         &mut self,
         version: &str,
-        cause: &Cause,
-        previous: Vec<AuthorityCertificate>,
+        change: Action,
         now: SystemTime,
     ) -> Result<Progress, KeeperError> {
-        if let Some(wait) = self.storing.wait(Instant::now()) {
+        let is_repair = matches!(
+            change,
+            Action::Create | Action::Restore { .. } | Action::Replace { .. }
+        );
+        if is_repair && let Some(wait) = self.storing.wait(Instant::now()) {
             return Ok(Progress::Deferred(wait));
         }
-        let name = &self.cluster.names().service;
-        let authority =
-            Authority::generate(name, self.lifetimes.authority, now).map_err(KeeperError::Sign)?;
-        let kept = previous.len();
-        let contents = Contents {
-            authority,
-            previous,
-        };
-        self.cluster
-            .write_secret(version, contents.to_data())
-            .await?;
-        self.storing.used(Instant::now());
-        match cause {
-            Cause::Empty => tracing::info!("certificate authority made: the Secret was empty"),
-            Cause::Old => tracing::info!(
-                kept,
-                "certificate authority replaced: two thirds of its life were over"
-            ),
-            Cause::Damaged(error) => {
-                tracing::warn!(
-                    error,
-                    kept,
-                    "certificate authority replaced: the one in the Secret could not be used"
+        let (contents, happening, note) = match change {
+            Action::Create => {
+                self.cluster.create_secret().await?;
+                self.storing.used(Instant::now());
+                self.reporter.tell(
+                    Happening::SecretCreated,
+                    format!(
+                        "Secret {} was gone and has been created",
+                        self.cluster.names().secret
+                    ),
                 );
+                return Ok(Progress::Wrote);
             }
+            Action::Restore { contents, cause } => {
+                let note = format!(
+                    "the certificate authority was written back to the Secret, because {}; for another one, run \
+                     `javelin cert rotate`",
+                    because(&cause)
+                );
+                (contents, Happening::AuthorityRestored, note)
+            }
+            Action::Replace { cause, previous } => self.replacement(&cause, previous, now)?,
+            Action::Adopt(contents) => {
+                let note = "the authority of the certificate that is being served was missing in the Secret, and \
+                            has been added";
+                (contents, Happening::AuthorityAdopted, note.to_owned())
+            }
+            Action::Prepare { contents, cause } => {
+                let next = self.new_authority(now)?;
+                let note = format!(
+                    "a new certificate authority, {}, is being published, because {}; it signs once API servers \
+                     trust it",
+                    next.certificate().fingerprint(),
+                    because(&cause)
+                );
+                let contents = Contents {
+                    next: Some(next),
+                    ..contents
+                };
+                (contents, Happening::AuthorityPrepared, note)
+            }
+            Action::Promote(contents) => {
+                let note = format!(
+                    "certificate authority {} signs from now on, until {}",
+                    contents.authority.certificate().fingerprint(),
+                    rfc3339(contents.authority.certificate().validity().not_after)
+                );
+                (contents, Happening::AuthorityPromoted, note)
+            }
+            Action::Prune(contents) => {
+                let note = "certificate authorities that nothing comes from any more are no longer trusted";
+                (contents, Happening::AuthorityPruned, note.to_owned())
+            }
+            Action::Sign | Action::Publish(_) | Action::Prove(_) => return Ok(Progress::Settled),
+        };
+        let change = SecretChange {
+            data: contents.to_data(),
+            description: contents.describe(),
+            fulfils_request: matches!(
+                happening,
+                Happening::AuthorityPrepared | Happening::AuthorityPromoted
+            ),
+        };
+        // Times in it were right when it was decided. A process that was suspended in between has to decide again.
+        if crate::time::now().duration_since(now).unwrap_or_default() > LONGEST_ROUND {
+            return Ok(Progress::Wrote);
         }
+        self.cluster.write_secret(version, change).await?;
+        if is_repair {
+            self.storing.used(Instant::now());
+        }
+        self.reporter.tell(happening, note);
         Ok(Progress::Wrote)
+    }
+
+    /// A new authority that signs at once, since there is none that could.
+    fn replacement(
+        &self,
+        cause: &Cause,
+        previous: Vec<Retired>,
+        now: SystemTime,
+    ) -> Result<(Contents, Happening, String), KeeperError> {
+        let authority = self.new_authority(now)?;
+        let fingerprint = authority.certificate().fingerprint();
+        let (happening, note) = if *cause == Cause::Empty && previous.is_empty() {
+            let note = format!("certificate authority {fingerprint} made: the Secret was empty");
+            (Happening::AuthorityMade, note)
+        } else {
+            let note = format!(
+                "certificate authority {fingerprint} made, because {}; {} earlier ones stay trusted",
+                because(cause),
+                previous.len()
+            );
+            (Happening::AuthorityReplaced, note)
+        };
+        let contents = Contents {
+            previous,
+            ..Contents::new(authority)
+        };
+        Ok((contents, happening, note))
+    }
+
+    fn new_authority(&self, now: SystemTime) -> Result<Authority, KeeperError> {
+        let name = &self.cluster.names().service;
+        Authority::generate(name, self.lifetimes.authority, now).map_err(KeeperError::Sign)
     }
 
     async fn publish(
@@ -214,7 +354,8 @@ impl Keeper {
             return Ok(Progress::Settled);
         };
         let bundle = contents.bundle();
-        if self.published.as_ref() != Some(&bundle) {
+        let is_repair = self.published.as_ref() == Some(&bundle);
+        if !is_repair {
             self.publishing = Throttle::of_repairs();
         }
         if let Some(wait) = self.publishing.wait(Instant::now()) {
@@ -226,14 +367,40 @@ impl Keeper {
         self.publishing.used(Instant::now());
         self.published = Some(bundle);
         self.metrics.ca_bundle_writes.inc_by(names.len() as u64);
-        tracing::info!(entries = names.join(","), "caBundle written");
+        let entries = names.join(",");
+        tracing::info!(entries, "caBundle written");
+        if is_repair {
+            let note = format!(
+                "somebody had changed the caBundle of {} of MutatingWebhookConfiguration {}; it is as it was",
+                names.join(", "),
+                self.cluster.names().configuration
+            );
+            self.reporter.tell(Happening::CaBundleRepaired, note);
+        }
         Ok(Progress::Wrote)
     }
 
+    /// Does a call of the API server come through, now that the bundles have settled?
+    async fn prove(&mut self, authority: &AuthorityCertificate) -> Progress {
+        match self.cluster.probe().await {
+            Ok(true) => {
+                self.trust.prove(authority);
+                Progress::Wrote
+            }
+            outcome => {
+                tracing::info!(
+                    ?outcome,
+                    "no call came through; the certificate authority stays"
+                );
+                Progress::Deferred(self.proofs.next(Instant::now()))
+            }
+        }
+    }
+
     /// Signs a leaf with the authority that was last read, and serves it.
-    fn sign(&mut self, now: SystemTime) -> Result<(), KeeperError> {
+    fn sign(&mut self, now: SystemTime) -> Result<Progress, KeeperError> {
         let Some(contents) = &self.known else {
-            return Ok(());
+            return Ok(Progress::Settled);
         };
         let name = &self.cluster.names().service;
         let leaf = contents
@@ -241,10 +408,21 @@ impl Keeper {
             .sign_leaf(name, self.lifetimes.leaf, now)
             .map_err(KeeperError::Sign)?;
         let validity = leaf.validity;
-        self.identity.install(leaf).map_err(KeeperError::Install)?;
+        let issuer = contents.authority.certificate().clone();
+        let is_switch = |before: &Served| before.issuer != issuer && !before.is_ending(now);
+        if self.served.as_ref().is_some_and(is_switch) {
+            self.identity.switch(leaf).map_err(KeeperError::Install)?;
+            self.before = self.served.take();
+        } else {
+            self.identity.install(leaf).map_err(KeeperError::Install)?;
+        }
         // Of what is left, not of the whole: notBefore lies in the past.
         let renew_in = validity.not_after.duration_since(now).unwrap_or_default() * 2 / 3;
-        let issuer = contents.authority.certificate().clone();
+        tracing::info!(
+            renew_in_seconds = renew_in.as_secs(),
+            authority = issuer.fingerprint(),
+            "certificate signed"
+        );
         self.served = Some(Served {
             issuer,
             validity,
@@ -252,18 +430,56 @@ impl Keeper {
         });
         self.metrics.leaf_expires(validity.not_after);
         self.readiness.set(Condition::Certificate, true);
-        tracing::info!(renew_in_seconds = renew_in.as_secs(), "certificate signed");
-        Ok(())
+        Ok(Progress::Settled)
+    }
+
+    /// A client has refused the certificate, and the one before it is served again: takes note of that.
+    fn fall_back(&mut self) {
+        if !self.identity.take_fallen_back() {
+            return;
+        }
+        let Some(before) = self.before.take() else {
+            return;
+        };
+        let refused = self.served.replace(before);
+        let hold = self.holds.next(Instant::now());
+        self.held_until = Some(Instant::now() + hold);
+        if let Some(served) = &self.served {
+            self.metrics.leaf_expires(served.validity.not_after);
+        }
+        if let Some(refused) = refused {
+            self.trust.forget(&refused.issuer);
+            let note = format!(
+                "a client did not trust the certificate of authority {}; the one before it is served again, and the \
+                 next try is in {} s",
+                refused.issuer.fingerprint(),
+                hold.as_secs()
+            );
+            self.reporter.tell(Happening::CertificateRefused, note);
+        }
+    }
+
+    /// A certificate that nobody would accept is none to fall back to.
+    fn forget_what_nobody_trusts(&mut self, entries: &[Entry], now: SystemTime) {
+        let is_of_use = |before: &Served| {
+            before.validity.contains(now)
+                && entries
+                    .iter()
+                    .all(|entry| entry.authorities.contains(&before.issuer))
+        };
+        if !self.before.as_ref().is_some_and(is_of_use) {
+            self.identity.forget_previous();
+            self.before = None;
+        }
     }
 
     /// The Secret cannot be read: goes on with what is known of it.
     fn renew_from_memory(&mut self, now: SystemTime) {
-        if self
-            .served
-            .as_ref()
-            .is_some_and(|served| served.renew_at <= now)
-            && let Err(error) = self.sign(now)
-        {
+        let is_due = |served: &Served| served.renew_at <= now;
+        if !self.served.as_ref().is_some_and(is_due) {
+            return;
+        }
+        if let Err(error) = self.sign(now) {
             tracing::error!(%error, "the certificate could not be renewed");
         }
     }
@@ -300,8 +516,18 @@ impl Keeper {
     }
 }
 
-/// What a round has come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+fn because(cause: &Cause) -> String {
+    match cause {
+        Cause::Empty => "the Secret was empty".to_owned(),
+        Cause::Damaged(error) => format!("what was in the Secret cannot be used ({error})"),
+        Cause::Old => "two thirds of the life of the one before it are over".to_owned(),
+        Cause::Expired => "the one before it has expired".to_owned(),
+        Cause::Requested => "somebody asked for it".to_owned(),
+    }
+}
+
+/// What a round has come to. Of two things, the greater counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Progress {
     /// Nothing is left to do.
     Settled,
@@ -325,6 +551,15 @@ enum KeeperError {
 /// For what a watch has missed, and for the wall clock: timers stand still while a machine is suspended, so a
 /// renewal is never left to one alone.
 const REREAD: Duration = Duration::from_mins(1);
+
+/// Wakes when a certificate has ended, and not just before.
+const JUST_AFTER: Duration = Duration::from_millis(50);
+
+/// From reading to writing; each request has a limit far below.
+const LONGEST_ROUND: Duration = Duration::from_mins(5);
+
+/// Between two attempts to switch, while clients keep refusing.
+const LONGEST_HOLD: Duration = Duration::from_hours(1);
 
 /// While a repair has to wait, at least this long between two rounds.
 const DEFERRED: Duration = Duration::from_millis(200);

@@ -5,13 +5,15 @@
 //! watch    "something has changed", for one named object
 //! pace     how long to wait before doing the same again
 //! coverage does every profile have a webhook entry?
+//! events   what happened, for people: log, Event, counter
 //! keeper   the loop: read, ask certs::state, act, read again
 //! probe    does the API server reach us?
 //! ```
 //!
-//! Rights needed, all limited by `resourceNames`: `get`, `watch`, `patch` on one Secret and on one
-//! `MutatingWebhookConfiguration`; `create`, `patch` on one `ConfigMap` (a dry run; nothing is stored). There
-//! is no `list`: a watch from resource version 0 begins with the object as it is.
+//! Rights needed, limited by `resourceNames`: `get`, `watch`, `patch` on one Secret and on one
+//! `MutatingWebhookConfiguration`; `create` on the Secret, which an apply needs to bring it back; `create`, `patch` on
+//! one `ConfigMap` (a dry run; nothing is stored). And `create` on Events of our own namespace. There is no `list`: a
+//! watch from resource version 0 begins with the object as it is.
 //!
 //! Invariants: no leader. Every write is a compare-and-swap on the resource version, and every replica computes
 //! the same content from the same Secret, so that two of them cannot fight.
@@ -21,6 +23,7 @@
 
 pub mod client;
 pub mod coverage;
+pub mod events;
 pub mod keeper;
 pub mod pace;
 pub mod probe;

@@ -17,6 +17,12 @@ pub const SKIPPED: &str = "javelin.dev/skipped";
 /// What the answer to the probe sets on the probe's own ConfigMap.
 pub const PROBE: &str = "javelin.dev/probe";
 
+/// On our own Secret: what state the certificate authorities are in, a sentence for people.
+pub const CERTIFICATES: &str = "javelin.dev/certificates";
+
+/// On our own Secret: somebody asks for another certificate authority, with any value. Taken away when there is one.
+pub const ROTATE: &str = "javelin.dev/rotate";
+
 /// Base value of `JAVA_TOOL_OPTIONS` when the image or envFrom sets it, which admission cannot see.
 pub const JAVA_TOOL_OPTIONS_BASE: &str = "javelin.dev/java-tool-options";
 

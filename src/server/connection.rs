@@ -7,7 +7,6 @@
 //! Deliberately not here: HTTP's content ([`routes`](super::routes)), and counting connections against the
 //! limit.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,7 +25,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::Limits;
-use super::tls::{Acceptor, Secured};
+use super::tls::{Acceptor, HandshakeError, Secured};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 
@@ -56,10 +55,13 @@ pub async fn serve(
     };
     let _open = OpenConnection::count(Arc::clone(&metrics));
     let handshake = timeout(limits.handshake, acceptor.accept(stream)).await;
-    let secured = match handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+    let secured = match handshake.unwrap_or(Err(HandshakeError::TooSlow)) {
         Ok(secured) => secured,
         Err(error) => {
             metrics.tls_handshake_failures.inc();
+            if matches!(error, HandshakeError::Refused { .. }) {
+                metrics.certificate_refusals.inc();
+            }
             // Port scanners and load balancers do this all day; a client that distrusts us shows in the metric.
             tracing::debug!(%error, "TLS handshake failed");
             return;

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -18,9 +19,10 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, ResolvesServerCert, VerifierBuilderError};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{AlertDescription, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -39,6 +41,10 @@ pub fn install_crypto_provider() {
 #[derive(Debug)]
 pub struct Identity {
     current: ArcSwapOption<CertifiedKey>,
+    /// What was served before the last switch, for as long as that is of use.
+    previous: ArcSwapOption<CertifiedKey>,
+    has_fallen_back: AtomicBool,
+    falling_back: Notify,
     provider: Arc<CryptoProvider>,
 }
 
@@ -47,16 +53,58 @@ impl Identity {
     pub fn new() -> Self {
         Self {
             current: ArcSwapOption::empty(),
+            previous: ArcSwapOption::empty(),
+            has_fallen_back: AtomicBool::new(false),
+            falling_back: Notify::new(),
             provider: provider(),
         }
     }
 
     /// Serves `leaf` from now on, if its key is its own. Else the one before it stays.
     pub fn install(&self, leaf: Leaf) -> Result<(), TlsError> {
-        let key =
-            CertifiedKey::from_der(leaf.chain, leaf.key, &self.provider).map_err(TlsError::Leaf)?;
-        self.current.store(Some(Arc::new(key)));
+        let key = self.certified(leaf)?;
+        self.current.store(Some(key));
         Ok(())
+    }
+
+    /// The same for a leaf of another authority. Until [`forget_previous`](Self::forget_previous), the first client that
+    /// refuses it puts the one before it back.
+    pub fn switch(&self, leaf: Leaf) -> Result<(), TlsError> {
+        let key = self.certified(leaf)?;
+        self.previous.store(self.current.swap(Some(key)));
+        Ok(())
+    }
+
+    /// There is no way back from the last switch any more.
+    pub fn forget_previous(&self) {
+        self.previous.store(None);
+    }
+
+    /// A client has refused what is being served. Gives whether another certificate is served from now on.
+    pub(crate) fn fall_back(&self) -> bool {
+        let Some(previous) = self.previous.swap(None) else {
+            return false;
+        };
+        self.current.store(Some(previous));
+        self.has_fallen_back.store(true, Ordering::SeqCst);
+        self.falling_back.notify_one();
+        true
+    }
+
+    /// Has that happened since this was last asked?
+    pub fn take_fallen_back(&self) -> bool {
+        self.has_fallen_back.swap(false, Ordering::SeqCst)
+    }
+
+    /// Waits until it happens.
+    pub async fn fallen_back(&self) {
+        self.falling_back.notified().await;
+    }
+
+    fn certified(&self, leaf: Leaf) -> Result<Arc<CertifiedKey>, TlsError> {
+        CertifiedKey::from_der(leaf.chain, leaf.key, &self.provider)
+            .map(Arc::new)
+            .map_err(TlsError::Leaf)
     }
 
     /// Would a client that trusts `bundle` and calls us `name` accept what is being served?
@@ -101,7 +149,10 @@ impl ResolvesServerCert for Identity {
 
 /// Makes TLS streams of TCP streams. Clones share the session cache.
 #[derive(Clone)]
-pub struct Acceptor(TlsAcceptor);
+pub struct Acceptor {
+    acceptor: TlsAcceptor,
+    identity: Arc<Identity>,
+}
 
 impl Acceptor {
     /// One that serves `identity`, whatever it is at the time. HTTP/2 and HTTP/1.1 are offered; the API server
@@ -111,14 +162,27 @@ impl Acceptor {
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Protocols)?
             .with_no_client_auth()
-            .with_cert_resolver(identity);
+            .with_cert_resolver(Arc::<Identity>::clone(&identity));
         config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP_1_1.to_vec()];
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            identity,
+        })
     }
 
     /// The handshake. As slow as the client likes: the caller sets the limit.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<Secured> {
-        let stream = Box::pin(self.0.accept(stream)).await?;
+    ///
+    /// A client that refuses the certificate of a new authority is the last one that gets it: the next handshake has
+    /// the one before it.
+    pub async fn accept(&self, stream: TcpStream) -> Result<Secured, HandshakeError> {
+        let accepted = Box::pin(self.acceptor.accept(stream)).await;
+        let stream = accepted.map_err(|error| {
+            if is_refusal(&error) {
+                let fell_back = self.identity.fall_back();
+                return HandshakeError::Refused { fell_back };
+            }
+            HandshakeError::Failed(error)
+        })?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
         Ok(Secured { stream, http2 })
     }
@@ -137,6 +201,37 @@ pub struct Secured {
     pub stream: TlsStream<TcpStream>,
     /// Was HTTP/2 agreed on?
     pub http2: bool,
+}
+
+/// A handshake came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// The client says, by an alert, that it does not accept our certificate.
+    #[error("the client does not trust the certificate")]
+    Refused {
+        /// Is another certificate served because of it?
+        fell_back: bool,
+    },
+    /// Anything else.
+    #[error("the handshake failed")]
+    Failed(#[source] io::Error),
+    /// The client took too long.
+    #[error("the handshake took too long")]
+    TooSlow,
+}
+
+/// Which alerts mean "not this certificate". Go's client sends `bad_certificate`, OpenSSL and rustls `unknown_ca`.
+fn is_refusal(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(
+        error,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+                | AlertDescription::UnknownCA
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+        ))
+    )
 }
 
 /// A certificate cannot be served, or is not trusted.

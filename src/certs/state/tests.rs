@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
+use crate::certs::store::authorities;
 use crate::certs::{Authority, ServiceName};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -15,10 +16,15 @@ fn start() -> SystemTime {
     UNIX_EPOCH + 20_000 * DAY
 }
 
-fn contents(previous: Vec<AuthorityCertificate>) -> Contents {
+fn authority() -> Authority {
+    Authority::generate(&name(), LIFE, start()).unwrap()
+}
+
+fn contents(previous: &[&AuthorityCertificate]) -> Contents {
+    let retired = |each: &&AuthorityCertificate| Retired::new((*each).clone(), start() + 2 * DAY);
     Contents {
-        authority: Authority::generate(&name(), LIFE, start()).unwrap(),
-        previous,
+        previous: previous.iter().map(retired).collect(),
+        ..Contents::new(authority())
     }
 }
 
@@ -32,9 +38,11 @@ fn stored(contents: &Contents) -> Stored {
 }
 
 fn entry(name: &str, bundle: impl Into<Vec<u8>>) -> Entry {
+    let bundle = bundle.into();
     Entry {
         name: name.to_owned(),
-        bundle: bundle.into(),
+        authorities: authorities(&bundle, &self::name()),
+        bundle,
     }
 }
 
@@ -46,73 +54,121 @@ fn served(issuer: &AuthorityCertificate, from: SystemTime) -> Served {
     }
 }
 
-/// What is to be done, in short.
-#[track_caller]
-fn check(
-    stored: &Stored,
-    entries: &[Entry],
-    served: Option<&Served>,
+/// How things are; at first, nothing has happened at all.
+struct World {
+    stored: Stored,
+    requested: bool,
+    known: Option<Contents>,
+    entries: Vec<Entry>,
+    served: Option<Served>,
+    standings: Vec<(AuthorityCertificate, Standing)>,
+    held: bool,
     now: SystemTime,
-    expected: &str,
-) {
-    let actions = next(&Observed {
-        stored,
-        entries,
-        served,
-        now,
-    });
-    let short: Vec<String> = actions
-        .iter()
-        .map(|action| match action {
-            Action::Replace {
-                cause: Cause::Empty,
-                previous,
-            } => format!("replace empty +{}", previous.len()),
-            Action::Replace {
-                cause: Cause::Old,
-                previous,
-            } => format!("replace old +{}", previous.len()),
-            Action::Replace {
-                cause: Cause::Damaged(_),
-                previous,
-            } => format!("replace damaged +{}", previous.len()),
-            Action::Prune(contents) => format!("prune +{}", contents.previous.len()),
-            Action::Publish(names) => format!("publish {}", names.join(" ")),
-            Action::Sign => "sign".to_owned(),
+}
+
+impl World {
+    fn new(stored: Stored) -> Self {
+        Self {
+            stored,
+            requested: false,
+            known: None,
+            entries: Vec::new(),
+            served: None,
+            standings: Vec::new(),
+            held: false,
+            now: start(),
+        }
+    }
+
+    /// All is well: `contents` stored and published, and a leaf of its authority served.
+    fn steady(contents: &Contents) -> Self {
+        Self {
+            known: Some(contents.clone()),
+            entries: vec![entry("a", contents.bundle()), entry("b", contents.bundle())],
+            served: Some(served(contents.authority.certificate(), start())),
+            ..Self::new(stored(contents))
+        }
+    }
+
+    fn next(&self) -> Vec<Action> {
+        next(&Observed {
+            stored: &self.stored,
+            requested: self.requested,
+            known: self.known.as_ref(),
+            entries: Some(&self.entries),
+            served: self.served.as_ref(),
+            standings: &self.standings,
+            held: self.held,
+            lifetimes: Lifetimes::default(),
+            now: self.now,
         })
-        .collect();
-    assert_eq!(short.join(", "), expected);
+    }
+
+    /// What is to be done, in short.
+    #[track_caller]
+    fn check(&self, expected: &str) {
+        let actions = self.next();
+        let short: Vec<String> = actions.iter().map(short).collect();
+        assert_eq!(short.join(", "), expected);
+    }
+}
+
+fn short(action: &Action) -> String {
+    let cause = |cause: &Cause| match cause {
+        Cause::Damaged(_) => "damaged".to_owned(),
+        cause => format!("{cause:?}").to_lowercase(),
+    };
+    match action {
+        Action::Create => "create".to_owned(),
+        Action::Restore {
+            contents,
+            cause: why,
+        } => format!("restore {} +{}", cause(why), contents.previous.len()),
+        Action::Replace {
+            cause: why,
+            previous,
+        } => format!("replace {} +{}", cause(why), previous.len()),
+        Action::Adopt(contents) => format!("adopt +{}", contents.previous.len()),
+        Action::Prepare { cause: why, .. } => format!("prepare {}", cause(why)),
+        Action::Promote(contents) => format!("promote +{}", contents.previous.len()),
+        Action::Prune(contents) => format!("prune +{}", contents.previous.len()),
+        Action::Publish(names) => format!("publish {}", names.join(" ")),
+        Action::Prove(_) => "prove".to_owned(),
+        Action::Sign => "sign".to_owned(),
+    }
 }
 
 #[test]
 fn the_first_replica_fills_the_secret_and_then_signs_and_publishes() {
-    let contents = contents(Vec::new());
-    let entries = [entry("a", ""), entry("b", "")];
-    let bundled = [entry("a", contents.bundle()), entry("b", contents.bundle())];
-    let served = served(contents.authority.certificate(), start());
+    let contents = contents(&[]);
+    let unpublished = World {
+        entries: vec![entry("a", ""), entry("b", "")],
+        ..World::new(Stored::Empty)
+    };
 
-    check(&Stored::Empty, &entries, None, start(), "replace empty +0");
-    check(
-        &stored(&contents),
-        &entries,
-        None,
-        start(),
-        "sign, publish a b",
-    );
-    check(&stored(&contents), &bundled, Some(&served), start(), "");
+    unpublished.check("replace empty +0");
+    World {
+        stored: stored(&contents),
+        ..unpublished
+    }
+    .check("sign, publish a b");
+    World::steady(&contents).check("");
 }
 
 #[test]
 fn only_entries_with_another_bundle_are_published_to() {
-    let contents = contents(Vec::new());
-    let served = served(contents.authority.certificate(), start());
-    let stored = stored(&contents);
-    let other = self::contents(Vec::new()).bundle();
+    let contents = contents(&[]);
+    let other = ServiceName::new("javelin", "other").unwrap();
+    let other = Authority::generate(&other, LIFE, start()).unwrap();
+    let other = other.certificate().to_pem();
     let spaced = format!("\n{}\n\n", contents.bundle().replace('\n', "\r\n"));
     let twofold = contents.bundle() + &other;
     let case = |bundle: &str, expected: &str| {
-        let entries = [entry("right", contents.bundle()), entry("this", bundle)];
-        check(&stored, &entries, Some(&served), start(), expected);
+        World {
+            entries: vec![entry("right", contents.bundle()), entry("this", bundle)],
+            ..World::steady(&contents)
+        }
+        .check(expected);
     };
 
     case(&contents.bundle(), "");
@@ -125,173 +181,389 @@ fn only_entries_with_another_bundle_are_published_to() {
 
 #[test]
 fn order_within_a_bundle_does_not_matter() {
-    let old = contents(Vec::new());
-    let new = contents(vec![old.authority.certificate().clone()]);
-    let served = served(new.authority.certificate(), start());
+    let old = contents(&[]);
+    let new = contents(&[old.authority.certificate()]);
     let swapped = old.bundle() + &new.authority.certificate().to_pem();
 
-    check(
-        &stored(&new),
-        &[entry("a", swapped)],
-        Some(&served),
-        start(),
-        "",
-    );
+    World {
+        entries: vec![entry("a", swapped)],
+        ..World::steady(&new)
+    }
+    .check("");
 }
 
 #[test]
-fn a_leaf_is_renewed_when_its_time_has_come() {
-    let contents = contents(Vec::new());
-    let entries = [entry("a", contents.bundle())];
-    let served = served(contents.authority.certificate(), start());
-    let stored = stored(&contents);
+fn a_leaf_is_renewed_when_its_time_has_come_whatever_else_fails() {
+    let contents = contents(&[]);
+    let mut world = World::steady(&contents);
+    let due = start() + DAY * 2 / 3;
 
-    check(
-        &stored,
-        &entries,
-        Some(&served),
-        served.renew_at - Duration::from_secs(1),
-        "",
-    );
-    check(&stored, &entries, Some(&served), served.renew_at, "sign");
-    // Publishing may be failing at the time; the same authority's leaf does not depend on it.
-    check(
-        &stored,
-        &[entry("a", "")],
-        Some(&served),
-        served.renew_at,
-        "sign, publish a",
-    );
+    world.now = due - Duration::from_secs(1);
+    world.check("");
+    world.now = due;
+    world.check("sign");
+    world.entries = vec![entry("a", "")];
+    world.check("sign, publish a");
+    world.stored = Stored::Missing;
+    world.check("sign, create");
 }
 
 #[test]
-fn an_old_authority_is_replaced_and_kept_while_it_is_valid() {
-    let contents = contents(Vec::new());
-    let stored = stored(&contents);
-    let expired = contents.authority.certificate().validity().not_after + DAY;
+fn a_rotation_goes_step_by_step() {
+    let old = contents(&[]);
+    let mut world = World {
+        now: start() + LIFE * 2 / 3,
+        ..World::steady(&old)
+    };
+    world.served = Some(served(old.authority.certificate(), world.now));
+    world.check("prepare old");
 
-    check(&stored, &[], None, start() + LIFE / 2, "sign");
-    check(&stored, &[], None, start() + LIFE * 2 / 3, "replace old +1");
-    check(&stored, &[], None, expired, "replace old +0");
+    let prepared = Contents {
+        next: Some(authority()),
+        ..old.clone()
+    };
+    let next = prepared.next.as_ref().unwrap().certificate().clone();
+    world.stored = stored(&prepared);
+    world.now = start();
+    world.served = Some(served(old.authority.certificate(), start()));
+    world.check("publish a b");
+    world.entries = vec![entry("a", prepared.bundle()), entry("b", prepared.bundle())];
+    world.check("");
+    world.standings = vec![(next.clone(), Standing::Settled)];
+    world.check("prove");
+    world.standings = vec![(next.clone(), Standing::Proven)];
+    world.check("promote +1");
+
+    let Some(Action::Promote(promoted)) = world.next().pop() else {
+        panic!("it is to be promoted");
+    };
+    assert!(*promoted.authority.certificate() == next && promoted.next.is_none());
+    // The same bundle: nothing is published again.
+    world.stored = stored(&promoted);
+    world.check("sign");
+    world.standings = vec![(next.clone(), Standing::Settled)];
+    world.check("prove");
+    world.standings = Vec::new();
+    world.check("");
+
+    world.served = Some(served(&next, start()));
+    world.check("");
+    world.now = start() + 2 * DAY + Duration::from_secs(1);
+    world.served = Some(served(&next, world.now));
+    world.check("prune +0");
 }
 
 #[test]
-fn a_new_authoritys_leaf_waits_until_every_entry_trusts_it() {
-    let old = contents(Vec::new());
-    let new = contents(vec![old.authority.certificate().clone()]);
-    let stored = stored(&new);
-    let served = served(old.authority.certificate(), start());
-    let untold = [entry("a", new.bundle()), entry("b", old.bundle())];
-    let told = [entry("a", new.bundle()), entry("b", new.bundle())];
+fn somebody_can_ask_for_a_rotation() {
+    let contents = contents(&[]);
+    let asked = World {
+        requested: true,
+        ..World::steady(&contents)
+    };
+    asked.check("prepare requested");
 
-    check(&stored, &untold, Some(&served), start(), "publish b");
+    // Nothing that is still trusted is given up for it.
+    let certificates: Vec<_> = (0..4).map(|_| authority()).collect();
+    let many: Vec<_> = certificates.iter().map(Authority::certificate).collect();
+    let full = self::contents(&many);
+    World {
+        requested: true,
+        ..World::steady(&full)
+    }
+    .check("");
+}
+
+#[test]
+fn an_authority_that_can_hardly_sign_any_more_does_not_wait_for_the_proof() {
+    let mut contents = contents(&[]);
+    let late = start() + LIFE - DAY / 2;
+    let next = Authority::generate(&name(), LIFE, late).unwrap();
+    contents.next = Some(next.clone());
+    let mut world = World {
+        now: late,
+        ..World::steady(&contents)
+    };
+    world.served = Some(served(contents.authority.certificate(), late));
+
+    world.check("");
+    world.standings = vec![(next.certificate().clone(), Standing::Settled)];
+    world.check("promote +1");
+
+    world.standings = Vec::new();
+    world.now = start() + LIFE + DAY;
+    world.check("sign, promote +1");
+}
+
+#[test]
+fn a_successor_that_waited_for_too_long_is_made_anew() {
+    let young = Authority::generate(&name(), 10 * LIFE, start()).unwrap();
+    let mut contents = Contents::new(young);
+    contents.next = Some(authority());
+    let mut world = World {
+        now: start() + LIFE * 2 / 3,
+        ..World::steady(&contents)
+    };
+    world.served = Some(served(contents.authority.certificate(), world.now));
+
+    world.check("prepare old");
+}
+
+#[test]
+fn an_expired_authority_without_a_successor_is_replaced_at_once() {
+    let contents = contents(&[]);
+    World {
+        now: start() + LIFE + DAY,
+        ..World::steady(&contents)
+    }
+    .check("sign, replace expired +0");
+}
+
+#[test]
+fn a_new_authoritys_leaf_waits_until_every_entry_trusts_it_and_calls_come_through() {
+    let old = contents(&[]);
+    let new = contents(&[old.authority.certificate()]);
+    let signing = new.authority.certificate().clone();
+    let mut world = World {
+        served: Some(served(old.authority.certificate(), start())),
+        entries: vec![entry("a", new.bundle()), entry("b", old.bundle())],
+        ..World::steady(&new)
+    };
+
+    world.check("publish b");
     // Not even when it is due: it is still valid and trusted.
-    check(
-        &stored,
-        &untold,
-        Some(&served),
-        served.renew_at,
-        "publish b",
-    );
-    check(
-        &stored,
-        &untold,
-        Some(&served),
-        start() + 2 * DAY,
-        "sign, publish b",
-    );
-    check(&stored, &told, Some(&served), start(), "sign");
+    world.now = start() + DAY * 2 / 3;
+    world.check("publish b");
+    world.now = start() + DAY + Duration::from_secs(1);
+    world.check("sign, publish b");
+
+    world.entries = vec![entry("a", new.bundle())];
+    let ending = start() + DAY * 5 / 6;
+    for (now, standing, held, expected) in [
+        (start(), Standing::Unsettled, false, ""),
+        (start(), Standing::Settled, false, "prove"),
+        (start(), Standing::Proven, false, "sign"),
+        (start(), Standing::Settled, true, ""),
+        (start(), Standing::Proven, true, ""),
+        // Before it ends, it is exchanged for what has settled at least, refused or not.
+        (ending, Standing::Unsettled, false, ""),
+        (ending, Standing::Settled, false, "sign"),
+        (ending, Standing::Settled, true, "sign"),
+        (ending, Standing::Proven, true, "sign"),
+    ] {
+        world.now = now;
+        world.standings = vec![(signing.clone(), standing)];
+        world.held = held;
+        world.check(expected);
+    }
 }
 
 #[test]
-fn a_leaf_that_nothing_will_trust_is_replaced_at_once() {
-    let (gone, new) = (contents(Vec::new()), contents(Vec::new()));
-    let served = served(gone.authority.certificate(), start());
+fn an_authority_of_a_live_bundle_is_adopted_before_a_bundle_without_it_is_published() {
+    let (old, new) = (contents(&[]), contents(&[]));
+    let mut world = World {
+        served: Some(served(old.authority.certificate(), start())),
+        entries: vec![entry("a", old.bundle()), entry("b", "")],
+        ..World::steady(&new)
+    };
+    // In b nobody trusts our leaf anyway.
+    world.check("sign, adopt +1");
+    world.entries.truncate(1);
+    world.check("adopt +1");
 
-    check(
-        &stored(&new),
-        &[entry("a", gone.bundle())],
-        Some(&served),
-        start(),
-        "sign, publish a",
-    );
+    let Some(Action::Adopt(adopted)) = world.next().pop() else {
+        panic!("it is to be adopted");
+    };
+    world.stored = stored(&adopted);
+    world.check("publish a");
+
+    // Its time was over: the bundle is an old one.
+    let mut retired = new.clone();
+    retired.retired = vec![old.authority.certificate().fingerprint()];
+    world.stored = stored(&retired);
+    world.check("sign, publish a");
+
+    // Somebody else has published without it, so that nobody trusts it any more.
+    world.stored = stored(&new);
+    world.entries = vec![entry("a", new.bundle())];
+    world.check("sign");
 }
 
 #[test]
-fn an_expired_predecessor_is_pruned_in_the_secret_first() {
-    let old = Authority::generate(&name(), DAY, start()).unwrap();
-    let contents = contents(vec![old.certificate().clone()]);
-    let served = served(contents.authority.certificate(), start());
-    let entries = [entry("a", contents.bundle())];
+fn what_is_adopted_has_a_limit_and_is_valid() {
+    let expired = Authority::generate(&name(), DAY, start() - 2 * DAY).unwrap();
+    let many: String = (0..10)
+        .map(|_| authority().certificate().to_pem())
+        .collect();
+    let contents = contents(&[]);
+    let mut world = World::steady(&contents);
 
-    check(
-        &stored(&contents),
-        &entries,
-        Some(&served),
-        start() + DAY / 2,
-        "",
-    );
-    check(
-        &stored(&contents),
-        &entries,
-        None,
-        start() + 2 * DAY,
-        "prune +0",
-    );
+    world.entries = vec![entry("a", expired.certificate().to_pem())];
+    world.check("publish a");
+    world.entries = vec![entry("a", many)];
+    world.check("adopt +8");
 }
 
 #[test]
-fn whatever_cannot_sign_is_replaced_and_what_is_still_trusted_is_kept() {
-    let contents = contents(Vec::new());
-    let (certificate, key) = (
-        contents.authority.certificate().to_pem(),
-        contents.authority.key_pem(),
-    );
+fn a_predecessor_is_kept_for_its_time_and_for_our_own_leaf() {
+    let old = authority();
+    let contents = contents(&[old.certificate()]);
+    let mut world = World::steady(&contents);
+    let over = start() + 2 * DAY + Duration::from_secs(1);
+
+    world.check("");
+    world.now = over;
+    world.served = Some(served(contents.authority.certificate(), over));
+    world.check("prune +0");
+    let Some(Action::Prune(pruned)) = world.next().pop() else {
+        panic!("it is to be pruned");
+    };
+    assert!(pruned.is_retired(old.certificate()));
+    world.served = Some(served(old.certificate(), over));
+    world.check("");
+}
+
+/// The data of a Secret, as it may be found.
+type Found = &'static [(&'static str, &'static str)];
+
+#[test]
+fn whatever_cannot_be_used_is_mended_and_what_is_trusted_stays() {
+    let old = authority();
+    let mut good = contents(&[old.certificate()]);
+    good.next = Some(authority());
     let stranger = Authority::generate(
         &ServiceName::new("javelin", "other").unwrap(),
         LIFE,
         start(),
     )
     .unwrap();
-    let stranger = (stranger.certificate().to_pem(), stranger.key_pem());
-    let case = |data: &[(&str, &str)], expected: &str| {
-        let data: BTreeMap<String, Vec<u8>> = data
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()))
+    let cases: [(&str, Found, &str, &str); 9] = [
+        (
+            "nothing",
+            &[
+                ("ca.crt", ""),
+                ("ca.key", ""),
+                ("next.crt", ""),
+                ("next.key", ""),
+                ("previous.crt", ""),
+            ],
+            "replace empty +0",
+            "restore empty +1",
+        ),
+        (
+            "no key",
+            &[("ca.key", "")],
+            "replace damaged +3",
+            "restore damaged +1",
+        ),
+        (
+            "a foreign key",
+            &[("ca.key", "stranger")],
+            "replace damaged +3",
+            "restore damaged +1",
+        ),
+        (
+            "no certificate",
+            &[("ca.crt", "")],
+            "replace damaged +2",
+            "restore damaged +1",
+        ),
+        (
+            "another release's",
+            &[("ca.crt", "stranger"), ("ca.key", "stranger")],
+            "replace damaged +2",
+            "restore damaged +1",
+        ),
+        (
+            "not even text",
+            &[("ca.crt", "\u{0}nonsense")],
+            "replace damaged +2",
+            "restore damaged +1",
+        ),
+        (
+            "no key of the successor",
+            &[("next.key", "")],
+            "restore damaged +2",
+            "restore damaged +1",
+        ),
+        (
+            "predecessors cut off",
+            &[("previous.crt", "half")],
+            "restore damaged +0",
+            "restore damaged +1",
+        ),
+        (
+            "predecessors all gone",
+            &[("previous.crt", "blank")],
+            "restore damaged +0",
+            "restore damaged +1",
+        ),
+    ];
+    for (what, changes, without_memory, with_memory) in cases {
+        let mut data: BTreeMap<String, Vec<u8>> = good
+            .to_data()
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
             .collect();
-        check(&Stored::read(&data, &name()), &[], None, start(), expected);
-    };
+        for (key, value) in changes {
+            let value = match (*value, *key) {
+                ("stranger", "ca.crt") => stranger.certificate().to_pem(),
+                ("stranger", _) => stranger.key_pem(),
+                ("half", _) => old.certificate().to_pem()[..200].to_owned(),
+                ("blank", _) => "\n".to_owned(),
+                (text, _) => text.to_owned(),
+            };
+            data.insert((*key).to_owned(), value.into_bytes());
+        }
+        let mut world = World::new(Stored::read(&data, &name()));
+        let short_of = |world: &World| {
+            world
+                .next()
+                .iter()
+                .map(short)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        assert_eq!(short_of(&world), without_memory, "{what}, unknown");
+        world.known = Some(good.clone());
+        assert_eq!(short_of(&world), with_memory, "{what}, known");
+        let Some(Action::Restore { contents, .. }) = world.next().pop() else {
+            panic!("{what}: it is to be restored");
+        };
+        assert!(good.trusted().all(|each| contents.trusts(each)), "{what}");
+    }
+}
 
-    case(&[("ca.crt", ""), ("ca.key", "")], "replace empty +0");
-    case(&[("unrelated", "x")], "replace empty +0");
-    case(&[("ca.crt", &certificate)], "replace damaged +1");
-    case(&[("ca.key", &key)], "replace damaged +0");
-    case(
-        &[("ca.crt", "nonsense"), ("ca.key", &key)],
-        "replace damaged +0",
-    );
-    case(
-        &[("ca.crt", &certificate), ("ca.key", "nonsense")],
-        "replace damaged +1",
-    );
-    case(
-        &[("ca.crt", &stranger.0), ("ca.key", &stranger.1)],
-        "replace damaged +0",
-    );
-    case(
-        &[
-            ("ca.crt", &certificate),
-            ("ca.key", &key),
-            ("previous.crt", "nonsense"),
-        ],
-        "sign",
+#[test]
+fn a_missing_secret_is_created_while_there_is_a_configuration() {
+    let contents = contents(&[]);
+    let mut world = World {
+        stored: Stored::Missing,
+        ..World::steady(&contents)
+    };
+    world.check("create");
+
+    world.entries = Vec::new();
+    let actions = next(&Observed {
+        stored: &world.stored,
+        requested: false,
+        known: world.known.as_ref(),
+        entries: None,
+        served: world.served.as_ref(),
+        standings: &[],
+        held: false,
+        lifetimes: Lifetimes::default(),
+        now: world.now,
+    });
+    assert!(
+        actions.is_empty(),
+        "the release is being uninstalled: {actions:?}"
     );
 }
 
 #[test]
-fn both_replicas_compute_the_same_bundle() {
-    let old = contents(Vec::new());
-    let written = contents(vec![old.authority.certificate().clone()]);
+fn all_replicas_compute_the_same_bundle() {
+    let old = contents(&[]);
+    let written = contents(&[old.authority.certificate()]);
     let (Stored::Sound(one), Stored::Sound(other)) = (stored(&written), stored(&written)) else {
         panic!("what was written is sound");
     };

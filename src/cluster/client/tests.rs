@@ -67,7 +67,12 @@ async fn a_secret_is_swapped_by_a_merge_patch_with_its_version() {
     let (cluster, asked) = cluster(200, &json!({ "metadata": { "resourceVersion": "8" } }));
     let data = BTreeMap::from([("ca.crt", Some(b"x".to_vec())), ("previous.crt", None)]);
 
-    cluster.write_secret("7", data).await.unwrap();
+    let change = SecretChange {
+        data,
+        description: "all is well".to_owned(),
+        fulfils_request: true,
+    };
+    cluster.write_secret("7", change).await.unwrap();
 
     let (line, body) = only(&asked);
     assert_eq!(
@@ -75,7 +80,11 @@ async fn a_secret_is_swapped_by_a_merge_patch_with_its_version() {
         "PATCH /api/v1/namespaces/javelin-system/secrets/javelin-ca?&fieldManager=javelin-ca \
          application/merge-patch+json"
     );
-    assert_eq!(body["metadata"]["resourceVersion"], "7");
+    let expected = json!({
+        "resourceVersion": "7",
+        "annotations": { (keys::CERTIFICATES): "all is well", (keys::ROTATE): null },
+    });
+    assert_eq!(body["metadata"], expected);
     assert_eq!(
         body["data"],
         json!({ "ca.crt": "eA==", "previous.crt": null })
@@ -179,7 +188,7 @@ async fn errors_say_what_to_do() {
     assert_eq!(
         failing(404, "NotFound").await.to_string(),
         "Secret javelin-system/javelin-ca does not exist; \
-         the chart ships it without data: run the same `helm upgrade` again to bring it back"
+         it is made again; if that is refused, run the same `helm upgrade` again to bring it back"
     );
     assert_eq!(
         failing(403, "Forbidden").await.to_string(),
