@@ -40,6 +40,8 @@ pub struct Metrics {
     pub open_connections: Gauge,
     config_reloads: Family<ReloadLabels, Counter>,
     config_last_reload_success: Gauge,
+    certificate_reloads: Family<ReloadLabels, Counter>,
+    certificate_last_reload_success: Gauge,
     /// Profiles of the configuration that no webhook entry is for.
     pub profiles_without_entry: Gauge,
     leaf_not_after: Gauge,
@@ -68,6 +70,8 @@ impl Metrics {
             open_connections: Gauge::default(),
             config_reloads: Family::default(),
             config_last_reload_success: Gauge::default(),
+            certificate_reloads: Family::default(),
+            certificate_last_reload_success: Gauge::default(),
             profiles_without_entry: Gauge::default(),
             leaf_not_after: Gauge::default(),
             authority_not_after: Gauge::default(),
@@ -77,8 +81,9 @@ impl Metrics {
         };
         metrics.register_server();
         metrics.register_background();
-        // The configuration that a process starts with is good, or it would not have started.
+        // The files that a process starts with are good, or it would not have started.
         metrics.config_last_reload_success.set(1);
+        metrics.certificate_last_reload_success.set(1);
         metrics
     }
 
@@ -95,11 +100,18 @@ impl Metrics {
 
     /// Counts one attempt to reload the configuration.
     pub fn config_reloaded(&self, success: bool) {
-        let result = if success { "success" } else { "failure" };
         self.config_reloads
-            .get_or_create(&ReloadLabels { result })
+            .get_or_create(&ReloadLabels::of(success))
             .inc();
         self.config_last_reload_success.set(i64::from(success));
+    }
+
+    /// Counts one attempt to reload the certificate's files.
+    pub fn certificate_reloaded(&self, success: bool) {
+        self.certificate_reloads
+            .get_or_create(&ReloadLabels::of(success))
+            .inc();
+        self.certificate_last_reload_success.set(i64::from(success));
     }
 
     /// Tells until when the certificate that is being served is valid.
@@ -191,6 +203,16 @@ impl Metrics {
             self.config_last_reload_success.clone(),
         );
         registry.register(
+            "certificate_reloads",
+            "Changed files of --tls-cert and --tls-key, by whether they could be used",
+            self.certificate_reloads.clone(),
+        );
+        registry.register(
+            "certificate_last_reload_success",
+            "1 if the certificate's files as they are now are in use, 0 if older ones are; 1 without files",
+            self.certificate_last_reload_success.clone(),
+        );
+        registry.register(
             "profiles_without_entry",
             "Profiles of the configuration that no webhook entry is for; 0 where entries are not read",
             self.profiles_without_entry.clone(),
@@ -259,6 +281,14 @@ struct EntryLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReloadLabels {
     result: &'static str,
+}
+
+impl ReloadLabels {
+    fn of(success: bool) -> Self {
+        Self {
+            result: if success { "success" } else { "failure" },
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

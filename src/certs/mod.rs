@@ -177,6 +177,17 @@ impl Validity {
         signed + whole * 2 / 3
     }
 
+    /// When less than a tenth is left, or less than a week if that is less: whoever was to replace what is valid so
+    /// has not done it.
+    pub fn ending(&self) -> SystemTime {
+        const WEEK: Duration = Duration::from_hours(7 * 24);
+        let whole = self
+            .not_after
+            .duration_since(self.not_before)
+            .unwrap_or_default();
+        self.not_after - WEEK.min(whole / 10)
+    }
+
     fn of(certificate: &X509Certificate<'_>) -> Self {
         let validity = certificate.validity();
         Self {
@@ -193,7 +204,7 @@ pub struct Leaf {
     pub chain: Vec<CertificateDer<'static>>,
     /// The private key, PKCS#8, SEC1 or PKCS#1. Its `Debug` shows nothing.
     pub key: PrivateKeyDer<'static>,
-    /// When the certificate is valid.
+    /// When the certificate is valid, and the intermediates with it.
     pub validity: Validity,
 }
 

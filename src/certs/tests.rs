@@ -41,3 +41,16 @@ fn lifetimes_leave_time_for_a_rotation() {
     } = Lifetimes::default();
     assert!(Lifetimes::new(authority, leaf, settle).is_ok());
 }
+
+#[test]
+fn the_end_is_near_in_the_last_tenth_or_the_last_week() {
+    let now = UNIX_EPOCH + Duration::from_hours(1_000);
+    let day = Duration::from_hours(24);
+    for (days, left) in [(10, day), (70, 7 * day), (365, 7 * day)] {
+        let validity = Validity {
+            not_before: now,
+            not_after: now + days * day,
+        };
+        assert_eq!(validity.ending(), validity.not_after - left, "{days} days");
+    }
+}

@@ -27,6 +27,7 @@ use crate::cluster::{probe, watch};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::review;
+use crate::server::certificate_files::FollowedCertificate;
 use crate::server::config_file::ConfigFile;
 use crate::server::connection::Transport;
 use crate::server::readiness::{Condition, Readiness};
@@ -43,7 +44,7 @@ mod supervision;
 ///
 /// Keeps a certificate authority in a Secret, signs its own certificate with it, and writes the caBundle of
 /// every webhook entry that calls its Service. With --tls-cert and --tls-key it serves that certificate instead
-/// and needs no cluster.
+/// and needs no cluster; whoever made the certificate also writes the caBundle.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Address of the webhook (HTTPS); `[::]` includes IPv4
@@ -149,7 +150,8 @@ pub(super) struct Args {
     )]
     clock_offset: i64,
 
-    /// Serve this certificate (PEM, then intermediates) instead of one of our own; read once, at the start
+    /// Serve this certificate (PEM, then intermediates) instead of one of our own; read again when its content
+    /// changes. With --namespace it has to be for `<service>.<namespace>.svc`
     #[arg(
         long,
         env = "JAVELIN_TLS_CERT",
@@ -158,7 +160,7 @@ pub(super) struct Args {
     )]
     tls_cert: Option<PathBuf>,
 
-    /// The private key of --tls-cert (PEM)
+    /// The private key of --tls-cert (PEM, not encrypted); read again with it
     #[arg(
         long,
         env = "JAVELIN_TLS_KEY",
@@ -215,7 +217,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         log,
     } = args;
     let source = match (tls_cert, tls_key) {
-        (Some(certificate), Some(key)) => Source::Files(CertificateFiles { certificate, key }),
+        (Some(certificate), Some(key)) => Source::Files {
+            files: CertificateFiles { certificate, key },
+            // Without a cluster nobody else can tell the namespace; then the name is not checked.
+            name: namespace
+                .map(|namespace| ServiceName::new(&service, &namespace))
+                .transpose()?,
+        },
         _ => Source::Cluster {
             service,
             namespace,
@@ -261,7 +269,10 @@ struct Options {
 /// Where the certificate comes from.
 #[derive(Debug)]
 enum Source {
-    Files(CertificateFiles),
+    Files {
+        files: CertificateFiles,
+        name: Option<ServiceName>,
+    },
     Cluster {
         service: String,
         namespace: Option<String>,
@@ -292,7 +303,18 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let admin = bind(admin_listen).await?;
     let readiness = Arc::new(Readiness::new(source.conditions(), shutdown.clone()));
     match source {
-        Source::Files(files) => serve_files(&files, &identity, &readiness, &metrics)?,
+        Source::Files { files, name } => {
+            let followed = FollowedCertificate::open(
+                files,
+                name,
+                Arc::clone(&identity),
+                Arc::clone(&metrics),
+                time::now(),
+            )
+            .context("failed to use the certificate of --tls-cert and --tls-key")?;
+            readiness.set(Condition::Certificate, true);
+            background.spawn("certificate files", followed.follow());
+        }
         Source::Cluster {
             service,
             namespace,
@@ -369,7 +391,7 @@ impl Source {
     /// nobody can tell.
     fn conditions(&self) -> &'static [Condition] {
         match self {
-            Self::Files(_) => &[Condition::Listening, Condition::Certificate],
+            Self::Files { .. } => &[Condition::Listening, Condition::Certificate],
             Self::Cluster { .. } => &[
                 Condition::Listening,
                 Condition::Certificate,
@@ -409,26 +431,6 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     listener::bind(address)
         .await
         .with_context(|| format!("failed to listen on {address}"))
-}
-
-fn serve_files(
-    files: &CertificateFiles,
-    identity: &Identity,
-    readiness: &Readiness,
-    metrics: &Metrics,
-) -> anyhow::Result<()> {
-    let leaf = files.load()?;
-    let not_after = leaf.validity.not_after;
-    identity.install(leaf).with_context(|| {
-        format!(
-            "failed to use {} with {}",
-            files.certificate.display(),
-            files.key.display()
-        )
-    })?;
-    metrics.leaf_expires(not_after);
-    readiness.set(Condition::Certificate, true);
-    Ok(())
 }
 
 fn look_after_certificates(

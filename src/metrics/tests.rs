@@ -9,6 +9,8 @@ fn names_are_stable_and_labels_closed() {
         Duration::from_micros(40),
     );
     metrics.config_reloaded(false);
+    metrics.certificate_reloaded(true);
+    metrics.certificate_reloaded(false);
     metrics.probed("refused", &["reached", "refused"]);
     metrics.leaf_expires(SystemTime::UNIX_EPOCH + Duration::from_secs(12));
 
@@ -25,6 +27,9 @@ fn names_are_stable_and_labels_closed() {
         "javelin_open_connections 0",
         r#"javelin_config_reloads_total{result="failure"} 1"#,
         "javelin_config_last_reload_success 0",
+        r#"javelin_certificate_reloads_total{result="success"} 1"#,
+        r#"javelin_certificate_reloads_total{result="failure"} 1"#,
+        "javelin_certificate_last_reload_success 0",
         "javelin_profiles_without_entry 0",
         "javelin_leaf_not_after_timestamp_seconds 12",
         "javelin_authority_not_after_timestamp_seconds 0",

@@ -1,13 +1,14 @@
 //! The server: two ports, and how they open, serve and close.
 //!
 //! ```text
-//! listener     accept loop, connection limit, graceful end
-//! connection   TLS handshake, HTTP/1.1 or HTTP/2, idle limit      one task each
-//! tls          the certificate in use, trust in it                the only file that names rustls
-//! routes       /mutate/..., /probe -> review::answer
-//! admin        /livez /readyz /metrics
-//! readiness    what has to be true first
-//! config_file  the configuration, followed by content
+//! listener           accept loop, connection limit, graceful end
+//! connection         TLS handshake, HTTP/1.1 or HTTP/2, idle limit      one task each
+//! tls                the certificate in use, trust in it                the only file that names rustls
+//! routes             /mutate/..., /probe -> review::answer
+//! admin              /livez /readyz /metrics
+//! readiness          what has to be true first
+//! config_file        the configuration, followed by content
+//! certificate_files  somebody else's certificate, followed by content
 //! ```
 //!
 //! Input is hostile until proven otherwise: an API server has no client certificate for webhooks in general, so
@@ -19,6 +20,7 @@
 use std::time::Duration;
 
 pub mod admin;
+pub mod certificate_files;
 pub mod config_file;
 pub mod connection;
 pub mod listener;
