@@ -261,8 +261,85 @@ fn chart(paths: &Paths) -> Result<()> {
             !first.contains("caBundle:"),
             "the chart mentions caBundle, which is the server's to write"
         );
+        let with = |values: &[&str]| {
+            output(helm(&["template", "javelin", &chart, "--namespace=ns"]).args(values))
+        };
+        check_existing_secret(&with(&[SECRET, BUNDLE_VALUE])?)?;
+        check_cert_manager(&with(&[WITH_CERT_MANAGER, ISSUER])?)?;
+        for values in [
+            // Two sources; a second writer of the caBundle; nobody who signs; no certificate in it; a key in it.
+            &[SECRET, WITH_CERT_MANAGER, ISSUER][..],
+            &[BUNDLE_VALUE],
+            &[WITH_CERT_MANAGER],
+            &[SECRET, "--set=tls.caBundle=bm8="],
+            &[SECRET, BUNDLE_VALUE_WITH_KEY],
+            &["--set=tls.noSuchKey=a"],
+        ] {
+            ensure!(with(values).is_err(), "the chart takes {values:?}");
+        }
     }
     Ok(())
+}
+
+/// A caBundle in each entry, and nothing that asks the API server for anything.
+fn check_existing_secret(rendered: &str) -> Result<()> {
+    check_files(rendered, "secretName: \"corporate\"")?;
+    let bundle = format!("clientConfig:\n      caBundle: {BUNDLE}\n");
+    let (entries, bundles) = (count(rendered, "clientConfig:"), count(rendered, &bundle));
+    ensure!(
+        entries > 5 && entries == bundles,
+        "of {entries} entries {bundles} have the caBundle"
+    );
+    ensure!(
+        !rendered.contains("cert-manager"),
+        "cert-manager has no part in this"
+    );
+    Ok(())
+}
+
+/// A Certificate into the Secret that is mounted, for the Service's name, and cert-manager to write the caBundle.
+fn check_cert_manager(rendered: &str) -> Result<()> {
+    check_files(rendered, "secretName: \"javelin-tls\"")?;
+    for expected in [
+        "kind: Certificate\n",
+        "secretName: javelin-tls\n",
+        "    - javelin.ns.svc\n",
+        "cert-manager.io/inject-ca-from: ns/javelin\n",
+    ] {
+        ensure!(
+            rendered.contains(expected),
+            "{expected:?} is missing with cert-manager"
+        );
+    }
+    ensure!(
+        !rendered.contains("caBundle:"),
+        "the caBundle is cert-manager's to write"
+    );
+    Ok(())
+}
+
+fn check_files(rendered: &str, mount: &str) -> Result<()> {
+    for expected in [
+        mount,
+        "--tls-cert=/etc/javelin-tls/tls.crt\n",
+        "--tls-key=/etc/javelin-tls/tls.key\n",
+        "automountServiceAccountToken: false\n",
+    ] {
+        ensure!(rendered.contains(expected), "{expected:?} is missing");
+    }
+    for useless in [
+        "kind: Secret\n",
+        "kind: Role",
+        "kind: ClusterRole",
+        "--secret=",
+    ] {
+        ensure!(!rendered.contains(useless), "{useless:?} is of no use");
+    }
+    Ok(())
+}
+
+fn count(text: &str, part: &str) -> usize {
+    text.matches(part).count()
 }
 
 /// The suite in `tests/jvm`, on the JDK that compiles and on others that the machine has.
@@ -338,6 +415,17 @@ fn succeed(command: &mut Command) -> Result<()> {
     }
     Ok(())
 }
+
+const SECRET: &str = "--set=tls.existingSecret=corporate";
+const WITH_CERT_MANAGER: &str = "--set=tls.certManager.enabled=true";
+const ISSUER: &str = "--set=tls.certManager.issuerRef.name=corporate";
+/// The chart looks at the labels alone.
+const BUNDLE_VALUE: &str =
+    "--set=tls.caBundle=-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----";
+const BUNDLE_VALUE_WITH_KEY: &str =
+    "--set=tls.caBundle=-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----";
+const BUNDLE: &str =
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFRSUQKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=";
 
 const CARGO_DENY: &str = "0.20.2";
 const ADVISORIES: &str = "https://github.com/rustsec/advisory-db";

@@ -86,3 +86,35 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{ toYaml $config }}
 {{- end }}
+
+{{/* The Secret with somebody else's certificate; empty when Javelin makes its own. The schema says the same about what
+does not go together; this is for `helm install --skip-schema-validation`. */}}
+{{- define "javelin.tlsSecret" -}}
+{{- $tls := default dict .Values.tls -}}
+{{- $certManager := default dict $tls.certManager -}}
+{{- if and $tls.existingSecret $certManager.enabled -}}
+{{- fail "tls: existingSecret and certManager.enabled are two sources of one certificate; set one of them" -}}
+{{- end -}}
+{{- if $certManager.enabled -}}
+{{- include "javelin.fullname" . }}-tls
+{{- else -}}
+{{- default "" $tls.existingSecret -}}
+{{- end -}}
+{{- end }}
+
+{{/* The caBundle as the API wants it: PEM in base64, on one line. */}}
+{{- define "javelin.caBundle" -}}
+{{- with (default dict .Values.tls).caBundle -}}
+{{- if not (include "javelin.tlsSecret" $) -}}
+{{- fail "tls.caBundle: without existingSecret or certManager.enabled Javelin writes it; a second writer would take it away again" -}}
+{{- end -}}
+{{- $pem := ternary . (regexReplaceAll "\\s" . "" | b64dec) (contains "-----BEGIN" .) -}}
+{{- if not (contains "-----BEGIN CERTIFICATE-----" $pem) -}}
+{{- fail "tls.caBundle: expected certificates in PEM, as they are or in base64" -}}
+{{- end -}}
+{{- if contains "PRIVATE KEY" $pem -}}
+{{- fail "tls.caBundle: there is a private key in it, and everybody can read a caBundle; give the certificates alone" -}}
+{{- end -}}
+{{- printf "%s\n" (trim $pem) | b64enc -}}
+{{- end -}}
+{{- end }}
