@@ -50,6 +50,7 @@ pub struct Metrics {
     pub ca_bundle_writes: Counter,
     events: Family<EventLabels, Counter>,
     probe_result: Family<ProbeLabels, Gauge>,
+    probe_last_success: Gauge,
 }
 
 impl Metrics {
@@ -78,6 +79,7 @@ impl Metrics {
             ca_bundle_writes: Counter::default(),
             events: Family::default(),
             probe_result: Family::default(),
+            probe_last_success: Gauge::default(),
         };
         metrics.register_server();
         metrics.register_background();
@@ -136,6 +138,11 @@ impl Metrics {
                 .get_or_create(&ProbeLabels { result: each })
                 .set(i64::from(each == result));
         }
+    }
+
+    /// Tells when the API server was last seen to reach us.
+    pub fn probe_reached(&self, at: SystemTime) {
+        self.probe_last_success.set(unix_seconds(at));
     }
 
     /// All metrics in the `OpenMetrics` text format, [`CONTENT_TYPE`].
@@ -243,6 +250,12 @@ impl Metrics {
             "probe_result",
             "1 for what the last probe through the API server found",
             self.probe_result.clone(),
+        );
+        registry.register_with_unit(
+            "probe_last_success_timestamp",
+            "When a probe last reached this webhook through the API server, 0 before that",
+            Unit::Seconds,
+            self.probe_last_success.clone(),
         );
     }
 }

@@ -12,6 +12,7 @@ fn names_are_stable_and_labels_closed() {
     metrics.certificate_reloaded(true);
     metrics.certificate_reloaded(false);
     metrics.probed("refused", &["reached", "refused"]);
+    metrics.probe_reached(SystemTime::UNIX_EPOCH + Duration::from_secs(13));
     metrics.leaf_expires(SystemTime::UNIX_EPOCH + Duration::from_secs(12));
 
     let text = metrics.encode().unwrap();
@@ -36,6 +37,7 @@ fn names_are_stable_and_labels_closed() {
         "javelin_ca_bundle_writes_total 0",
         r#"javelin_probe_result{result="reached"} 0"#,
         r#"javelin_probe_result{result="refused"} 1"#,
+        "javelin_probe_last_success_timestamp_seconds 13",
     ] {
         assert!(
             text.lines().any(|each| each == line),

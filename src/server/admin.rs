@@ -1,4 +1,5 @@
-//! The admin port: `/livez`, `/readyz` (with `?verbose`, each condition) and `/metrics`, over plain HTTP.
+//! The admin port: `/livez`, `/readyz` (with `?verbose`, each condition and the probe's last finding) and `/metrics`,
+//! over plain HTTP.
 //!
 //! Deliberately not here: anything that changes anything, and anything about pods. `/livez` is true while
 //! requests are answered at all; a background task that ends takes the process with it, so there is nothing

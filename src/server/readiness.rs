@@ -4,11 +4,14 @@
 //! without endpoints cannot be probed, repaired through the API server, or proven again: readiness that could
 //! be lost would have no way back.
 //!
-//! Deliberately not here: the probe. It tells an operator something; it must never take the endpoint away.
+//! Deliberately not here: the probe. It tells an operator something; it must never take the endpoint away. What it
+//! last found stands below the conditions as a note, which nothing but [`Readiness::describe`] reads.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 
 use crate::shutdown::Shutdown;
@@ -31,6 +34,7 @@ pub struct Readiness {
     conditions: Vec<(Condition, AtomicBool)>,
     reached: AtomicBool,
     became_ready: Notify,
+    note: ArcSwapOption<String>,
     shutdown: Shutdown,
 }
 
@@ -44,6 +48,7 @@ impl Readiness {
                 .collect(),
             reached: AtomicBool::new(false),
             became_ready: Notify::new(),
+            note: ArcSwapOption::empty(),
             shutdown,
         }
     }
@@ -82,7 +87,13 @@ impl Readiness {
         }
     }
 
-    /// One line for each condition, as the API server's own `/readyz?verbose` has it.
+    /// Something for whoever reads [`describe`](Self::describe), in whole lines, instead of what was noted before.
+    /// It has no bearing on readiness.
+    pub fn note(&self, text: String) {
+        self.note.store(Some(Arc::new(text)));
+    }
+
+    /// One line for each condition, as the API server's own `/readyz?verbose` has it, and then what was noted.
     pub fn describe(&self) -> String {
         let mut text = String::new();
         for (condition, value) in &self.conditions {
@@ -96,6 +107,9 @@ impl Readiness {
         }
         if self.shutdown.is_draining() {
             text.push_str("[-]shutting down\n");
+        }
+        if let Some(note) = self.note.load().as_deref() {
+            text.push_str(note);
         }
         text
     }

@@ -539,6 +539,10 @@ async fn the_admin_port_tells_about_readiness_and_metrics() {
     readiness.set(Condition::Certificate, true);
     assert!(get("/readyz").await.starts_with("HTTP/1.1 200 "));
     assert!(get("/readyz?verbose").await.contains("[+]certificate: "));
+    readiness.note("probe: no-answer\n".to_owned());
+    assert!(get("/readyz").await.ends_with("\r\n\r\nok\n"));
+    let verbose = get("/readyz?verbose").await;
+    assert!(verbose.ends_with("\nprobe: no-answer\nok\n"), "{verbose}");
     assert!(get("/metrics").await.contains("javelin_build_info"));
     shutdown.drain();
     assert!(get("/readyz").await.starts_with("HTTP/1.1 503 "));

@@ -34,3 +34,20 @@ async fn reached_wakes_whoever_waits_before_and_after() {
     wait.await;
     readiness.reached().await;
 }
+
+#[test]
+fn a_note_is_read_and_has_no_bearing() {
+    let readiness = Readiness::new(&[Condition::Listening], Shutdown::new());
+
+    readiness.note("probe: reached\n".to_owned());
+    assert!(!readiness.is_ready());
+    readiness.set(Condition::Listening, true);
+    readiness.note("probe: no-answer\n".to_owned());
+
+    assert!(readiness.is_ready());
+    let text = readiness.describe();
+    assert!(
+        text.ends_with("the port is open\nprobe: no-answer\n"),
+        "{text}"
+    );
+}
