@@ -276,7 +276,7 @@ fn leaf(contents: &Contents, observed: &Observed<'_>) -> Option<Action> {
     let mut entries = observed.entries.unwrap_or_default().iter();
     let is_trusted = contents.trusts(&served.issuer)
         || !contents.is_retired(&served.issuer)
-            && entries.all(|entry| entry.authorities.contains(&served.issuer));
+            && entries.any(|entry| entry.authorities.contains(&served.issuer));
     if !served.validity.contains(observed.now) || !is_trusted {
         return Some(Action::Sign);
     }

@@ -41,6 +41,7 @@ pub struct Names {
 /// A client for those objects. Clones share its connections.
 #[derive(Clone)]
 pub struct Cluster {
+    client: Client,
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
     config_maps: Api<ConfigMap>,
@@ -103,7 +104,8 @@ impl Cluster {
             secrets: Api::namespaced(client.clone(), namespace),
             config_maps: Api::namespaced(client.clone(), namespace),
             events: Api::namespaced(client.clone(), namespace),
-            configurations: Api::all(client),
+            configurations: Api::all(client.clone()),
+            client,
             names,
         }
     }
@@ -243,7 +245,8 @@ impl Cluster {
     }
 
     /// Has the API server pretend to create the probe's `ConfigMap`. Would it carry the annotation that only we
-    /// set?
+    /// set? If the call failed, the error has the API server's words for it
+    /// ([`Finding::of`](super::probe::Finding::of)).
     pub async fn probe(&self) -> Result<bool, ClusterError> {
         let target = Target {
             kind: "ConfigMap",
@@ -268,6 +271,17 @@ impl Cluster {
             .annotations
             .unwrap_or_default()
             .contains_key(keys::PROBE))
+    }
+
+    /// What the API server says of its own version, as `v1.37.2`. Every authenticated client may read it.
+    pub async fn version(&self) -> Result<String, ClusterError> {
+        let target = Target {
+            kind: "path",
+            name: "/version".to_owned(),
+            remedy: VERSION_REMEDY,
+        };
+        let version = within(REQUEST, self.client.apiserver_version(), &target).await?;
+        Ok(version.git_version)
     }
 
     fn secret_target(&self) -> Target {
@@ -435,6 +449,7 @@ const CONFIGURATION_REMEDY: &str =
     "the chart ships it: run the same `helm upgrade` again, or correct --webhook-configuration";
 const EVENT_REMEDY: &str = "its namespace seems to be gone";
 const PROBE_REMEDY: &str = "its namespace seems to be gone";
+const VERSION_REMEDY: &str = "is that an API server?";
 
 /// An ordinary request takes milliseconds; a busy API server queues one for a few seconds.
 const REQUEST: Duration = Duration::from_secs(10);

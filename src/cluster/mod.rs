@@ -7,7 +7,8 @@
 //! coverage does every profile have a webhook entry?
 //! events   what happened, for people: log, Event, counter
 //! keeper   the loop: read, ask certs::state, act, read again
-//! probe    does the API server reach us?
+//! probe    does the API server reach us, and if not, why?
+//! advice   what to do about it, on this platform
 //! ```
 //!
 //! Rights needed, limited by `resourceNames`: `get`, `watch`, `patch` on one Secret and on one
@@ -21,6 +22,7 @@
 //! Deliberately not here: objects of anybody else, and decisions about certificates
 //! ([`certs::state`](crate::certs::state)).
 
+pub mod advice;
 pub mod client;
 pub mod coverage;
 pub mod events;

@@ -365,8 +365,7 @@ fn an_authority_of_a_live_bundle_is_adopted_before_a_bundle_without_it_is_publis
         entries: vec![entry("a", old.bundle()), entry("b", "")],
         ..World::steady(&new)
     };
-    // In b nobody trusts our leaf anyway.
-    world.check("sign, adopt +1");
+    world.check("adopt +1");
     world.entries.truncate(1);
     world.check("adopt +1");
 
