@@ -7,12 +7,14 @@
 use std::{fs, path::Path};
 
 mod configuration;
+mod probe;
 mod reasons;
 
 #[test]
 fn the_pages_say_what_the_code_says() {
     for (name, page) in [
         ("configuration.md", configuration::page()),
+        ("probe.md", probe::page()),
         ("reasons.md", reasons::page()),
     ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
