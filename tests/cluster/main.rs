@@ -20,6 +20,7 @@ mod golden_case;
 mod judge;
 mod kube;
 mod profiles;
+mod reach;
 mod resources;
 mod security;
 #[path = "../../xtask/src/spans.rs"]
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 28] = [
+const CASES: [(&str, Case); 29] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -137,6 +138,10 @@ const CASES: [(&str, Case); 28] = [
         cases::second_pass,
     ),
     ("a_wiped_ca_bundle_is_repaired", cases::wiped_ca_bundle),
+    (
+        "the_probe_tells_why_the_webhook_is_not_reached",
+        reach::causes,
+    ),
     (
         "the_label_removed_takes_the_agent_away",
         cases::label_removed,
