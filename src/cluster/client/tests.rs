@@ -200,3 +200,15 @@ async fn errors_say_what_to_do() {
         "the API server refused the request for Secret javelin-system/javelin-ca: 500 the server says InternalError"
     );
 }
+
+#[tokio::test]
+async fn the_version_is_asked_of_its_own_path() {
+    let version = json!({
+        "major": "1", "minor": "33", "gitVersion": "v1.33.4-gke.1172000", "gitCommit": "", "gitTreeState": "",
+        "buildDate": "", "goVersion": "", "compiler": "", "platform": "",
+    });
+    let (cluster, asked) = cluster(200, &version);
+
+    assert_eq!(cluster.version().await.unwrap(), "v1.33.4-gke.1172000");
+    assert_eq!(only(&asked).0, "GET /version ");
+}
