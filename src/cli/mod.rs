@@ -5,8 +5,10 @@ use std::{error::Error, fmt::Write as _, io, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 mod config;
+mod duration;
 mod install;
 mod manifest;
+mod objects;
 mod preview;
 mod serve;
 
@@ -20,7 +22,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     Preview(preview::Args),
     Config(config::Args),
     Install(install::Args),
@@ -51,7 +53,7 @@ pub fn main() -> ExitCode {
     // clap itself ends the program with 2 on wrong usage and with 0 after help.
     let Cli { verb } = Cli::parse();
     let result = match verb {
-        Verb::Serve(args) => serve::run(args).map(|()| Exit::Done),
+        Verb::Serve(args) => serve::run(*args).map(|()| Exit::Done),
         Verb::Preview(args) => preview::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Install(args) => install::run(&args).map(|()| Exit::Done),

@@ -16,18 +16,16 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use self::source::{OwnAuthority, Parts, Source};
 use self::supervision::{Background, supervise};
+use super::duration;
+use super::objects::Objects;
+use crate::certs::Lifetimes;
 use crate::certs::files::CertificateFiles;
-use crate::certs::{Lifetimes, ServiceName};
-use crate::cluster::client::{self, Cluster, Names};
-use crate::cluster::coverage::Coverage;
-use crate::cluster::events::{OwnPod, Reporter};
-use crate::cluster::keeper::Keeper;
-use crate::cluster::{probe, watch};
+use crate::cluster::events::OwnPod;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::review;
-use crate::server::certificate_files::FollowedCertificate;
 use crate::server::config_file::ConfigFile;
 use crate::server::connection::Transport;
 use crate::server::readiness::{Condition, Readiness};
@@ -38,6 +36,7 @@ use crate::shutdown::{Shutdown, Signals};
 use crate::telemetry::{self, LogFormat};
 use crate::time;
 
+mod source;
 mod supervision;
 
 /// Run the admission webhook.
@@ -69,56 +68,23 @@ pub(super) struct Args {
     #[arg(long, env = "JAVELIN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Name of the Service that the API server calls
-    #[arg(
-        long,
-        env = "JAVELIN_SERVICE",
-        value_name = "NAME",
-        default_value = "javelin"
-    )]
-    service: String,
+    #[command(flatten)]
+    objects: Objects,
 
     /// Namespace of the Service, the Secret and the probe [default: the pod's own]
     #[arg(long, env = "JAVELIN_NAMESPACE", value_name = "NAMESPACE")]
     namespace: Option<String>,
 
-    /// Name of the Secret with the certificate authority
-    #[arg(
-        long,
-        env = "JAVELIN_SECRET",
-        value_name = "NAME",
-        default_value = "javelin-ca"
-    )]
-    secret: String,
-
-    /// Name of the MutatingWebhookConfiguration whose entries get the caBundle
-    #[arg(
-        long,
-        env = "JAVELIN_WEBHOOK_CONFIGURATION",
-        value_name = "NAME",
-        default_value = "javelin"
-    )]
-    webhook_configuration: String,
-
-    /// Name of the ConfigMap of the probe, which is only ever a dry run
-    #[arg(
-        long,
-        env = "JAVELIN_PROBE_CONFIGMAP",
-        value_name = "NAME",
-        default_value = "javelin-probe"
-    )]
-    probe_configmap: String,
-
     /// How long the certificate authority lives; it is replaced after two thirds of that
-    #[arg(long, env = "JAVELIN_AUTHORITY_LIFETIME", value_name = "DURATION", default_value = "730d", value_parser = parse_duration)]
+    #[arg(long, env = "JAVELIN_AUTHORITY_LIFETIME", value_name = "DURATION", default_value = "730d", value_parser = duration::parse)]
     authority_lifetime: Duration,
 
     /// How long the certificate of a replica lives; it is renewed after two thirds of that
-    #[arg(long, env = "JAVELIN_LEAF_LIFETIME", value_name = "DURATION", default_value = "1d", value_parser = parse_duration)]
+    #[arg(long, env = "JAVELIN_LEAF_LIFETIME", value_name = "DURATION", default_value = "1d", value_parser = duration::parse)]
     leaf_lifetime: Duration,
 
     /// How long a new certificate authority is published before it signs: API servers take their time to read it
-    #[arg(long, env = "JAVELIN_SETTLE_TIME", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    #[arg(long, env = "JAVELIN_SETTLE_TIME", value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
     settle_time: Duration,
 
     /// Name of the pod that this is, for Events
@@ -170,7 +136,7 @@ pub(super) struct Args {
     tls_key: Option<PathBuf>,
 
     /// After SIGTERM, how long to go on serving while endpoints learn that this replica is not ready
-    #[arg(long, env = "JAVELIN_DRAIN_GRACE", value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
+    #[arg(long, env = "JAVELIN_DRAIN_GRACE", value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
     drain_grace: Duration,
 
     /// How log lines look
@@ -199,11 +165,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         listen,
         admin_listen,
         config,
-        service,
+        objects,
         namespace,
-        secret,
-        webhook_configuration,
-        probe_configmap,
         authority_lifetime,
         leaf_lifetime,
         settle_time,
@@ -221,20 +184,17 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             files: CertificateFiles { certificate, key },
             // Without a cluster nobody else can tell the namespace; then the name is not checked.
             name: namespace
-                .map(|namespace| ServiceName::new(&service, &namespace))
+                .map(|namespace| objects.service(&namespace))
                 .transpose()?,
         },
-        _ => Source::Cluster {
-            service,
+        _ => Source::Cluster(Box::new(OwnAuthority {
+            objects,
             namespace,
-            secret,
-            webhook_configuration,
-            probe_configmap,
             lifetimes: Lifetimes::new(authority_lifetime, leaf_lifetime, settle_time)?,
             pod: pod_name
                 .zip(pod_uid)
                 .map(|(name, uid)| OwnPod { name, uid }),
-        },
+        })),
     };
     time::set_offset(clock_offset);
     telemetry::init(log_format, &log)?;
@@ -266,24 +226,6 @@ struct Options {
     drain_grace: Duration,
 }
 
-/// Where the certificate comes from.
-#[derive(Debug)]
-enum Source {
-    Files {
-        files: CertificateFiles,
-        name: Option<ServiceName>,
-    },
-    Cluster {
-        service: String,
-        namespace: Option<String>,
-        secret: String,
-        webhook_configuration: String,
-        probe_configmap: String,
-        lifetimes: Lifetimes,
-        pod: Option<OwnPod>,
-    },
-}
-
 async fn serve(options: Options) -> anyhow::Result<()> {
     let Options {
         listen,
@@ -302,59 +244,16 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let webhook = bind(listen).await?;
     let admin = bind(admin_listen).await?;
     let readiness = Arc::new(Readiness::new(source.conditions(), shutdown.clone()));
-    match source {
-        Source::Files { files, name } => {
-            let followed = FollowedCertificate::open(
-                files,
-                name,
-                Arc::clone(&identity),
-                Arc::clone(&metrics),
-                time::now(),
-            )
-            .context("failed to use the certificate of --tls-cert and --tls-key")?;
-            readiness.set(Condition::Certificate, true);
-            background.spawn("certificate files", followed.follow());
-        }
-        Source::Cluster {
-            service,
-            namespace,
-            secret,
-            webhook_configuration,
-            probe_configmap,
-            lifetimes,
-            pod,
-        } => {
-            let api_server = client::infer().await?;
-            let namespace = namespace.unwrap_or_else(|| api_server.default_namespace.clone());
-            let service = ServiceName::new(&service, &namespace)?;
-            let names = Names {
-                service,
-                secret,
-                configuration: webhook_configuration,
-                probe: probe_configmap,
-            };
-            let cluster = Cluster::new(api_server, names)?;
-            let port = webhook
-                .local_addr()
-                .map_or_else(|_| listen.port(), |address| address.port());
-            let (reporter, reports) = Reporter::new(Arc::clone(&metrics));
-            background.spawn("events", reports.write(cluster.clone(), pod));
-            let keeper = Keeper::new(
-                cluster.clone(),
-                Arc::clone(&identity),
-                Arc::clone(&readiness),
-                Arc::clone(&metrics),
-                reporter,
-                lifetimes,
-                Coverage::new(Arc::clone(&config.current), Arc::clone(&metrics)),
-            );
-            look_after_certificates(keeper, &cluster, &config.changed, &mut background);
-            background.spawn(
-                "probe",
-                probe::run(cluster, Arc::clone(&readiness), Arc::clone(&metrics), port),
-            );
-        }
-    }
+    let port = webhook
+        .local_addr()
+        .map_or_else(|_| listen.port(), |address| address.port());
+    let parts = Parts {
+        identity: Arc::clone(&identity),
+        readiness: Arc::clone(&readiness),
+        metrics: Arc::clone(&metrics),
+        port,
+    };
+    source.look_after(&parts, &config, &mut background).await?;
 
     let limits = Limits::default();
     let reviews = Reviews::new(config.current, Arc::clone(&metrics), limits, review::answer);
@@ -384,21 +283,6 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     readiness.set(Condition::Listening, true);
 
     supervise(signals, shutdown, server, background, drain_grace).await
-}
-
-impl Source {
-    /// What has to be true before the first review: whether an unknown authority's certificate is trusted,
-    /// nobody can tell.
-    fn conditions(&self) -> &'static [Condition] {
-        match self {
-            Self::Files { .. } => &[Condition::Listening, Condition::Certificate],
-            Self::Cluster { .. } => &[
-                Condition::Listening,
-                Condition::Certificate,
-                Condition::Trusted,
-            ],
-        }
-    }
 }
 
 /// The configuration in use, and who is told when it is another.
@@ -432,49 +316,6 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .await
         .with_context(|| format!("failed to listen on {address}"))
 }
-
-fn look_after_certificates(
-    keeper: Keeper,
-    cluster: &Cluster,
-    changed: &Arc<Notify>,
-    background: &mut Background,
-) {
-    // One for all: whatever changes, the keeper looks at everything again.
-    let Names {
-        secret,
-        configuration,
-        ..
-    } = cluster.names().clone();
-    background.spawn(
-        "watch of the Secret",
-        watch::changes(cluster.secrets(), secret, Arc::clone(changed)),
-    );
-    background.spawn(
-        "watch of the webhook configuration",
-        watch::changes(cluster.configurations(), configuration, Arc::clone(changed)),
-    );
-    background.spawn("certificates", keeper.run(Arc::clone(changed)));
-}
-
-/// `500ms`, `5s`, `2m`, `24h` or `730d`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "expected a number and a unit, such as 5s".to_owned())?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" if number < TOO_LONG => Ok(Duration::from_mins(number)),
-        "h" if number < TOO_LONG => Ok(Duration::from_hours(number)),
-        "d" if number < TOO_LONG => Ok(Duration::from_hours(number * 24)),
-        _ => Err("expected ms, s, m, h or d after the number, such as 5s".to_owned()),
-    }
-}
-
-/// Minutes, hours or days: nobody means as many.
-const TOO_LONG: u64 = 1_000_000;
 
 /// A review is some tens of microseconds of CPU, and each thread costs memory: one for the work and one beside
 /// it.

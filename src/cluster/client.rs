@@ -158,9 +158,9 @@ impl Cluster {
             .into_iter()
             .map(|(key, value)| (key, value.map(ByteString)))
             .collect();
-        let mut annotations = json!({ (keys::CERTIFICATES): description });
+        let mut annotations = BTreeMap::from([(keys::CERTIFICATES, Some(description))]);
         if fulfils_request {
-            annotations[keys::ROTATE] = Value::Null;
+            annotations.insert(keys::ROTATE, None);
         }
         let metadata = json!({ "resourceVersion": version, "annotations": annotations });
         let patch = json!({ "metadata": metadata, "data": data });

@@ -22,6 +22,7 @@ use super::client::{Cluster, ClusterError, ConfigurationState, SecretChange};
 use super::coverage::Coverage;
 use super::events::{Happening, Reporter};
 use super::pace::{Pace, Throttle};
+use super::probe::{self, Finding};
 use crate::certs::state::{self, Action, Cause, Entry, Observed, Served};
 use crate::certs::store::{Contents, Retired, Stored, bundle_certificates};
 use crate::certs::trust::{Standing, Trust};
@@ -382,19 +383,17 @@ impl Keeper {
 
     /// Does a call of the API server come through, now that the bundles have settled?
     async fn prove(&mut self, authority: &AuthorityCertificate) -> Progress {
-        match self.cluster.probe().await {
-            Ok(true) => {
-                self.trust.prove(authority);
-                Progress::Wrote
-            }
-            outcome => {
-                tracing::info!(
-                    ?outcome,
-                    "no call came through; the certificate authority stays"
-                );
-                Progress::Deferred(self.proofs.next(Instant::now()))
-            }
+        let finding = probe::ask(&self.cluster).await;
+        if finding == Finding::Reached {
+            self.trust.prove(authority);
+            return Progress::Wrote;
         }
+        tracing::warn!(
+            result = finding.code(),
+            said = finding.said().unwrap_or_default(),
+            "no call comes through, so that the certificate authority is not exchanged yet"
+        );
+        Progress::Deferred(self.proofs.next(Instant::now()))
     }
 
     /// Signs a leaf with the authority that was last read, and serves it.

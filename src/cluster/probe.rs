@@ -5,8 +5,7 @@
 //! `failurePolicy: Fail`: when the call fails, the API server refuses the pretended `ConfigMap`, and its refusal
 //! has the exact cause (`docs/adr/0007`).
 //!
-//! Invariant: the result is told (a metric, `/readyz?verbose`, and a log line when it changes) and changes
-//! nothing. Readiness that hung on it would have no way back: without an endpoint there is no call, without a
+//! Invariant: the result is told (a metric, `/readyz?verbose`, and an Event when it changes) and changes nothing. Readiness that hung on it would have no way back: without an endpoint there is no call, without a
 //! call no endpoint.
 //!
 //! Deliberately not here: the answer to the review ([`review`](crate::review)), and what to do about a finding
@@ -22,6 +21,7 @@ use tokio::time::sleep;
 
 use super::advice::{Place, Platform, next_step};
 use super::client::{Cluster, ClusterError};
+use super::events::{Happening, Reporter};
 use crate::metrics::Metrics;
 use crate::server::readiness::Readiness;
 use crate::time::{jittered, now, rfc3339};
@@ -184,6 +184,7 @@ pub async fn run(
     cluster: Cluster,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
+    reporter: Reporter,
     port: u16,
 ) -> Infallible {
     readiness.reached().await;
@@ -217,7 +218,7 @@ pub async fn run(
         readiness.note(report.to_string());
         if opinion.is_changed_by(&report.finding) {
             metrics.probed(report.finding.code(), &CODES);
-            tell(&report);
+            tell(&report, &reporter);
         }
     }
 }
@@ -278,18 +279,23 @@ impl fmt::Display for Report {
     }
 }
 
-/// Says that the finding is another one than before. Whoever is to hear of a change hears of it here.
-fn tell(report: &Report) {
+/// Says that the finding is another one than before.
+fn tell(report: &Report, reporter: &Reporter) {
     let finding = &report.finding;
-    let (result, meaning) = (finding.code(), finding.meaning());
-    if *finding == Finding::Reached {
-        tracing::info!(result, "{meaning}");
+    let what = if *finding == Finding::Reached {
+        Happening::WebhookReached
     } else {
-        let said = finding.said().unwrap_or_default();
-        // One line of the log is one event.
-        let next = report.next_step.replace('\n', " ");
-        tracing::warn!(result, said, next, "{meaning}");
+        Happening::WebhookNotReached
+    };
+    let mut note = format!("{}: {}", finding.code(), finding.meaning());
+    if let Some(said) = finding.said() {
+        note = format!("{note} Said: {said}");
     }
+    if !report.next_step.is_empty() {
+        // One line of the log is one event.
+        note = format!("{note} Next: {}", report.next_step.replace('\n', " "));
+    }
+    reporter.tell(what, note);
 }
 
 /// Does what to do about it differ from one platform to another?

@@ -65,7 +65,7 @@ struct Leaf {
 }
 
 impl Leaf {
-    fn is_valid(&self, day: u8) -> bool {
+    fn is_valid(self, day: u8) -> bool {
         day <= self.signed + 1
     }
 }
@@ -580,28 +580,28 @@ impl Model {
                 settle(&mut world);
             }
             if world == before {
-                return self.is_well(&world);
+                return is_well(&world);
             }
         }
         Err(format!("it does not come to rest: {world:?}"))
     }
+}
 
-    fn is_well(&self, world: &World) -> Result<(), String> {
-        let Secret::Sound(held) = world.secret else {
-            return Err(format!("the Secret is not sound: {:?}", world.secret));
-        };
-        let well = held.next.is_none()
-            && !world.requested
-            && world.bundles == [held.bundle(); ENTRIES]
-            && world.replicas.iter().all(|replica| {
-                let served = replica.served;
-                served.is_some_and(|leaf| leaf.issuer == held.ca && leaf.is_valid(world.day))
-            });
-        if well {
-            Ok(())
-        } else {
-            Err(format!("it comes to rest, but not well: {world:?}"))
-        }
+fn is_well(world: &World) -> Result<(), String> {
+    let Secret::Sound(held) = world.secret else {
+        return Err(format!("the Secret is not sound: {:?}", world.secret));
+    };
+    let well = held.next.is_none()
+        && !world.requested
+        && world.bundles == [held.bundle(); ENTRIES]
+        && world.replicas.iter().all(|replica| {
+            let served = replica.served;
+            served.is_some_and(|leaf| leaf.issuer == held.ca && leaf.is_valid(world.day))
+        });
+    if well {
+        Ok(())
+    } else {
+        Err(format!("it comes to rest, but not well: {world:?}"))
     }
 }
 

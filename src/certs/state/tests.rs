@@ -424,6 +424,70 @@ fn a_predecessor_is_kept_for_its_time_and_for_our_own_leaf() {
 /// The data of a Secret, as it may be found.
 type Found = &'static [(&'static str, &'static str)];
 
+/// What is wrong, what has replaced what, and what follows for who does not know what was there and for who does.
+const DAMAGES: [(&str, Found, &str, &str); 9] = [
+    (
+        "nothing",
+        &[
+            ("ca.crt", ""),
+            ("ca.key", ""),
+            ("next.crt", ""),
+            ("next.key", ""),
+            ("previous.crt", ""),
+        ],
+        "replace empty +0",
+        "restore empty +1",
+    ),
+    (
+        "no key",
+        &[("ca.key", "")],
+        "replace damaged +3",
+        "restore damaged +1",
+    ),
+    (
+        "a foreign key",
+        &[("ca.key", "stranger")],
+        "replace damaged +3",
+        "restore damaged +1",
+    ),
+    (
+        "no certificate",
+        &[("ca.crt", "")],
+        "replace damaged +2",
+        "restore damaged +1",
+    ),
+    (
+        "another release's",
+        &[("ca.crt", "stranger"), ("ca.key", "stranger")],
+        "replace damaged +2",
+        "restore damaged +1",
+    ),
+    (
+        "not even text",
+        &[("ca.crt", "\u{0}nonsense")],
+        "replace damaged +2",
+        "restore damaged +1",
+    ),
+    (
+        "no key of the successor",
+        &[("next.key", "")],
+        "restore damaged +2",
+        "restore damaged +1",
+    ),
+    (
+        "predecessors cut off",
+        &[("previous.crt", "half")],
+        "restore damaged +0",
+        "restore damaged +1",
+    ),
+    (
+        "predecessors all gone",
+        &[("previous.crt", "blank")],
+        "restore damaged +0",
+        "restore damaged +1",
+    ),
+];
+
 #[test]
 fn whatever_cannot_be_used_is_mended_and_what_is_trusted_stays() {
     let old = authority();
@@ -435,69 +499,7 @@ fn whatever_cannot_be_used_is_mended_and_what_is_trusted_stays() {
         start(),
     )
     .unwrap();
-    let cases: [(&str, Found, &str, &str); 9] = [
-        (
-            "nothing",
-            &[
-                ("ca.crt", ""),
-                ("ca.key", ""),
-                ("next.crt", ""),
-                ("next.key", ""),
-                ("previous.crt", ""),
-            ],
-            "replace empty +0",
-            "restore empty +1",
-        ),
-        (
-            "no key",
-            &[("ca.key", "")],
-            "replace damaged +3",
-            "restore damaged +1",
-        ),
-        (
-            "a foreign key",
-            &[("ca.key", "stranger")],
-            "replace damaged +3",
-            "restore damaged +1",
-        ),
-        (
-            "no certificate",
-            &[("ca.crt", "")],
-            "replace damaged +2",
-            "restore damaged +1",
-        ),
-        (
-            "another release's",
-            &[("ca.crt", "stranger"), ("ca.key", "stranger")],
-            "replace damaged +2",
-            "restore damaged +1",
-        ),
-        (
-            "not even text",
-            &[("ca.crt", "\u{0}nonsense")],
-            "replace damaged +2",
-            "restore damaged +1",
-        ),
-        (
-            "no key of the successor",
-            &[("next.key", "")],
-            "restore damaged +2",
-            "restore damaged +1",
-        ),
-        (
-            "predecessors cut off",
-            &[("previous.crt", "half")],
-            "restore damaged +0",
-            "restore damaged +1",
-        ),
-        (
-            "predecessors all gone",
-            &[("previous.crt", "blank")],
-            "restore damaged +0",
-            "restore damaged +1",
-        ),
-    ];
-    for (what, changes, without_memory, with_memory) in cases {
+    for (what, changes, without_memory, with_memory) in DAMAGES {
         let mut data: BTreeMap<String, Vec<u8>> = good
             .to_data()
             .into_iter()

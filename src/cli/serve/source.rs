@@ -1,0 +1,157 @@
+//! Where the certificate comes from, and what then runs in the background to look after it.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::{Background, Followed};
+use crate::certs::files::CertificateFiles;
+use crate::certs::{Lifetimes, ServiceName};
+use crate::cli::objects::Objects;
+use crate::cluster::client::{self, Cluster, Names};
+use crate::cluster::coverage::Coverage;
+use crate::cluster::events::{OwnPod, Reporter};
+use crate::cluster::keeper::Keeper;
+use crate::cluster::{probe, watch};
+use crate::metrics::Metrics;
+use crate::server::certificate_files::FollowedCertificate;
+use crate::server::readiness::{Condition, Readiness};
+use crate::server::tls::Identity;
+use crate::time;
+
+/// Somebody else's certificate, or our own.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// From two files.
+    Files {
+        /// Which.
+        files: CertificateFiles,
+        /// For whom it has to be, if that is known.
+        name: Option<ServiceName>,
+    },
+    /// Signed by the authority in the cluster.
+    Cluster(Box<OwnAuthority>),
+}
+
+/// What it takes to keep an authority of our own.
+#[derive(Debug)]
+pub(super) struct OwnAuthority {
+    /// What the objects are called.
+    pub(super) objects: Objects,
+    /// Their namespace; without one, the pod's own.
+    pub(super) namespace: Option<String>,
+    /// How long certificates live.
+    pub(super) lifetimes: Lifetimes,
+    /// The pod that this is, for Events.
+    pub(super) pod: Option<OwnPod>,
+}
+
+/// What has to do with the certificate.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) identity: Arc<Identity>,
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Where the webhook listens.
+    pub(super) port: u16,
+}
+
+impl Source {
+    /// What has to be true before the first review: whether an unknown authority's certificate is trusted,
+    /// nobody can tell.
+    pub(super) fn conditions(&self) -> &'static [Condition] {
+        match self {
+            Self::Files { .. } => &[Condition::Listening, Condition::Certificate],
+            Self::Cluster(_) => &[
+                Condition::Listening,
+                Condition::Certificate,
+                Condition::Trusted,
+            ],
+        }
+    }
+
+    /// Starts to look after it.
+    pub(super) async fn look_after(
+        self,
+        parts: &Parts,
+        config: &Followed,
+        background: &mut Background,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Files { files, name } => follow_files(files, name, parts, background),
+            Self::Cluster(own) => own.keep(parts, config, background).await,
+        }
+    }
+}
+
+fn follow_files(
+    files: CertificateFiles,
+    name: Option<ServiceName>,
+    parts: &Parts,
+    background: &mut Background,
+) -> anyhow::Result<()> {
+    let followed = FollowedCertificate::open(
+        files,
+        name,
+        Arc::clone(&parts.identity),
+        Arc::clone(&parts.metrics),
+        time::now(),
+    )
+    .context("failed to use the certificate of --tls-cert and --tls-key")?;
+    parts.readiness.set(Condition::Certificate, true);
+    background.spawn("certificate files", followed.follow());
+    Ok(())
+}
+
+impl OwnAuthority {
+    async fn keep(
+        self,
+        parts: &Parts,
+        config: &Followed,
+        background: &mut Background,
+    ) -> anyhow::Result<()> {
+        let api_server = client::infer().await?;
+        let namespace = self.namespace;
+        let namespace = namespace.unwrap_or_else(|| api_server.default_namespace.clone());
+        let names = self.objects.names(&namespace)?;
+        let Names {
+            secret,
+            configuration,
+            ..
+        } = names.clone();
+        let cluster = Cluster::new(api_server, names)?;
+        let (reporter, reports) = Reporter::new(Arc::clone(&parts.metrics));
+        let keeper = Keeper::new(
+            cluster.clone(),
+            Arc::clone(&parts.identity),
+            Arc::clone(&parts.readiness),
+            Arc::clone(&parts.metrics),
+            reporter.clone(),
+            self.lifetimes,
+            Coverage::new(Arc::clone(&config.current), Arc::clone(&parts.metrics)),
+        );
+        // One for all: whatever changes, the keeper looks at everything again.
+        let changed = &config.changed;
+        background.spawn(
+            "watch of the Secret",
+            watch::changes(cluster.secrets(), secret, Arc::clone(changed)),
+        );
+        background.spawn(
+            "watch of the webhook configuration",
+            watch::changes(cluster.configurations(), configuration, Arc::clone(changed)),
+        );
+        background.spawn("certificates", keeper.run(Arc::clone(changed)));
+        background.spawn("events", reports.write(cluster.clone(), self.pod));
+        background.spawn(
+            "probe",
+            probe::run(
+                cluster,
+                Arc::clone(&parts.readiness),
+                Arc::clone(&parts.metrics),
+                reporter,
+                parts.port,
+            ),
+        );
+        Ok(())
+    }
+}
