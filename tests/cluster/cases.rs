@@ -22,6 +22,7 @@ use crate::{
 pub(crate) const INJECT: &str = "instrumentation.opentelemetry.io/inject-java";
 pub(crate) const SYSTEM: &str = "javelin-system";
 const FROM_WORKLOAD: &str = "javelin.dev/from-workload";
+const ENDPOINT: &str = "--set=default.otlp.endpoint=http://otel-collector.observability.svc:4318";
 const JVM_START: Duration = Duration::from_mins(2);
 pub(crate) const SOON: Duration = Duration::from_mins(1);
 
@@ -29,7 +30,7 @@ pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 pub(crate) fn install() -> Result {
     apply(&example("collector/collector.yaml")?)?;
-    install_with("helm")?;
+    install_with("helm", ENDPOINT)?;
     let name = [
         "mutatingwebhookconfiguration",
         "javelin",
@@ -83,7 +84,7 @@ pub(crate) fn install() -> Result {
     Ok(())
 }
 
-fn install_with(major: &str) -> Result {
+pub(crate) fn install_with(major: &str, values: &str) -> Result {
     let chart = checkout("deploy/chart").display().to_string();
     helm(
         major,
@@ -94,7 +95,7 @@ fn install_with(major: &str) -> Result {
             "--namespace",
             SYSTEM,
             "--create-namespace",
-            "--set=default.otlp.endpoint=http://otel-collector.observability.svc:4318",
+            values,
             "--wait",
             "--timeout=2m",
         ],
@@ -539,7 +540,7 @@ pub(crate) fn uninstall() -> Result {
             "something still injects"
         );
         if let Some(next) = next {
-            install_with(next)?;
+            install_with(next, ENDPOINT)?;
             apply(&pause_pod(next, namespace.0, "app: a", ""))?;
             ensure!(
                 receipt(&get(&["pod", next, "-n", namespace.0])?).is_some(),

@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     path::PathBuf,
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -55,6 +55,13 @@ pub(crate) fn kubectl_output(arguments: &[&str]) -> Output {
         .expect("kubectl starts")
 }
 
+/// Starts `kubectl`, whose standard output is for the caller to read.
+pub(crate) fn kubectl_start(arguments: &[&str]) -> Result<Child> {
+    let mut command = program("kubectl");
+    command.args(arguments).stdout(Stdio::piped());
+    command.spawn().map_err(|error| error.to_string())
+}
+
 /// `kubectl … -f MANIFEST`; standard output and standard error.
 pub(crate) fn kubectl_with(arguments: &[&str], manifest: &str) -> Result<(String, String)> {
     let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
@@ -70,7 +77,7 @@ pub(crate) fn kubectl_with(arguments: &[&str], manifest: &str) -> Result<(String
     let (stdout, stderr) = (text(output.stdout), text(output.stderr));
     ensure!(
         output.status.success(),
-        "kubectl {arguments:?} failed: {stderr}"
+        "kubectl {arguments:?} failed: {stderr}{stdout}"
     );
     Ok((stdout, stderr))
 }

@@ -13,6 +13,7 @@
 
 mod api;
 mod cases;
+mod charts;
 mod environment;
 mod figures;
 #[path = "../common/golden.rs"]
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 29] = [
+const CASES: [(&str, Case); 34] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -138,6 +139,17 @@ const CASES: [(&str, Case); 29] = [
         cases::second_pass,
     ),
     ("a_wiped_ca_bundle_is_repaired", cases::wiped_ca_bundle),
+    ("an_overwritten_ca_bundle_is_repaired", charts::overwritten),
+    (
+        "ca_bundles_are_repaired_and_what_others_wrote_beside_them_stays",
+        charts::strangers,
+    ),
+    ("helm_4_loses_no_ca_bundle", charts::helm_4),
+    (
+        "helm_3_loses_no_ca_bundle_nor_does_helm_4_that_takes_over",
+        charts::helm_3,
+    ),
+    ("kubectl_loses_no_ca_bundle", charts::rendered),
     (
         "the_probe_tells_why_the_webhook_is_not_reached",
         reach::causes,
