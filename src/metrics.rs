@@ -46,6 +46,8 @@ pub struct Metrics {
     pub profiles_without_entry: Gauge,
     leaf_not_after: Gauge,
     authority_not_after: Gauge,
+    /// Certificates that this replica signed for itself.
+    pub certificates_signed: Counter,
     /// Webhook entries whose caBundle was written.
     pub ca_bundle_writes: Counter,
     events: Family<EventLabels, Counter>,
@@ -76,6 +78,7 @@ impl Metrics {
             profiles_without_entry: Gauge::default(),
             leaf_not_after: Gauge::default(),
             authority_not_after: Gauge::default(),
+            certificates_signed: Counter::default(),
             ca_bundle_writes: Counter::default(),
             events: Family::default(),
             probe_result: Family::default(),
@@ -235,6 +238,11 @@ impl Metrics {
             "Expiry of the certificate authority, 0 if Javelin does not keep it",
             Unit::Seconds,
             self.authority_not_after.clone(),
+        );
+        registry.register(
+            "certificates_signed",
+            "Certificates that this replica signed for itself",
+            self.certificates_signed.clone(),
         );
         registry.register(
             "ca_bundle_writes",

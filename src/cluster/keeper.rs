@@ -427,6 +427,7 @@ impl Keeper {
             validity,
             renew_at: now + jittered(renew_in),
         });
+        self.metrics.certificates_signed.inc();
         self.metrics.leaf_expires(validity.not_after);
         self.readiness.set(Condition::Certificate, true);
         Ok(Progress::Settled)

@@ -1,18 +1,27 @@
 //! Many requests to the API server at once: a `kubectl` for each of a thousand pods would take minutes.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use hyper::Request;
 use kube::{Client, Config, client::Body};
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, sync::Semaphore, task::JoinSet};
 
-use crate::kube::Result;
+use crate::kube::{Result, ensure};
 
 /// The API server that `KUBECONFIG` names, as `kubectl` finds it too.
 pub(crate) struct Api {
     runtime: Runtime,
     client: Client,
+    /// Requests of [`create`](Self::create) without an answer yet.
+    open: Arc<AtomicUsize>,
 }
 
 /// What the API server said.
@@ -30,7 +39,11 @@ impl Api {
             let config = Config::infer().await.map_err(|error| error.to_string())?;
             Client::try_from(config).map_err(|error| error.to_string())
         })?;
-        Ok(Self { runtime, client })
+        Ok(Self {
+            runtime,
+            client,
+            open: Arc::default(),
+        })
     }
 
     /// Tries to create each pod, and keeps none: everything that admits or changes a pod has its say.
@@ -42,12 +55,47 @@ impl Api {
                 .body(Body::from(pod.to_string().into_bytes()))
         };
         let answers = self.exchange(pods.iter().map(request))?;
-        let answer = |(status, body): (_, Vec<u8>)| Answer {
-            status,
-            body: serde_json::from_slice(&body)
-                .unwrap_or_else(|_| json!(String::from_utf8_lossy(&body))),
-        };
-        Ok(answers.into_iter().map(answer).collect())
+        Ok(answers.into_iter().map(Answer::from).collect())
+    }
+
+    /// Creates a pod; `then` gets the answer, some time later and on another thread.
+    pub(crate) fn create(
+        &self,
+        namespace: &str,
+        pod: &Value,
+        then: impl FnOnce(Result<Answer>) + Send + 'static,
+    ) {
+        let request = Request::post(format!("/api/v1/namespaces/{namespace}/pods"))
+            .header("content-type", "application/json")
+            .body(Body::from(pod.to_string().into_bytes()));
+        let (client, open) = (self.client.clone(), Arc::clone(&self.open));
+        open.fetch_add(1, Ordering::SeqCst);
+        self.runtime.spawn(async move {
+            let answer = match request {
+                Ok(request) => send(&client, request).await,
+                Err(error) => Err(error.to_string()),
+            };
+            then(answer.map(Answer::from));
+            open.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+
+    /// Waits for the answers that are still to come, for as long as an API server takes for any request.
+    pub(crate) fn finish(&self) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while self.open.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Deletes everything in a collection, at once.
+    pub(crate) fn delete_collection(&self, path: &str) -> Result {
+        let request = Request::delete(format!("{path}?gracePeriodSeconds=0"))
+            .body(Body::empty())
+            .map_err(|error| error.to_string())?;
+        let (status, body) = self.runtime.block_on(send(&self.client, request))?;
+        ensure!(status == 200, "{status} {}", String::from_utf8_lossy(&body));
+        Ok(())
     }
 
     /// What each container of a pod has printed.
@@ -81,11 +129,7 @@ impl Api {
             let (client, gate) = (self.client.clone(), Arc::clone(&gate));
             let task = async move {
                 let _permit = gate.acquire().await.map_err(|error| error.to_string())?;
-                let answer = client.send(request).await;
-                let (head, body) = answer.map_err(|error| error.to_string())?.into_parts();
-                let body = body.collect_bytes().await;
-                let body = body.map_err(|error| error.to_string())?.to_vec();
-                Ok::<_, String>((at, (head.status.as_u16(), body)))
+                Ok::<_, String>((at, send(&client, request).await?))
             };
             tasks.spawn_on(task, self.runtime.handle());
         }
@@ -93,6 +137,25 @@ impl Api {
         let mut answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
         answers.sort_by_key(|(at, _)| *at);
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+}
+
+/// Status and body.
+async fn send(client: &Client, request: Request<Body>) -> Result<(u16, Vec<u8>)> {
+    let answer = client.send(request).await;
+    let (head, body) = answer.map_err(|error| error.to_string())?.into_parts();
+    let body = body.collect_bytes().await;
+    let body = body.map_err(|error| error.to_string())?.to_vec();
+    Ok((head.status.as_u16(), body))
+}
+
+impl From<(u16, Vec<u8>)> for Answer {
+    fn from((status, body): (u16, Vec<u8>)) -> Self {
+        let text = || json!(String::from_utf8_lossy(&body));
+        Self {
+            status,
+            body: serde_json::from_slice(&body).unwrap_or_else(|_| text()),
+        }
     }
 }
 

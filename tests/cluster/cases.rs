@@ -741,7 +741,7 @@ fn reviews() -> Result<u64> {
     Ok(sum)
 }
 
-fn metrics_path(pod: &Value) -> String {
+pub(crate) fn metrics_path(pod: &Value) -> String {
     format!(
         "/api/v1/namespaces/{SYSTEM}/pods/{}:8080/proxy/metrics",
         name_of(pod)

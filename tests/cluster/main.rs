@@ -20,9 +20,11 @@ mod figures;
 mod golden_case;
 mod judge;
 mod kube;
+mod load;
 mod profiles;
 mod reach;
 mod resources;
+mod rotation;
 mod security;
 #[path = "../../xtask/src/spans.rs"]
 mod spans;
@@ -58,7 +60,7 @@ fn main() -> ExitCode {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 34] = [
+const CASES: [(&str, Case); 42] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -153,6 +155,38 @@ const CASES: [(&str, Case); 34] = [
     (
         "the_probe_tells_why_the_webhook_is_not_reached",
         reach::causes,
+    ),
+    (
+        "certificates_rotate_under_load_and_no_pod_is_missed",
+        rotation::under_load,
+    ),
+    (
+        "a_rotation_goes_on_when_a_replica_is_killed_at_any_step",
+        rotation::replicas_are_killed,
+    ),
+    (
+        "a_rotation_goes_on_when_the_secret_is_lost",
+        rotation::the_secret_is_lost,
+    ),
+    (
+        "a_rotation_goes_on_while_bundles_are_wiped_every_second",
+        rotation::bundles_are_wiped,
+    ),
+    (
+        "a_rotation_goes_on_when_the_api_server_restarts",
+        rotation::the_api_server_restarts,
+    ),
+    (
+        "a_rotation_goes_on_with_a_clock_an_hour_off",
+        rotation::a_clock_is_wrong,
+    ),
+    (
+        "three_replicas_at_once_make_one_authority",
+        rotation::three_at_once,
+    ),
+    (
+        "an_authority_that_expired_while_all_slept_is_replaced",
+        rotation::expired,
     ),
     (
         "the_label_removed_takes_the_agent_away",

@@ -392,6 +392,9 @@ fn cluster_suite(paths: &Paths) -> Result<()> {
         .env("JAVELIN_CLUSTER", "1")
         .env("JAVELIN_TOOLS", tools.program(""))
         .env("JAVELIN_IMAGE_FACTS", product.to_string());
+    if cluster.is_ours() {
+        command.env("JAVELIN_CLUSTER_LOGS", cluster::logs(paths));
+    }
     succeed(&mut command)
 }
 

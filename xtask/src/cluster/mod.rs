@@ -152,6 +152,11 @@ pub(crate) fn kubeconfig(paths: &Paths) -> PathBuf {
     paths.cluster_state().join("kubeconfig")
 }
 
+/// Where the cluster of this user writes the logs of its processes: `kube-apiserver.log` and so on.
+pub(crate) fn logs(paths: &Paths) -> PathBuf {
+    paths.cluster_state().join("logs")
+}
+
 /// Where everything of one cluster is.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {

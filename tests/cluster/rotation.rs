@@ -1,0 +1,607 @@
+//! Certificates that live for seconds instead of years, while pods are created all the time.
+//!
+//! Each rotation is seen through: a successor is stored, published, takes over, and what it replaced is dropped.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Value, json};
+
+use crate::{
+    cases::{INJECT, SYSTEM, metrics_path, name_of, pause_pod, receipt},
+    figures,
+    kube::{
+        Namespace, Result, checkout, ensure, eventually, get, helm, kubectl, kubectl_with, pods,
+    },
+    load,
+};
+
+// === Without a gap
+
+/// Three rotations and twenty renewals, two replicas, and no pod that is missed.
+pub(crate) fn under_load() -> Result {
+    set_lifetimes(&SHORT)?;
+    let mut authorities = BTreeSet::new();
+    let before = signed()?;
+    let tally = load::during("t-rotation", || {
+        // The authority in use lives for years: the first rotation is asked for, the others come by age.
+        request_rotation()?;
+        eventually("three rotations, seen through", ROTATIONS, || {
+            let secret = Secret::read()?;
+            authorities.insert(secret.signing()?);
+            ensure!(
+                authorities.len() > 3 && secret.step() == Step::Steady,
+                "{} authorities so far, {:?}",
+                authorities.len(),
+                secret.step()
+            );
+            let renewals = signed()?.saturating_sub(before);
+            ensure!(renewals >= 20, "{renewals} renewals so far");
+            Ok(())
+        })
+    })?;
+    let renewals = signed()?.saturating_sub(before);
+    tally.is_without_a_gap()?;
+    figures::add(format!(
+        "rotation under load: {tally}; {} rotations, {renewals} certificates signed",
+        authorities.len() - 1
+    ));
+    set_lifetimes(&USUAL)
+}
+
+// === Whatever happens meanwhile
+
+/// A replica is killed at each step of a rotation.
+pub(crate) fn replicas_are_killed() -> Result {
+    set_lifetimes(&SHORT)?;
+    let mut killed = Vec::new();
+    for (n, step) in [Step::Prepared, Step::Promoted, Step::Steady]
+        .into_iter()
+        .enumerate()
+    {
+        let tally = load::during("t-killed", || {
+            request_rotation()?;
+            eventually("a successor is stored", SOON, || {
+                Secret::read()?.is_at(Step::Prepared)
+            })?;
+            eventually("the step has come", SOON, || Secret::read()?.is_at(step))?;
+            kill_a_replica(n % 2)?;
+            killed.push(Instant::now());
+            seen_through()
+        })?;
+        tally.is_at_rate()?;
+        tally.is_without_a_tls_error()?;
+        // Calls that were on their way to it are lost, and those until its endpoint is gone; that is no certificate's doing.
+        let when = *killed.last().ok_or("nobody was killed")?;
+        let after = |at: Instant| at + Duration::from_secs(1) < when || at > when + ENDPOINT_GONE;
+        let blind = tally.blind(after);
+        ensure!(blind.is_empty(), "{step:?}: {tally}: {blind:?}");
+        figures::add(format!("a replica killed, {step:?}: {tally}"));
+        replicas_are_ready(2)?;
+    }
+    set_lifetimes(&USUAL)
+}
+
+/// The Secret is deleted, or cut off, while a rotation is under way, or just after.
+pub(crate) fn the_secret_is_lost() -> Result {
+    set_lifetimes(&SHORT)?;
+    let cut_off = r#"{"data":{"ca.key":"bm9uc2Vuc2U="}}"#;
+    let emptied = r#"[{"op":"remove","path":"/data"}]"#;
+    let delete = ["delete", "secret", "-n", SYSTEM, SECRET];
+    let patch = |kind, patch| ["patch", "secret", "-n", SYSTEM, SECRET, kind, "-p", patch];
+    let losses: [(&str, Step, Vec<&str>); 4] = [
+        ("deleted", Step::Prepared, delete.to_vec()),
+        ("deleted", Step::Promoted, delete.to_vec()),
+        (
+            "cut off",
+            Step::Prepared,
+            patch("--type=merge", cut_off).to_vec(),
+        ),
+        (
+            "emptied",
+            Step::Promoted,
+            patch("--type=json", emptied).to_vec(),
+        ),
+    ];
+    let tally = load::during("t-lost", || {
+        for (what, step, command) in &losses {
+            request_rotation()?;
+            eventually("the step has come", SOON, || Secret::read()?.is_at(*step))?;
+            let before = Secret::read()?.trusted()?;
+            kubectl(command)?;
+            eventually("the Secret is sound again", SOON, || {
+                Secret::read()?.signing().map(drop)
+            })?;
+            let after = Secret::read()?.trusted()?;
+            ensure!(
+                before.is_subset(&after),
+                "{what} when {step:?}: of {before:?} only {after:?} are still trusted"
+            );
+            seen_through()?;
+        }
+        Ok(())
+    })?;
+    tally.is_without_a_gap()?;
+    let events = kubectl(&[
+        "get",
+        "events",
+        "-n",
+        SYSTEM,
+        "-o",
+        "jsonpath={.items[*].reason}",
+    ])?;
+    for reason in ["AuthorityRestored", "SecretCreated", "AuthorityPrepared"] {
+        ensure!(events.contains(reason), "no Event {reason}: {events}");
+    }
+    figures::add(format!("the Secret lost four times in rotations: {tally}"));
+    set_lifetimes(&USUAL)
+}
+
+/// Somebody takes the caBundles away every second.
+pub(crate) fn bundles_are_wiped() -> Result {
+    set_lifetimes(&SHORT)?;
+    let mut repairs = Vec::new();
+    let tally = load::during("t-wiped", || {
+        request_rotation()?;
+        let begun = Instant::now();
+        while repairs.len() < 10 {
+            let wiped = Instant::now();
+            wipe()?;
+            eventually("the bundles are back", SOON, bundled)?;
+            repairs.push(wiped.elapsed());
+            thread::sleep(
+                (wiped + Duration::from_secs(1)).saturating_duration_since(Instant::now()),
+            );
+        }
+        ensure!(begun.elapsed() < ROTATIONS, "it takes too long");
+        seen_through()
+    })?;
+    tally.is_at_rate()?;
+    let slowest = repairs.iter().max().copied().unwrap_or_default();
+    ensure!(
+        slowest < Duration::from_secs(2),
+        "a repair took {slowest:?}"
+    );
+    // Without a bundle nobody can be trusted: those pods are lost. All others are not.
+    let share = tally.blind(|_| true).len();
+    figures::add(format!(
+        "caBundles wiped every second: {tally}; repaired after {} ms at most; {share} pods fell into the gaps",
+        slowest.as_millis()
+    ));
+    set_lifetimes(&USUAL)
+}
+
+/// The API server goes away and comes back.
+pub(crate) fn the_api_server_restarts() -> Result {
+    if load::logs().is_none() {
+        figures::add("left out: the API server's restart, for the cluster is not ours".to_owned());
+        return Ok(());
+    }
+    set_lifetimes(&SHORT)?;
+    let tally = load::during("t-restarted", || {
+        request_rotation()?;
+        eventually("a successor is stored", SOON, || {
+            Secret::read()?.is_at(Step::Prepared)
+        })?;
+        let mut restart = Command::new(env!("CARGO"));
+        restart
+            .args(["xtask", "cluster", "restart-apiserver"])
+            .current_dir(checkout("."));
+        let output = restart.output().map_err(|error| error.to_string())?;
+        ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        seen_through()
+    })?;
+    tally.is_without_a_tls_error()?;
+    let blind = tally.blind(|_| true);
+    ensure!(blind.is_empty(), "{tally}: without the agent: {blind:?}");
+    figures::add(format!("the API server restarted in a rotation: {tally}"));
+    set_lifetimes(&USUAL)
+}
+
+/// A third replica whose clock is wrong by an hour, either way, signs, rotates and serves like the others.
+pub(crate) fn a_clock_is_wrong() -> Result {
+    // Of a leaf that lives for seconds nothing would be left.
+    set_lifetimes(&[
+        "--set=tls.settleTime=3s",
+        "--set=tls.leafLifetime=4h",
+        "--set=tls.authorityLifetime=30d",
+    ])?;
+    for offset in ["3600", "-3600"] {
+        let wrong = WrongClock::new(offset)?;
+        let tally = load::during("t-clock", || {
+            let before = Secret::read()?.signing()?;
+            request_rotation()?;
+            eventually("the new authority signs", SOON, || {
+                let secret = Secret::read()?;
+                ensure!(
+                    secret.signing()? != before && secret.data("next.crt").is_none(),
+                    "{:?}",
+                    secret.step()
+                );
+                Ok(())
+            })
+        })?;
+        tally.is_without_a_gap()?;
+        figures::add(format!("a clock wrong by {offset} s: {tally}"));
+        drop(wrong);
+        replicas_are_ready(2)?;
+    }
+    // What was replaced would stay for hours.
+    start_afresh(2)?;
+    set_lifetimes(&USUAL)
+}
+
+// === From nothing
+
+/// Three replicas at once, on an empty Secret, make one authority.
+pub(crate) fn three_at_once() -> Result {
+    start_afresh(3)?;
+    let secret = Secret::read()?;
+    let trusted = secret.trusted()?;
+    ensure!(trusted.len() == 1, "{} authorities", trusted.len());
+    ensure!(secret.data("previous.crt").is_none(), "one was replaced");
+    for bundle in bundles()? {
+        ensure!(bundle.matches("BEGIN CERTIFICATE").count() == 1, "{bundle}");
+    }
+    ensure!(
+        counted("javelin_events_total{reason=\"AuthorityMade\"}")? == 1,
+        "made more than once"
+    );
+    scale(2)?;
+    replicas_are_ready(2)
+}
+
+/// Stopped for longer than an authority lives, and started again.
+pub(crate) fn expired() -> Result {
+    set_lifetimes(&SHORT)?;
+    request_rotation()?;
+    seen_through()?;
+    scale(0)?;
+    replicas_are_ready(0)?;
+    let old = Secret::read()?.signing()?;
+    eventually("the authority expires", Duration::from_mins(2), || {
+        ensure!(Secret::read()?.has_expired()?, "not yet");
+        Ok(())
+    })?;
+    scale(2)?;
+    replicas_are_ready(2)?;
+    ensure!(
+        Secret::read()?.signing()? != old,
+        "the expired authority signs"
+    );
+    injected_again()?;
+    set_lifetimes(&USUAL)
+}
+
+// === Helpers
+
+/// The release with other lifetimes.
+fn set_lifetimes(values: &[&str]) -> Result {
+    upgrade(&[&["--reuse-values"], values].concat())
+}
+
+fn upgrade(values: &[&str]) -> Result {
+    let chart = checkout("deploy/chart").display().to_string();
+    let command = [
+        "upgrade",
+        "javelin",
+        &chart,
+        "--namespace",
+        SYSTEM,
+        "--wait",
+        "--timeout=2m",
+    ];
+    helm("helm", &[&command, values].concat())?;
+    replicas_are_ready(2)
+}
+
+/// How far a rotation has come, by what the Secret holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// There is one authority.
+    Steady,
+    /// There is a successor.
+    Prepared,
+    /// There is a predecessor.
+    Promoted,
+}
+
+/// The Secret with the authorities.
+struct Secret(Value);
+
+impl Secret {
+    fn read() -> Result<Self> {
+        Ok(Self(get(&["secret", SECRET, "-n", SYSTEM])?))
+    }
+
+    fn data(&self, key: &str) -> Option<String> {
+        let bytes = BASE64.decode(self.0["data"][key].as_str()?).ok()?;
+        String::from_utf8(bytes).ok()
+    }
+
+    fn step(&self) -> Step {
+        if self.data("next.crt").is_some() {
+            Step::Prepared
+        } else if self.data("previous.crt").is_some() {
+            Step::Promoted
+        } else {
+            Step::Steady
+        }
+    }
+
+    fn is_at(&self, step: Step) -> Result {
+        ensure!(self.step() == step, "it is {:?}", self.step());
+        Ok(())
+    }
+
+    /// The certificate that signs.
+    fn signing(&self) -> Result<String> {
+        let key = self.data("ca.key").unwrap_or_default();
+        ensure!(key.contains("PRIVATE KEY"), "there is no key");
+        self.data("ca.crt")
+            .ok_or_else(|| "there is no authority".to_owned())
+    }
+
+    /// All certificates that it has.
+    fn trusted(&self) -> Result<BTreeSet<String>> {
+        let mut text = self.data("ca.crt").ok_or("there is no authority")?;
+        for key in ["next.crt", "previous.crt"] {
+            text.push_str(&self.data(key).unwrap_or_default());
+        }
+        let blocks = text.split_inclusive("-----END CERTIFICATE-----\n");
+        Ok(blocks.map(str::to_owned).collect())
+    }
+
+    /// By openssl, which is not ours.
+    fn has_expired(&self) -> Result<bool> {
+        let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+        fs::write(file.path(), self.signing()?).map_err(|error| error.to_string())?;
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args(["x509", "-noout", "-checkend", "0", "-in"])
+            .arg(file.path());
+        let output = openssl.output().map_err(|error| error.to_string())?;
+        Ok(!output.status.success())
+    }
+}
+
+fn request_rotation() -> Result {
+    eventually("the Secret can be annotated", SOON, || {
+        kubectl(&[
+            "annotate",
+            "--overwrite",
+            "secret",
+            "-n",
+            SYSTEM,
+            SECRET,
+            "javelin.dev/rotate=now",
+        ])
+    })?;
+    Ok(())
+}
+
+/// The rotation that was asked for is over, up to what it replaced.
+fn seen_through() -> Result {
+    eventually("the rotation is seen through", ROTATIONS, || {
+        let secret = Secret::read()?;
+        let asked = &secret.0["metadata"]["annotations"]["javelin.dev/rotate"];
+        ensure!(asked.is_null(), "the request is still there");
+        secret.signing()?;
+        secret.is_at(Step::Steady)?;
+        bundled()
+    })
+}
+
+fn bundles() -> Result<Vec<String>> {
+    let configuration = get(&["mutatingwebhookconfiguration", "javelin"])?;
+    let entries = configuration["webhooks"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let bundle = |entry: &Value| {
+        let bytes = BASE64.decode(
+            entry["clientConfig"]["caBundle"]
+                .as_str()
+                .unwrap_or_default(),
+        );
+        String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
+    };
+    Ok(entries.iter().map(bundle).collect())
+}
+
+fn bundled() -> Result {
+    ensure!(
+        bundles()?.iter().all(|bundle| !bundle.is_empty()),
+        "an entry has no caBundle"
+    );
+    Ok(())
+}
+
+fn wipe() -> Result {
+    let wipe: Vec<_> = (0..bundles()?.len())
+        .map(|n| json!({ "op": "add", "path": format!("/webhooks/{n}/clientConfig/caBundle"), "value": "" }))
+        .collect();
+    let wipe = json!(wipe).to_string();
+    kubectl(&[
+        "patch",
+        "mutatingwebhookconfiguration",
+        "javelin",
+        "--type=json",
+        "-p",
+        &wipe,
+    ])?;
+    Ok(())
+}
+
+/// SIGKILL to the process of a replica; without our own machine's processes, to the pod.
+fn kill_a_replica(which: usize) -> Result {
+    let pods = pods(SYSTEM)?;
+    let pod = pods.get(which).ok_or("there are fewer replicas")?;
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    if load::logs().is_none() {
+        kubectl(&[
+            "delete",
+            "pod",
+            "-n",
+            SYSTEM,
+            name_of(pod),
+            "--grace-period=0",
+            "--force",
+        ])?;
+        return Ok(());
+    }
+    let mut kill = Command::new("pkill");
+    kill.args(["-KILL", "-f", "--", &format!("--pod-uid={uid}")]);
+    let output = kill.output().map_err(|error| error.to_string())?;
+    ensure!(output.status.success(), "there is no process of pod {uid}");
+    Ok(())
+}
+
+fn scale(replicas: u32) -> Result {
+    kubectl(&[
+        "scale",
+        "deployment",
+        "javelin",
+        "-n",
+        SYSTEM,
+        &format!("--replicas={replicas}"),
+    ])?;
+    Ok(())
+}
+
+fn replicas_are_ready(count: usize) -> Result {
+    eventually("as many replicas are ready as should be", SOON, || {
+        let pods = pods(SYSTEM)?;
+        let ready = |pod: &&Value| {
+            let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+            conditions
+                .into_iter()
+                .any(|each| each["type"] == "Ready" && each["status"] == "True")
+        };
+        let ready = pods.iter().filter(ready).count();
+        ensure!(
+            pods.len() == count && ready == count,
+            "{ready} of {}",
+            pods.len()
+        );
+        Ok(())
+    })
+}
+
+/// Everything that was known of authorities is gone, and so many replicas start.
+fn start_afresh(replicas: u32) -> Result {
+    scale(0)?;
+    replicas_are_ready(0)?;
+    let empty = r#"[{"op":"remove","path":"/data"}]"#;
+    kubectl(&[
+        "patch",
+        "secret",
+        "-n",
+        SYSTEM,
+        SECRET,
+        "--type=json",
+        "-p",
+        empty,
+    ])?;
+    wipe()?;
+    scale(replicas)?;
+    replicas_are_ready(usize::try_from(replicas).unwrap_or_default())
+}
+
+/// The sum of a metric over all replicas.
+fn counted(metric: &str) -> Result<u64> {
+    let mut sum = 0;
+    for pod in pods(SYSTEM)? {
+        let metrics = kubectl(&["get", "--raw", &metrics_path(&pod)])?;
+        let lines = metrics.lines().filter(|line| line.starts_with(metric));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        sum += values.sum::<u64>();
+    }
+    Ok(sum)
+}
+
+/// Certificates that all replicas have signed.
+fn signed() -> Result<u64> {
+    counted("javelin_certificates_signed_total")
+}
+
+fn injected_again() -> Result {
+    let namespace = Namespace::new("t-again", &[(INJECT, "true")])?;
+    eventually("pods get the agent", SOON, || {
+        let pod = pause_pod("p", namespace.0, "app: a", "");
+        let (text, _) = kubectl_with(&["create", "--dry-run=server", "-o", "json"], &pod)?;
+        let pod: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        ensure!(receipt(&pod).is_some(), "not this one");
+        Ok(())
+    })
+}
+
+/// A Deployment of one replica, behind the same Service, whose clock is wrong; gone when the value is dropped.
+struct WrongClock;
+
+impl WrongClock {
+    fn new(seconds: &str) -> Result<Self> {
+        let mut deployment = get(&["deployment", "javelin", "-n", SYSTEM])?;
+        let own = json!({ "app.kubernetes.io/part-of": "wrong-clock" });
+        deployment["metadata"] = json!({ "name": "javelin-wrong-clock", "namespace": SYSTEM });
+        let spec = &mut deployment["spec"];
+        spec["replicas"] = 1.into();
+        for labels in ["/selector/matchLabels", "/template/metadata/labels"] {
+            let labels = spec.pointer_mut(labels).ok_or("there are no labels")?;
+            labels["app.kubernetes.io/part-of"] = own["app.kubernetes.io/part-of"].clone();
+        }
+        let container = spec
+            .pointer_mut("/template/spec/containers/0")
+            .ok_or("there is no container")?;
+        let offset = json!({ "name": "JAVELIN_CLOCK_OFFSET", "value": seconds });
+        container["env"]
+            .as_array_mut()
+            .ok_or("there are no variables")?
+            .push(offset);
+        if let Some(deployment) = deployment.as_object_mut() {
+            deployment.remove("status");
+        }
+        kubectl_with(&["create"], &deployment.to_string())?;
+        let wrong = Self;
+        replicas_are_ready(3)?;
+        Ok(wrong)
+    }
+}
+
+impl Drop for WrongClock {
+    fn drop(&mut self) {
+        let _ = kubectl(&["delete", "deployment", "javelin-wrong-clock", "-n", SYSTEM]);
+    }
+}
+
+const SECRET: &str = "javelin-ca";
+
+/// An authority is replaced half a minute after it was made, a leaf eight seconds after.
+const SHORT: [&str; 3] = [
+    "--set=tls.authorityLifetime=45s",
+    "--set=tls.leafLifetime=12s",
+    "--set=tls.settleTime=3s",
+];
+
+const USUAL: [&str; 3] = [
+    "--set=tls.authorityLifetime=730d",
+    "--set=tls.leafLifetime=1d",
+    "--set=tls.settleTime=2m",
+];
+
+const SOON: Duration = Duration::from_mins(1);
+
+const ROTATIONS: Duration = Duration::from_mins(4);
+
+/// A readiness probe that fails twice, and what kube-proxy needs.
+const ENDPOINT_GONE: Duration = Duration::from_secs(8);
