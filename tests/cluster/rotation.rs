@@ -61,11 +61,13 @@ pub(crate) fn under_load() -> Result {
 pub(crate) fn replicas_are_killed() -> Result {
     set_lifetimes(&SHORT)?;
     let mut killed = Vec::new();
-    for (n, step) in [Step::Prepared, Step::Promoted, Step::Steady]
-        .into_iter()
-        .enumerate()
-    {
-        let tally = load::during("t-killed", || {
+    let steps = [
+        ("t-killed-prepared", Step::Prepared),
+        ("t-killed-promoted", Step::Promoted),
+        ("t-killed-after", Step::Steady),
+    ];
+    for (n, (namespace, step)) in steps.into_iter().enumerate() {
+        let tally = load::during(namespace, || {
             request_rotation()?;
             eventually("a successor is stored", SOON, || {
                 Secret::read()?.is_at(Step::Prepared)
@@ -77,6 +79,8 @@ pub(crate) fn replicas_are_killed() -> Result {
         })?;
         tally.is_at_rate()?;
         tally.is_without_a_tls_error()?;
+        let refused = tally.refused();
+        ensure!(refused.is_empty(), "{step:?}: {tally}: {refused:?}");
         // Calls that were on their way to it are lost, and those until its endpoint is gone; that is no certificate's doing.
         let when = *killed.last().ok_or("nobody was killed")?;
         let after = |at: Instant| at + Duration::from_secs(1) < when || at > when + ENDPOINT_GONE;
@@ -216,9 +220,9 @@ pub(crate) fn a_clock_is_wrong() -> Result {
         "--set=tls.leafLifetime=4h",
         "--set=tls.authorityLifetime=30d",
     ])?;
-    for offset in ["3600", "-3600"] {
+    for (namespace, offset) in [("t-clock-ahead", "3600"), ("t-clock-behind", "-3600")] {
         let wrong = WrongClock::new(offset)?;
-        let tally = load::during("t-clock", || {
+        let tally = load::during(namespace, || {
             let before = Secret::read()?.signing()?;
             request_rotation()?;
             eventually("the new authority signs", SOON, || {
@@ -266,8 +270,7 @@ pub(crate) fn expired() -> Result {
     set_lifetimes(&SHORT)?;
     request_rotation()?;
     seen_through()?;
-    scale(0)?;
-    replicas_are_ready(0)?;
+    stop_all()?;
     let old = Secret::read()?.signing()?;
     eventually("the authority expires", Duration::from_mins(2), || {
         ensure!(Secret::read()?.has_expired()?, "not yet");
@@ -479,6 +482,16 @@ fn scale(replicas: u32) -> Result {
     Ok(())
 }
 
+/// No replica is left, not even one that drains: it would write back what it knows.
+fn stop_all() -> Result {
+    scale(0)?;
+    eventually("no replica is left", SOON, || {
+        let pods = kubectl(&["get", "pods", "-n", SYSTEM, "-o", "name"])?;
+        ensure!(pods.is_empty(), "{pods}");
+        Ok(())
+    })
+}
+
 fn replicas_are_ready(count: usize) -> Result {
     eventually("as many replicas are ready as should be", SOON, || {
         let pods = pods(SYSTEM)?;
@@ -500,8 +513,7 @@ fn replicas_are_ready(count: usize) -> Result {
 
 /// Everything that was known of authorities is gone, and so many replicas start.
 fn start_afresh(replicas: u32) -> Result {
-    scale(0)?;
-    replicas_are_ready(0)?;
+    stop_all()?;
     let empty = r#"[{"op":"remove","path":"/data"}]"#;
     kubectl(&[
         "patch",
