@@ -1,7 +1,7 @@
 //! Every metric of the webhook, in one struct.
 //!
-//! Invariant: label values come from closed sets (entries, outcome codes, results). Nothing that a pod or its
-//! author can choose is ever a label, so the number of series is bounded.
+//! Invariant: label values come from closed sets (entries, outcome codes, results), or there is one at a time (the
+//! authority). Nothing that a pod or its author can choose is ever a label, so the number of series is bounded.
 //!
 //! Deliberately not here: serving them ([`server`](crate::server)), and deciding when something is worth
 //! counting.
@@ -45,6 +45,7 @@ pub struct Metrics {
     /// Profiles of the configuration that no webhook entry is for.
     pub profiles_without_entry: Gauge,
     leaf_not_after: Gauge,
+    leaf_issuer: Family<AuthorityLabels, Gauge>,
     authority_not_after: Gauge,
     /// Certificates that this replica signed for itself.
     pub certificates_signed: Counter,
@@ -77,6 +78,7 @@ impl Metrics {
             certificate_last_reload_success: Gauge::default(),
             profiles_without_entry: Gauge::default(),
             leaf_not_after: Gauge::default(),
+            leaf_issuer: Family::default(),
             authority_not_after: Gauge::default(),
             certificates_signed: Counter::default(),
             ca_bundle_writes: Counter::default(),
@@ -122,6 +124,16 @@ impl Metrics {
     /// Tells until when the certificate that is being served is valid.
     pub fn leaf_expires(&self, not_after: SystemTime) {
         self.leaf_not_after.set(unix_seconds(not_after));
+    }
+
+    /// Tells which of our authorities the certificate that is being served comes from, by its fingerprint.
+    pub fn leaf_comes_from(&self, authority: String) {
+        let labels = AuthorityLabels { authority };
+        // An ordinary renewal must not leave a moment without it.
+        if self.leaf_issuer.get(&labels).is_none() {
+            self.leaf_issuer.clear();
+        }
+        self.leaf_issuer.get_or_create(&labels).set(1);
     }
 
     /// Tells until when the certificate authority in the Secret is valid.
@@ -233,6 +245,11 @@ impl Metrics {
             Unit::Seconds,
             self.leaf_not_after.clone(),
         );
+        registry.register(
+            "leaf_issuer",
+            "1 for the authority of the certificate that is being served, if it is one of Javelin's",
+            self.leaf_issuer.clone(),
+        );
         registry.register_with_unit(
             "authority_not_after_timestamp",
             "Expiry of the certificate authority, 0 if Javelin does not keep it",
@@ -320,6 +337,11 @@ struct EventLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProbeLabels {
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuthorityLabels {
+    authority: String,
 }
 
 fn review_duration_histogram() -> Histogram {

@@ -422,6 +422,7 @@ impl Keeper {
             authority = issuer.fingerprint(),
             "certificate signed"
         );
+        self.metrics.leaf_comes_from(issuer.fingerprint());
         self.served = Some(Served {
             issuer,
             validity,
@@ -446,6 +447,7 @@ impl Keeper {
         self.held_until = Some(Instant::now() + hold);
         if let Some(served) = &self.served {
             self.metrics.leaf_expires(served.validity.not_after);
+            self.metrics.leaf_comes_from(served.issuer.fingerprint());
         }
         if let Some(refused) = refused {
             self.trust.forget(&refused.issuer);

@@ -14,6 +14,8 @@ fn names_are_stable_and_labels_closed() {
     metrics.probed("refused", &["reached", "refused"]);
     metrics.probe_reached(SystemTime::UNIX_EPOCH + Duration::from_secs(13));
     metrics.leaf_expires(SystemTime::UNIX_EPOCH + Duration::from_secs(12));
+    metrics.leaf_comes_from("0123456789abcdef".to_owned());
+    metrics.leaf_comes_from("fedcba9876543210".to_owned());
 
     let text = metrics.encode().unwrap();
 
@@ -33,6 +35,7 @@ fn names_are_stable_and_labels_closed() {
         "javelin_certificate_last_reload_success 0",
         "javelin_profiles_without_entry 0",
         "javelin_leaf_not_after_timestamp_seconds 12",
+        r#"javelin_leaf_issuer{authority="fedcba9876543210"} 1"#,
         "javelin_authority_not_after_timestamp_seconds 0",
         "javelin_ca_bundle_writes_total 0",
         r#"javelin_probe_result{result="reached"} 0"#,
@@ -47,5 +50,9 @@ fn names_are_stable_and_labels_closed() {
     assert!(
         !text.contains("checkout"),
         "a profile's name must not become a label:\n{text}"
+    );
+    assert!(
+        !text.contains("0123456789abcdef"),
+        "an authority that nothing comes from any more is still named:\n{text}"
     );
 }

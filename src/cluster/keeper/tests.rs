@@ -322,10 +322,18 @@ async fn a_client_that_refuses_the_new_certificate_gets_the_one_before() {
         text.contains("javelin_events_total{reason=\"CertificateRefused\"} 1"),
         "{text}"
     );
+    let names = |authority: &AuthorityCertificate, text: &str| {
+        let authority = authority.fingerprint();
+        text.contains(&format!(
+            "javelin_leaf_issuer{{authority=\"{authority}\"}} 1"
+        ))
+    };
+    assert!(names(&first, &text) && !names(&second, &text), "{text}");
 
     keeper.held_until = None;
     settle(&mut keeper).await;
     assert!(keeper.served.as_ref().unwrap().issuer == second);
+    assert!(names(&second, &keeper.metrics.encode().unwrap()));
     // Whatever no bundle has any more is none to go back to.
     keeper.forget_what_nobody_trusts(
         &[Entry {
