@@ -42,6 +42,11 @@ pub fn unix_seconds(time: SystemTime) -> i64 {
         .unwrap_or(0)
 }
 
+/// What [`unix_seconds`] told; `None` for more than a clock can have.
+pub fn from_unix_seconds(seconds: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
 /// As RFC 3339 has it, in UTC and whole seconds: `2026-11-23T03:17:30Z`. 1970 for what no calendar has.
 pub fn rfc3339(time: SystemTime) -> String {
     Timestamp::try_from(time)

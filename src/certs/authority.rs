@@ -189,13 +189,7 @@ impl AuthorityCertificate {
 
     /// Tells it from others, for people: the first 16 hexadecimal digits of the certificate's SHA-256.
     pub fn fingerprint(&self) -> String {
-        let digest = Sha256::digest(&self.der);
-        let mut text = String::new();
-        for byte in digest.iter().take(8) {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        fingerprint(&self.der)
     }
 
     /// The certificate in PEM: always the same text for the same certificate.
@@ -253,6 +247,17 @@ pub enum AuthorityError {
     /// Making a key or signing failed.
     #[error("generating the certificate failed")]
     Generate(#[source] rcgen::Error),
+}
+
+/// The first 16 hexadecimal digits of a certificate's SHA-256, whoever's it is.
+pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let digest = Sha256::digest(certificate);
+    let mut text = String::new();
+    for byte in digest.iter().take(8) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 fn new_key() -> Result<KeyPair, AuthorityError> {

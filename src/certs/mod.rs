@@ -5,6 +5,7 @@
 //! store       the Secret's data <-> an authority, its successor, its predecessors (pure)
 //! state       what is stored, published and served + now -> actions   (pure)
 //! trust       how long, and how surely, API servers trust an authority  (pure)
+//! report      the same for a person: what is there, what happens next, what is wrong   (pure)
 //! files       a certificate that somebody else made, from two files
 //! ```
 //!
@@ -26,6 +27,7 @@ pub use authority::{Authority, AuthorityCertificate, AuthorityError};
 
 pub mod authority;
 pub mod files;
+pub mod report;
 pub mod state;
 pub mod store;
 pub mod trust;

@@ -392,7 +392,7 @@ fn pruned(contents: &Contents, observed: &Observed<'_>) -> Option<Contents> {
 }
 
 /// In the ordinary way there is one predecessor at a time; whoever asks for rotations faster than leaves end has to wait.
-const MOST_RETIRED: usize = 4;
+pub(super) const MOST_RETIRED: usize = 4;
 
 /// Damage that comes back again and again must not grow the bundle without a limit.
 const MOST_KEPT: usize = 8;
