@@ -1,4 +1,5 @@
-//! The requests that Javelin makes of the API server: each of one named object, each with a time limit.
+//! The requests that Javelin makes of the API server: each of one named object, each with a time limit. Pods, which have
+//! no names to know, are read for a person only, never by the webhook.
 //!
 //! Invariants: a write names the resource version that it was computed from, so that a stale one is refused
 //! ([`ClusterError::Conflict`]). The webhook configuration is written by strategic-merge PATCH, by entry name,
@@ -8,14 +9,17 @@
 //! Deliberately not here: what to write, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use hyper::Request;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -80,6 +84,34 @@ pub struct ConfigurationState {
     pub entries: Vec<Entry>,
     /// Profiles that one of the entries is for, by its path.
     pub profiles: BTreeSet<String>,
+}
+
+/// A pod behind our Service.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PodState {
+    /// Its name.
+    pub name: String,
+    /// Does the Service send calls to it?
+    pub ready: bool,
+    /// The port of its metrics, by the name that the chart gives it.
+    pub admin_port: Option<u16>,
+}
+
+/// The address and credentials of the API server as a person has them: a context of the kubeconfig, or what [`infer`]
+/// finds without one.
+pub async fn of_context(context: Option<&str>) -> Result<Config, ClusterError> {
+    let Some(context) = context else {
+        return Config::infer()
+            .await
+            .map_err(|source| ClusterError::NoCluster(Box::new(source)));
+    };
+    let options = KubeConfigOptions {
+        context: Some(context.to_owned()),
+        ..KubeConfigOptions::default()
+    };
+    Config::from_kubeconfig(&options)
+        .await
+        .map_err(|source| ClusterError::NoCluster(Box::new(source)))
 }
 
 /// The address and credentials of the API server: from a kubeconfig, or the pod's own.
@@ -165,6 +197,27 @@ impl Cluster {
         let metadata = json!({ "resourceVersion": version, "annotations": annotations });
         let patch = json!({ "metadata": metadata, "data": data });
         let (params, request) = (writing(), Patch::Merge(patch));
+        let sent = self.secrets.patch(&self.names.secret, &params, &request);
+        within(REQUEST, sent, &self.secret_target()).await?;
+        Ok(())
+    }
+
+    /// Asks whoever keeps the Secret to replace the authority, if it still is at `version`. `value` is for people. In a dry
+    /// run the API server only says whether it would take it.
+    pub async fn request_rotation(
+        &self,
+        version: &str,
+        value: &str,
+        dry_run: bool,
+    ) -> Result<(), ClusterError> {
+        let annotations = json!({ (keys::ROTATE): value });
+        let metadata = json!({ "resourceVersion": version, "annotations": annotations });
+        let params = PatchParams {
+            dry_run,
+            field_manager: Some("javelin-cli".to_owned()),
+            ..Default::default()
+        };
+        let request = Patch::Merge(json!({ "metadata": metadata }));
         let sent = self.secrets.patch(&self.names.secret, &params, &request);
         within(REQUEST, sent, &self.secret_target()).await?;
         Ok(())
@@ -273,6 +326,58 @@ impl Cluster {
             .contains_key(keys::PROBE))
     }
 
+    /// The pods behind the Service, but for those on their way out.
+    pub async fn pods(&self) -> Result<Vec<PodState>, ClusterError> {
+        let (namespace, service) = (self.names.service.namespace(), self.names.service.service());
+        let services: Api<Service> = Api::namespaced(self.client.clone(), namespace);
+        let target = Target {
+            kind: "Service",
+            name: format!("{namespace}/{service}"),
+            remedy: SERVICE_REMEDY,
+        };
+        let found = within(REQUEST, services.get(service), &target).await?;
+        // Without a selector it has no pods of its own, and an empty one would select those of everybody.
+        let Some(selector) = found.spec.and_then(|spec| spec.selector) else {
+            return Ok(Vec::new());
+        };
+        let selector: Vec<_> = selector
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let target = Target {
+            kind: "Pods",
+            name: format!("of Service {namespace}/{service}"),
+            remedy: SERVICE_REMEDY,
+        };
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let params = ListParams::default()
+            .labels(&selector.join(","))
+            .limit(MOST_PODS);
+        let list = within(REQUEST, pods.list(&params), &target).await?;
+        let pods = list.items.into_iter();
+        Ok(pods
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+            .map(to_pod)
+            .collect())
+    }
+
+    /// A pod's metrics, which the API server fetches for us.
+    pub async fn metrics(&self, pod: &str, port: u16) -> Result<String, ClusterError> {
+        let namespace = self.names.service.namespace();
+        let target = Target {
+            kind: "pods/proxy",
+            name: format!("{namespace}/{pod}"),
+            remedy: POD_REMEDY,
+        };
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics");
+        let request = Request::get(path).body(Vec::new());
+        let sent = async {
+            let request = request.map_err(kube::Error::HttpError)?;
+            self.client.request_text(request).await
+        };
+        within(REQUEST, sent, &target).await
+    }
+
     /// What the API server says of its own version, as `v1.37.2`. Every authenticated client may read it.
     pub async fn version(&self) -> Result<String, ClusterError> {
         let target = Target {
@@ -333,6 +438,9 @@ pub enum ClusterError {
         "no Kubernetes API server is configured; give --tls-cert and --tls-key to serve without one"
     )]
     Connect(#[source] Box<kube::Error>),
+    /// A person has none to speak to.
+    #[error("there is no Kubernetes cluster to ask")]
+    NoCluster(#[source] Box<dyn Error + Send + Sync>),
     /// Somebody else was faster: read again.
     #[error("{0} has changed in the meantime")]
     Conflict(Target),
@@ -428,6 +536,23 @@ fn own_entries(
         .collect()
 }
 
+fn to_pod(pod: Pod) -> PodState {
+    let conditions = pod.status.and_then(|status| status.conditions);
+    let mut conditions = conditions.unwrap_or_default().into_iter();
+    let containers = pod.spec.map(|spec| spec.containers).unwrap_or_default();
+    let ports = containers
+        .into_iter()
+        .filter_map(|container| container.ports);
+    let admin = ports
+        .flatten()
+        .find(|port| port.name.as_deref() == Some("admin"));
+    PodState {
+        name: pod.metadata.name.unwrap_or_default(),
+        ready: conditions.any(|each| each.type_ == "Ready" && each.status == "True"),
+        admin_port: admin.and_then(|port| u16::try_from(port.container_port).ok()),
+    }
+}
+
 /// The profile of an entry for namespaces.
 fn profile_of(entry: &MutatingWebhook) -> Option<String> {
     let path = entry.client_config.service.as_ref()?.path.as_deref()?;
@@ -447,12 +572,17 @@ const SECRET_REMEDY: &str =
     "it is made again; if that is refused, run the same `helm upgrade` again to bring it back";
 const CONFIGURATION_REMEDY: &str =
     "the chart ships it: run the same `helm upgrade` again, or correct --webhook-configuration";
+const SERVICE_REMEDY: &str = "the chart ships it: give --namespace and --service as it has them";
+const POD_REMEDY: &str = "it has just ended";
 const EVENT_REMEDY: &str = "its namespace seems to be gone";
 const PROBE_REMEDY: &str = "its namespace seems to be gone";
 const VERSION_REMEDY: &str = "is that an API server?";
 
 /// An ordinary request takes milliseconds; a busy API server queues one for a few seconds.
 const REQUEST: Duration = Duration::from_secs(10);
+
+/// Far more than the chart's users have replicas.
+const MOST_PODS: u32 = 100;
 
 /// A probe waits for the webhook's own timeout, 30 s at most, and the request's.
 const PROBE_REQUEST: Duration = Duration::from_secs(40);

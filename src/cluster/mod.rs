@@ -14,7 +14,8 @@
 //! Rights needed, limited by `resourceNames`: `get`, `watch`, `patch` on one Secret and on one
 //! `MutatingWebhookConfiguration`; `create` on the Secret, which an apply needs to bring it back; `create`, `patch` on
 //! one `ConfigMap` (a dry run; nothing is stored). And `create` on Events of our own namespace. There is no `list`: a
-//! watch from resource version 0 begins with the object as it is.
+//! watch from resource version 0 begins with the object as it is. (`javelin cert` reads the Service and its pods as well,
+//! with the rights of the person who runs it.)
 //!
 //! Invariants: no leader. Every write is a compare-and-swap on the resource version, and every replica computes
 //! the same content from the same Secret, so that two of them cannot fight.

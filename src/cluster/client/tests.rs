@@ -212,3 +212,76 @@ async fn the_version_is_asked_of_its_own_path() {
     assert_eq!(cluster.version().await.unwrap(), "v1.33.4-gke.1172000");
     assert_eq!(only(&asked).0, "GET /version ");
 }
+
+#[tokio::test]
+async fn a_rotation_is_requested_with_the_version_and_by_a_manager_of_its_own() {
+    let (cluster, asked) = cluster(200, &json!({ "metadata": { "resourceVersion": "8" } }));
+
+    cluster.request_rotation("7", "today", true).await.unwrap();
+
+    let (line, body) = only(&asked);
+    assert_eq!(
+        line,
+        "PATCH /api/v1/namespaces/javelin-system/secrets/javelin-ca?&dryRun=All&fieldManager=javelin-cli \
+         application/merge-patch+json"
+    );
+    let metadata = json!({ "resourceVersion": "7", "annotations": { (keys::ROTATE): "today" } });
+    assert_eq!(body, json!({ "metadata": metadata }));
+}
+
+#[tokio::test]
+async fn metrics_come_by_the_proxy_and_as_they_are() {
+    let (cluster, asked) = cluster(200, &json!("javelin_panics_total 0"));
+
+    let text = cluster.metrics("javelin-1", 8080).await.unwrap();
+
+    assert_eq!(text, "\"javelin_panics_total 0\"");
+    let (line, _) = only(&asked);
+    assert_eq!(
+        line.trim_end(),
+        "GET /api/v1/namespaces/javelin-system/pods/javelin-1:8080/proxy/metrics"
+    );
+}
+
+#[tokio::test]
+async fn a_service_without_a_selector_has_no_pods_rather_than_everybodys() {
+    let (cluster, asked) = cluster(200, &json!({ "spec": {} }));
+
+    assert_eq!(cluster.pods().await.unwrap(), []);
+
+    let (line, _) = only(&asked);
+    assert_eq!(
+        line.trim_end(),
+        "GET /api/v1/namespaces/javelin-system/services/javelin"
+    );
+}
+
+#[test]
+fn a_pod_tells_its_admin_port_and_whether_it_is_called() {
+    let pod = |ready: &str, port: i32| {
+        let pod = json!({
+            "metadata": { "name": "a" },
+            "spec": { "containers": [
+                { "name": "sidecar" },
+                { "name": "javelin", "ports": [
+                    { "name": "webhook", "containerPort": 10250 },
+                    { "name": "admin", "containerPort": port },
+                ] },
+            ] },
+            "status": { "conditions": [
+                { "type": "Initialized", "status": "True" },
+                { "type": "Ready", "status": ready },
+            ] },
+        });
+        to_pod(serde_json::from_value(pod).unwrap())
+    };
+    let state = |ready, admin_port| PodState {
+        name: "a".to_owned(),
+        ready,
+        admin_port,
+    };
+    assert_eq!(pod("True", 8080), state(true, Some(8080)));
+    assert_eq!(pod("False", 9090), state(false, Some(9090)));
+    assert_eq!(pod("Unknown", -1), state(false, None));
+    assert_eq!(to_pod(Pod::default()).admin_port, None);
+}
