@@ -4,6 +4,7 @@ use std::{error::Error, fmt::Write as _, io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+mod cert;
 mod config;
 mod duration;
 mod install;
@@ -25,6 +26,7 @@ enum Verb {
     Serve(Box<serve::Args>),
     Preview(preview::Args),
     Config(config::Args),
+    Cert(Box<cert::Args>),
     Install(install::Args),
 }
 
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(*args).map(|()| Exit::Done),
         Verb::Preview(args) => preview::run(&args),
         Verb::Config(args) => config::run(&args),
+        Verb::Cert(args) => cert::run(*args),
         Verb::Install(args) => install::run(&args).map(|()| Exit::Done),
     };
     result.unwrap_or_else(|error| report(&error)).into()
@@ -108,4 +111,5 @@ Examples:
   javelin preview -f deployment.yaml          what the agent changes, as a diff
   helm template shop | javelin preview -f -   the same for a chart
   javelin preview -f pod.yaml -o patch        the JSON Patch that the webhook sends
-  javelin config check javelin.yaml           whether a configuration is good";
+  javelin config check javelin.yaml           whether a configuration is good
+  javelin cert show --min-days 30             whether certificates are in order, and stay so";

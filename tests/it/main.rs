@@ -7,6 +7,7 @@
     reason = "a test: a panic is how it fails"
 )]
 
+mod cert;
 mod certificates;
 mod cli;
 mod golden;
