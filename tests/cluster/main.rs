@@ -13,6 +13,7 @@
 
 mod api;
 mod cases;
+mod certificates_cli;
 mod charts;
 mod environment;
 mod figures;
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 42] = [
+const CASES: [(&str, Case); 43] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -141,6 +142,10 @@ const CASES: [(&str, Case); 42] = [
         cases::second_pass,
     ),
     ("a_wiped_ca_bundle_is_repaired", cases::wiped_ca_bundle),
+    (
+        "javelin_cert_shows_what_is_there_and_pretends_to_rotate",
+        certificates_cli::show,
+    ),
     ("an_overwritten_ca_bundle_is_repaired", charts::overwritten),
     (
         "ca_bundles_are_repaired_and_what_others_wrote_beside_them_stays",
