@@ -99,7 +99,7 @@ const FIELDS: [&str; 6] = [
 ];
 
 /// A name, where it stands, and what it does.
-const KEYS: [(&str, &str, &str); 18] = [
+const KEYS: [(&str, &str, &str); 20] = [
     (
         keys::INJECT,
         "label of a Namespace, a workload, a pod template",
@@ -169,6 +169,16 @@ const KEYS: [(&str, &str, &str); 18] = [
         keys::SKIPPED,
         "annotation of a pod, written",
         "Why the pod was left alone: a code of [reasons.md](reasons.md) and its sentence.",
+    ),
+    (
+        keys::CERTIFICATES,
+        "annotation of Javelin's own Secret, written",
+        "What state the certificate authorities are in, a sentence for people.",
+    ),
+    (
+        keys::ROTATE,
+        "annotation of Javelin's own Secret, read",
+        "With any value, asks for another certificate authority; `javelin cert rotate` sets it. Taken away when there is one.",
     ),
     (
         keys::FROM_WORKLOAD,
