@@ -220,7 +220,8 @@ pub enum HandshakeError {
     TooSlow,
 }
 
-/// Which alerts mean "not this certificate". Go's client sends `bad_certificate`, OpenSSL and rustls `unknown_ca`.
+/// Which alerts mean "not this certificate". Go's client sends `bad_certificate`, OpenSSL and rustls `unknown_ca`; rustls
+/// `decrypt_error`, if it knows another authority of the same name, as all of ours have.
 fn is_refusal(error: &io::Error) -> bool {
     let error = error.get_ref().and_then(|error| error.downcast_ref());
     matches!(
@@ -230,6 +231,7 @@ fn is_refusal(error: &io::Error) -> bool {
                 | AlertDescription::UnknownCA
                 | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateUnknown
+                | AlertDescription::DecryptError
         ))
     )
 }

@@ -1,5 +1,11 @@
 use std::time::Duration;
 
+use rustls::client::Resumption;
+use rustls::{ClientConfig, HandshakeKind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsConnector;
+
 use super::*;
 use crate::certs::Authority;
 use crate::time;
@@ -97,4 +103,131 @@ fn a_key_of_another_certificate_is_refused_and_the_old_certificate_stays() {
 
     assert!(matches!(identity.install(mixed), Err(TlsError::Leaf(_))));
     identity.verify(&bundle, &name(), time::now()).unwrap();
+}
+
+/// A client that trusts `authority`, and remembers sessions as browsers do.
+fn client(authority: &Authority) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate().der().clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
+    config.resumption = Resumption::in_memory_sessions(8);
+    Arc::new(config)
+}
+
+/// What the client saw of a handshake, with the protocol, and what the server did.
+async fn handshake(
+    acceptor: &Acceptor,
+    client: &Arc<ClientConfig>,
+) -> (
+    io::Result<(HandshakeKind, Vec<u8>)>,
+    Result<(), HandshakeError>,
+) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connecting = async {
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::try_from(name().to_string()).unwrap();
+        let mut stream = TlsConnector::from(Arc::clone(client))
+            .connect(name, stream)
+            .await?;
+        // Tickets come with the first byte.
+        stream.read_u8().await?;
+        let connection = stream.get_ref().1;
+        let protocol = connection.alpn_protocol().unwrap_or_default().to_vec();
+        Ok((connection.handshake_kind().unwrap(), protocol))
+    };
+    let accepting = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut secured = acceptor.accept(stream).await?;
+        secured.stream.write_all(b"x").await.unwrap();
+        secured.stream.flush().await.unwrap();
+        Ok(())
+    };
+    tokio::join!(connecting, accepting)
+}
+
+#[tokio::test]
+async fn sessions_and_protocols_survive_a_renewal() {
+    let authority = authority();
+    let sign = || authority.sign_leaf(&name(), DAY, time::now()).unwrap();
+    let identity = Arc::new(Identity::new());
+    identity.install(sign()).unwrap();
+    let acceptor = Acceptor::new(Arc::clone(&identity)).unwrap();
+    let client = client(&authority);
+
+    let (first, _) = handshake(&acceptor, &client).await;
+    assert_eq!(
+        first.unwrap(),
+        (HandshakeKind::Full, ALPN_HTTP_1_1.to_vec())
+    );
+    identity.install(sign()).unwrap();
+
+    let (second, _) = handshake(&acceptor, &client).await;
+    assert_eq!(
+        second.unwrap(),
+        (HandshakeKind::Resumed, ALPN_HTTP_1_1.to_vec())
+    );
+}
+
+#[tokio::test]
+async fn the_first_client_that_refuses_a_new_authority_is_the_last_that_meets_it() {
+    let (old, new) = (authority(), authority());
+    let sign = |authority: &Authority| authority.sign_leaf(&name(), DAY, time::now()).unwrap();
+    let identity = Arc::new(Identity::new());
+    identity.install(sign(&old)).unwrap();
+    let acceptor = Acceptor::new(Arc::clone(&identity)).unwrap();
+    let of_old = client(&old);
+    identity.switch(sign(&new)).unwrap();
+
+    let (seen, accepted) = handshake(&acceptor, &of_old).await;
+    assert!(seen.is_err());
+    assert!(
+        matches!(accepted, Err(HandshakeError::Refused { fell_back: true })),
+        "{accepted:?}"
+    );
+    assert!(identity.take_fallen_back() && !identity.take_fallen_back());
+    identity.fallen_back().await;
+
+    let (seen, _) = handshake(&acceptor, &of_old).await;
+    seen.unwrap();
+    // Nothing is left to go back to, whoever else complains.
+    let (_, accepted) = handshake(&acceptor, &client(&new)).await;
+    assert!(
+        matches!(accepted, Err(HandshakeError::Refused { fell_back: false })),
+        "{accepted:?}"
+    );
+    let (seen, _) = handshake(&acceptor, &of_old).await;
+    seen.unwrap();
+}
+
+#[tokio::test]
+async fn whatever_else_ends_a_handshake_changes_nothing() {
+    let (old, new) = (authority(), authority());
+    let sign = |authority: &Authority| authority.sign_leaf(&name(), DAY, time::now()).unwrap();
+    let identity = Arc::new(Identity::new());
+    identity.install(sign(&old)).unwrap();
+    identity.switch(sign(&new)).unwrap();
+    let acceptor = Acceptor::new(Arc::clone(&identity)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+
+    for nonsense in [
+        &b""[..],
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x15\x03\x03\x00\x02\x02\x50",
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(nonsense).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let error = acceptor.accept(accepted).await.unwrap_err();
+        assert!(matches!(error, HandshakeError::Failed(_)), "{error:?}");
+    }
+    assert!(!identity.take_fallen_back());
+    handshake(&acceptor, &client(&new)).await.0.unwrap();
 }
