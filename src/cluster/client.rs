@@ -260,6 +260,10 @@ impl Cluster {
             &target,
         )
         .await?;
+        let annotations = configuration.metadata.annotations.as_ref();
+        if annotations.is_some_and(|all| all.contains_key(keys::CA_BUNDLE)) {
+            return Err(ClusterError::Elsewhere(target));
+        }
         let version = configuration
             .metadata
             .resource_version
@@ -447,6 +451,13 @@ pub enum ClusterError {
     /// The object is not there.
     #[error("{0} does not exist; {remedy}", remedy = .0.remedy)]
     Missing(Target),
+    /// It is there, and not ours to write.
+    #[error(
+        "the caBundles of {0} are somebody else's, by its annotation {annotation}: the certificate comes from \
+         tls.existingSecret or tls.certManager",
+        annotation = keys::CA_BUNDLE
+    )]
+    Elsewhere(Target),
     /// We may not do that.
     #[error(
         "access to {target} is denied ({message}); the Role and ClusterRole of the chart allow it"

@@ -150,7 +150,9 @@ impl Keeper {
         self.fall_back();
         let configuration = match self.cluster.configuration().await {
             // Without one there is nothing to publish to, but a leaf can be signed already.
-            outcome @ (Ok(_) | Err(ClusterError::Missing(_))) => outcome,
+            outcome @ (Ok(_) | Err(ClusterError::Missing(_) | ClusterError::Elsewhere(_))) => {
+                outcome
+            }
             Err(error) => return Err(error.into()),
         };
         let looked = Instant::now();

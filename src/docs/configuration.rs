@@ -99,7 +99,7 @@ const FIELDS: [&str; 6] = [
 ];
 
 /// A name, where it stands, and what it does.
-const KEYS: [(&str, &str, &str); 20] = [
+const KEYS: [(&str, &str, &str); 21] = [
     (
         keys::INJECT,
         "label of a Namespace, a workload, a pod template",
@@ -179,6 +179,11 @@ const KEYS: [(&str, &str, &str); 20] = [
         keys::ROTATE,
         "annotation of Javelin's own Secret, read",
         "With any value, asks for another certificate authority; `javelin cert rotate` sets it. Taken away when there is one.",
+    ),
+    (
+        keys::CA_BUNDLE,
+        "annotation of Javelin's own webhook configuration, read",
+        "The chart sets it where the certificate is somebody else's: Javelin then writes no caBundle.",
     ),
     (
         keys::FROM_WORKLOAD,

@@ -23,6 +23,10 @@ pub const CERTIFICATES: &str = "javelin.dev/certificates";
 /// On our own Secret: somebody asks for another certificate authority, with any value. Taken away when there is one.
 pub const ROTATE: &str = "javelin.dev/rotate";
 
+/// On our own webhook configuration: somebody else writes its caBundles. The chart sets it, so that replicas that still
+/// have an authority of their own, and are about to go, do not write theirs over it.
+pub const CA_BUNDLE: &str = "javelin.dev/ca-bundle";
+
 /// Base value of `JAVA_TOOL_OPTIONS` when the image or envFrom sets it, which admission cannot see.
 pub const JAVA_TOOL_OPTIONS_BASE: &str = "javelin.dev/java-tool-options";
 

@@ -324,6 +324,7 @@ fn check_files(rendered: &str, mount: &str) -> Result<()> {
         "--tls-cert=/etc/javelin-tls/tls.crt\n",
         "--tls-key=/etc/javelin-tls/tls.key\n",
         "automountServiceAccountToken: false\n",
+        "javelin.dev/ca-bundle: external\n",
     ] {
         ensure!(rendered.contains(expected), "{expected:?} is missing");
     }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::super::client::Names;
 use super::*;
 use crate::certs::ServiceName;
+use crate::mutate::keys;
 use crate::shutdown::Shutdown;
 
 /// The two objects, and how often each was written.
@@ -400,6 +401,28 @@ async fn a_deleted_secret_comes_back_with_what_it_held() {
     assert!(keeper.known.as_ref().unwrap().authority.certificate() == &served.issuer);
     assert_eq!(keeper.served.as_ref().unwrap().renew_at, served.renew_at);
     assert!(keeper.readiness.is_ready());
+}
+
+#[tokio::test]
+async fn what_has_become_somebody_elses_is_not_written_any_more() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+    settle(&mut keeper).await;
+    let writes = api_server.writes();
+
+    keeper.storing = Throttle::of_repairs();
+    keeper.publishing = Throttle::of_repairs();
+    api_server.wipe_bundles();
+    api_server.edit(|store| {
+        let configuration = store.configuration.as_mut().unwrap();
+        configuration["metadata"]["annotations"] = json!({ (keys::CA_BUNDLE): "external" });
+        store.secret = None;
+    });
+    settle(&mut keeper).await;
+
+    assert_eq!(api_server.writes(), writes);
+    assert!(api_server.0.lock().unwrap().secret.is_none());
+    assert!(keeper.readiness.is_ready(), "until it is told to go");
 }
 
 #[tokio::test]
