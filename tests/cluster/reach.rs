@@ -17,16 +17,7 @@ pub(crate) fn causes() -> Result {
 
     let changed = Changed::new()?;
     Changed::target_port(&json!(CLOSED))?;
-    // Replicas that are reached ask every few minutes, and API servers keep their connections; new replicas do neither.
-    kubectl(&["rollout", "restart", "-n", SYSTEM, "deploy/javelin"])?;
-    kubectl(&[
-        "rollout",
-        "status",
-        "-n",
-        SYSTEM,
-        "deploy/javelin",
-        "--timeout=2m",
-    ])?;
+    replace_replicas()?;
     finding("refused", "connect: connection refused", SOON)?;
     finding(
         "refused",
@@ -56,6 +47,27 @@ pub(crate) fn causes() -> Result {
         "The API server reaches this webhook.",
         Duration::from_mins(2),
     )
+}
+
+/// New ones, which ask soon whether they are reached; those that are ask every few minutes. The old ones go at once: for
+/// as long as they drain, they act, and API servers have connections to them that know nothing of what was changed.
+pub(crate) fn replace_replicas() -> Result {
+    let pods = ["pods", "--all", "-n", SYSTEM];
+    kubectl(&[&["delete"], &pods[..], &["--grace-period=1"]].concat())?;
+    eventually("the new ones are ready", SOON, replicas_are_ready)
+}
+
+/// Both of them, or more.
+pub(crate) fn replicas_are_ready() -> Result {
+    let replicas = pods(SYSTEM)?;
+    ensure!(replicas.len() >= 2, "{} replicas", replicas.len());
+    for pod in replicas {
+        let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+        let mut ready = conditions.filter(|condition| condition["type"] == "Ready");
+        let is_ready = ready.any(|condition| condition["status"] == "True");
+        ensure!(is_ready, "{} is not ready", name_of(&pod));
+    }
+    Ok(())
 }
 
 /// Waits until every replica's last finding is `code`, with these words.
