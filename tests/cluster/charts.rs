@@ -599,7 +599,7 @@ fn uninstall() -> Result {
 }
 
 /// What the user gave to the release, as a file.
-fn found_values() -> Result<NamedTempFile> {
+pub(crate) fn found_values() -> Result<NamedTempFile> {
     let values = helm(
         "helm",
         &[
@@ -618,7 +618,7 @@ fn found_values() -> Result<NamedTempFile> {
     Ok(file)
 }
 
-fn values_in(file: &NamedTempFile) -> String {
+pub(crate) fn values_in(file: &NamedTempFile) -> String {
     format!("--values={}", file.path().display())
 }
 
@@ -631,7 +631,7 @@ fn cluster_ca() -> Result<String> {
         .ok_or_else(|| published.to_string())
 }
 
-fn chart() -> String {
+pub(crate) fn chart() -> String {
     checkout("deploy/chart").display().to_string()
 }
 

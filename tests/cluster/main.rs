@@ -22,9 +22,11 @@ mod golden_case;
 mod judge;
 mod kube;
 mod load;
+mod openssl;
 mod profiles;
 mod reach;
 mod resources;
+mod rights;
 mod rotation;
 mod security;
 #[path = "../../xtask/src/spans.rs"]
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 43] = [
+const CASES: [(&str, Case); 46] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -160,6 +162,15 @@ const CASES: [(&str, Case); 43] = [
     (
         "the_probe_tells_why_the_webhook_is_not_reached",
         reach::causes,
+    ),
+    ("javelin_may_do_what_is_stated_and_no_more", rights::stated),
+    (
+        "without_each_right_something_fails_and_heals_when_it_is_back",
+        rights::needed,
+    ),
+    (
+        "openssl_takes_what_is_served_and_for_no_other_name",
+        openssl::judges,
     ),
     (
         "certificates_rotate_under_load_and_no_pod_is_missed",
