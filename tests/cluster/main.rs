@@ -23,6 +23,7 @@ mod judge;
 mod kube;
 mod load;
 mod openssl;
+mod own_certificate;
 mod profiles;
 mod reach;
 mod resources;
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 46] = [
+const CASES: [(&str, Case); 47] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -171,6 +172,10 @@ const CASES: [(&str, Case); 46] = [
     (
         "openssl_takes_what_is_served_and_for_no_other_name",
         openssl::judges,
+    ),
+    (
+        "a_certificate_of_ones_own_is_served_renewed_and_given_up",
+        own_certificate::there_and_back,
     ),
     (
         "certificates_rotate_under_load_and_no_pod_is_missed",
