@@ -1,6 +1,7 @@
 //! Certificates that live for seconds instead of years, while pods are created all the time.
 //!
-//! Each rotation is seen through: a successor is stored, published, takes over, and what it replaced is dropped.
+//! Each rotation is seen through: a successor is stored, published, takes over, and what it replaced is dropped. The cases
+//! leave short lifetimes to the next one; the last of them brings the usual ones back.
 
 use std::{
     collections::BTreeSet,
@@ -52,14 +53,14 @@ pub(crate) fn under_load() -> Result {
         "rotation under load: {tally}; {} rotations, {renewals} certificates signed",
         authorities.len() - 1
     ));
-    set_lifetimes(&USUAL)
+    Ok(())
 }
 
 // === Whatever happens meanwhile
 
 /// A replica is killed at each step of a rotation.
 pub(crate) fn replicas_are_killed() -> Result {
-    set_lifetimes(&SHORT)?;
+    set_lifetimes(&SHORTER)?;
     let mut killed = Vec::new();
     let steps = [
         ("t-killed-prepared", Step::Prepared),
@@ -89,12 +90,12 @@ pub(crate) fn replicas_are_killed() -> Result {
         figures::add(format!("a replica killed, {step:?}: {tally}"));
         replicas_are_ready(2)?;
     }
-    set_lifetimes(&USUAL)
+    Ok(())
 }
 
 /// The Secret is deleted, or cut off, while a rotation is under way, or just after.
 pub(crate) fn the_secret_is_lost() -> Result {
-    set_lifetimes(&SHORT)?;
+    set_lifetimes(&SHORTER)?;
     let cut_off = r#"{"data":{"ca.key":"bm9uc2Vuc2U="}}"#;
     let emptied = r#"[{"op":"remove","path":"/data"}]"#;
     let delete = ["delete", "secret", "-n", SYSTEM, SECRET];
@@ -144,12 +145,12 @@ pub(crate) fn the_secret_is_lost() -> Result {
         ensure!(events.contains(reason), "no Event {reason}: {events}");
     }
     figures::add(format!("the Secret lost four times in rotations: {tally}"));
-    set_lifetimes(&USUAL)
+    Ok(())
 }
 
 /// Somebody takes the caBundles away every second.
 pub(crate) fn bundles_are_wiped() -> Result {
-    set_lifetimes(&SHORT)?;
+    set_lifetimes(&SHORTER)?;
     let mut repairs = Vec::new();
     let tally = load::during("t-wiped", || {
         request_rotation()?;
@@ -178,7 +179,7 @@ pub(crate) fn bundles_are_wiped() -> Result {
         "caBundles wiped every second: {tally}; repaired after {} ms at most; {share} pods fell into the gaps",
         slowest.as_millis()
     ));
-    set_lifetimes(&USUAL)
+    Ok(())
 }
 
 /// The API server goes away and comes back.
@@ -187,7 +188,7 @@ pub(crate) fn the_api_server_restarts() -> Result {
         figures::add("left out: the API server's restart, for the cluster is not ours".to_owned());
         return Ok(());
     }
-    set_lifetimes(&SHORT)?;
+    set_lifetimes(&SHORTER)?;
     let tally = load::during("t-restarted", || {
         request_rotation()?;
         eventually("a successor is stored", SOON, || {
@@ -209,7 +210,7 @@ pub(crate) fn the_api_server_restarts() -> Result {
     let blind = tally.blind(|_| true);
     ensure!(blind.is_empty(), "{tally}: without the agent: {blind:?}");
     figures::add(format!("the API server restarted in a rotation: {tally}"));
-    set_lifetimes(&USUAL)
+    Ok(())
 }
 
 /// A third replica whose clock is wrong by an hour, either way, signs, rotates and serves like the others.
@@ -241,8 +242,7 @@ pub(crate) fn a_clock_is_wrong() -> Result {
         replicas_are_ready(2)?;
     }
     // What was replaced would stay for hours.
-    start_afresh(2)?;
-    set_lifetimes(&USUAL)
+    start_afresh(2)
 }
 
 // === From nothing
@@ -267,7 +267,7 @@ pub(crate) fn three_at_once() -> Result {
 
 /// Stopped for longer than an authority lives, and started again.
 pub(crate) fn expired() -> Result {
-    set_lifetimes(&SHORT)?;
+    set_lifetimes(&SHORTER)?;
     request_rotation()?;
     seen_through()?;
     stop_all()?;
@@ -605,6 +605,14 @@ const SHORT: [&str; 3] = [
     "--set=tls.settleTime=3s",
 ];
 
+/// What a rotation replaced is dropped after twelve seconds.
+const SHORTER: [&str; 3] = [
+    "--set=tls.authorityLifetime=60s",
+    "--set=tls.leafLifetime=6s",
+    "--set=tls.settleTime=2s",
+];
+
+/// As the chart has them.
 const USUAL: [&str; 3] = [
     "--set=tls.authorityLifetime=730d",
     "--set=tls.leafLifetime=1d",
