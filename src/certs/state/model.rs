@@ -520,13 +520,9 @@ impl Model {
                         if usize::from(world.made) == AUTHORITIES {
                             return None;
                         }
-                        // Whoever was asleep since it decided does not write.
-                        let refused =
-                            secret_outdated || world.secret == Secret::Missing || world.day != day;
+                        let refused = secret_outdated || !may_write(world, day);
                         if !refused {
-                            next.secret = Secret::Sound(born(held, &mut next.made));
-                            next.requested &= !fulfils;
-                            secret_written(&mut next);
+                            store(&mut next, held, fulfils);
                         }
                         !refused
                     }
@@ -691,6 +687,17 @@ fn came_through(world: &World) -> bool {
         let valid = replica.served.filter(|leaf| leaf.is_valid(world.day));
         replica.up && valid.is_some_and(|leaf| world.view[ENTRIES - 1] & 1 << leaf.issuer != 0)
     })
+}
+
+/// Whoever was asleep since it decided does not write.
+fn may_write(world: &World, decided: u8) -> bool {
+    world.secret != Secret::Missing && world.day == decided
+}
+
+fn store(world: &mut World, held: Held, fulfils: bool) {
+    world.secret = Secret::Sound(born(held, &mut world.made));
+    world.requested &= !fulfils;
+    secret_written(world);
 }
 
 fn secret_written(world: &mut World) {
