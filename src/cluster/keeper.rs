@@ -52,6 +52,8 @@ pub struct Keeper {
     held_until: Option<Instant>,
     /// What was last said about trust, so that it is said once.
     said: Option<String>,
+    /// Since when the Secret has been gone.
+    gone_since: Option<Instant>,
     /// The bundle that was last written, to know a repair from news.
     published: Option<String>,
     publishing: Throttle,
@@ -87,6 +89,7 @@ impl Keeper {
             before: None,
             held_until: None,
             said: None,
+            gone_since: None,
             published: None,
             publishing: Throttle::of_repairs(),
             storing: Throttle::of_repairs(),
@@ -160,7 +163,10 @@ impl Keeper {
             self.coverage.judge(&found.profiles);
         }
         let secret = match self.cluster.secret().await {
-            Ok(secret) => Some(secret),
+            Ok(secret) => {
+                self.gone_since = None;
+                Some(secret)
+            }
             Err(ClusterError::Missing(_)) => None,
             Err(error) => return Err(error.into()),
         };
@@ -242,6 +248,11 @@ impl Keeper {
         }
         let (contents, happening, note) = match change {
             Action::Create => {
+                let since = *self.gone_since.get_or_insert_with(Instant::now);
+                let wait = GONE_FOR_GOOD.saturating_sub(since.elapsed());
+                if !wait.is_zero() {
+                    return Ok(Progress::Deferred(wait));
+                }
                 self.cluster.create_secret().await?;
                 self.storing.used(Instant::now());
                 self.reporter.tell(
@@ -564,6 +575,10 @@ const LONGEST_ROUND: Duration = Duration::from_mins(5);
 
 /// Between two attempts to switch, while clients keep refusing.
 const LONGEST_HOLD: Duration = Duration::from_hours(1);
+
+/// Whoever deletes the whole release may take the Secret away first, and one that is created then would be in the way of
+/// the next installation. Nothing is lost meanwhile: the authority is known.
+const GONE_FOR_GOOD: Duration = Duration::from_secs(5);
 
 /// While a repair has to wait, at least this long between two rounds.
 const DEFERRED: Duration = Duration::from_millis(200);

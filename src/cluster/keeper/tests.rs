@@ -393,6 +393,13 @@ async fn a_deleted_secret_comes_back_with_what_it_held() {
 
     keeper.storing = Throttle::of_repairs();
     api_server.edit(|store| store.secret = None);
+    let progress = keeper.reconcile().await.unwrap();
+    assert!(matches!(progress, Progress::Deferred(_)), "{progress:?}");
+    assert!(
+        api_server.0.lock().unwrap().secret.is_none(),
+        "somebody may be about to delete all of it"
+    );
+    keeper.gone_since = Instant::now().checked_sub(GONE_FOR_GOOD);
     assert_eq!(keeper.reconcile().await.unwrap(), Progress::Wrote);
     keeper.storing = Throttle::of_repairs();
     settle(&mut keeper).await;
