@@ -24,6 +24,7 @@
 //! - A patch leaves only after it was applied to a copy and the engine took the result for complete.
 
 pub mod agent;
+mod causes;
 pub mod certs;
 pub mod cli;
 pub mod cluster;

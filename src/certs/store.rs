@@ -21,6 +21,7 @@ use std::time::SystemTime;
 use rustls_pki_types::CertificateDer;
 
 use super::{Authority, AuthorityCertificate, ServiceName};
+use crate::causes::with_causes;
 use crate::time::{from_rfc3339, rfc3339};
 
 /// The Secret, judged.
@@ -333,17 +334,6 @@ impl<'a> Data<'a> {
             .flat_map(|text| authorities(text, self.name))
             .collect()
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(each) = cause {
-        text.push_str(": ");
-        text.push_str(&each.to_string());
-        cause = each.source();
-    }
-    text
 }
 
 const CERTIFICATE: &str = "ca.crt";

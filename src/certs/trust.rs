@@ -102,15 +102,6 @@ impl Trust {
             _ => Standing::Unsettled,
         }
     }
-
-    /// How long until the first of them is settled; `None` if there is nothing to wait for.
-    pub fn next_settled(&self, settle: Duration, at: Instant) -> Option<Duration> {
-        let waits = self.seen.iter().map(|each| {
-            let over = at.duration_since(each.since);
-            settle.saturating_sub(over)
-        });
-        waits.filter(|wait| !wait.is_zero()).min()
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@
 //! ([`advice`](super::advice)).
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,6 +21,7 @@ use tokio::time::sleep;
 use super::advice::{Place, Platform, next_step};
 use super::client::{Cluster, ClusterError};
 use super::events::{Happening, Reporter};
+use crate::causes::with_causes;
 use crate::metrics::Metrics;
 use crate::server::readiness::Readiness;
 use crate::time::{jittered, now, rfc3339};
@@ -304,17 +304,6 @@ fn depends_on_platform(finding: &Finding) -> bool {
         finding,
         Finding::NoAnswer(_) | Finding::Refused(_) | Finding::SomebodyElse(_)
     )
-}
-
-/// An error and what is behind it.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// In one line, and cut in its middle: what failed stands at the end, what it was about at the start.

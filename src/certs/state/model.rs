@@ -936,7 +936,7 @@ fn a_rotation_and_a_wiped_bundle() {
 }
 
 #[test]
-#[ignore = "some minutes: `cargo test --lib -- --ignored model`"]
+#[ignore = "half a minute: `cargo test --lib -- --ignored model`"]
 fn everything_that_can_be_lost_together() {
     let bounds = Bounds {
         starts: 1,
