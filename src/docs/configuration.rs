@@ -215,9 +215,12 @@ is optional, and an empty file means the defaults. Unknown keys and wrong values
 what would be right.
 
 ```console
-$ javelin config check javelin.yaml       # is it good?
-$ javelin config show --config javelin.yaml   # what is in effect?
+$ javelin config check deploy/examples/javelin.yaml
+deploy/examples/javelin.yaml: good: default (7336bc4109a9), batch (e4a3b3279728)
+
 ```
+
+`javelin config show --config FILE` prints what is in effect, with every default.
 
 In the cluster a changed file is taken over without a restart. One that is refused changes nothing:
 `javelin_config_last_reload_success` is 0, and the log says why. `javelin_profiles_without_entry` counts profiles that

@@ -79,7 +79,7 @@ pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
 pub(crate) fn bless(paths: &Paths) -> Result<()> {
     let mut command = cargo_command(paths);
     command.args(["test", "--test", "it"]);
-    succeed(command.env("JAVELIN_BLESS", "1"))
+    succeed(command.env("JAVELIN_BLESS", "1").env("TRYCMD", "overwrite"))
 }
 
 /// Writes the pages of `docs/` that come from the code, or fails where one differs. The unit tests of [`run`] do
