@@ -103,6 +103,15 @@ pub(crate) fn install_with(major: &str, values: &str) -> Result {
     Ok(())
 }
 
+/// The release, where a case has failed before it had brought it back.
+pub(crate) fn reinstall_if_gone() -> Result {
+    let release = ["javelin", "--namespace", SYSTEM];
+    if helm("helm", &[&["status"], &release[..]].concat()).is_ok() {
+        return Ok(());
+    }
+    install_with("helm", ENDPOINT)
+}
+
 // === What is injected
 
 pub(crate) fn labelled_deployment() -> Result {

@@ -58,10 +58,11 @@ pub(crate) fn during(namespace: &'static str, meanwhile: impl FnOnce() -> Result
         .join()
         .map_err(|_| "the thread that creates pods panicked")?;
     let took = begun.elapsed();
+    // First: where the API server is gone, it says why, and what follows does not.
+    outcome?;
     // One request instead of thousands; the namespace then has nothing left to delete.
     let path = format!("/api/v1/namespaces/{}/pods", namespace.0);
     Api::new()?.delete_collection(&path)?;
-    outcome?;
     let asked = Mutex::lock(&asked)
         .map_err(|error| error.to_string())?
         .clone();
@@ -189,21 +190,21 @@ impl fmt::Display for Tally {
 }
 
 /// A place in the API server's log.
-struct LogPosition {
+pub(crate) struct LogPosition {
     file: PathBuf,
     length: usize,
 }
 
 impl LogPosition {
     /// Its end. Only of our own cluster.
-    fn now() -> Option<Self> {
+    pub(crate) fn now() -> Option<Self> {
         let file = logs()?.join("kube-apiserver.log");
         let length = fs::read(&file).ok()?.len();
         Some(Self { file, length })
     }
 
     /// Lines since then about calls of our webhook that came to nothing.
-    fn failed_calls(&self) -> Result<Vec<String>> {
+    pub(crate) fn failed_calls(&self) -> Result<Vec<String>> {
         let all = fs::read(&self.file).map_err(|error| error.to_string())?;
         // A restarted API server may have begun a new one.
         let new = all.get(self.length..).unwrap_or(&all);

@@ -50,7 +50,15 @@ fn main() -> ExitCode {
     // They share one installation, and some take it away for a while.
     arguments.test_threads = Some(1);
     let trials = CASES.iter().map(|(name, case)| {
-        let run = move || case().map_err(Failed::from);
+        let run = move || {
+            let began = load::LogPosition::now();
+            case().map_err(|error| {
+                let error = error + &circumstances(began.as_ref());
+                // The cases after it are not to fail for that alone.
+                let _ = cases::reinstall_if_gone();
+                Failed::from(error)
+            })
+        };
         Trial::test(*name, run).with_ignored_flag(!cluster)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
@@ -60,6 +68,29 @@ fn main() -> ExitCode {
         println!("ignored: there is no cluster to run these on; `cargo xtask test` brings one\n");
     }
     conclusion.exit_code()
+}
+
+/// How things are when a case has failed: where nobody can look later, that is all there is.
+fn circumstances(began: Option<&load::LogPosition>) -> String {
+    let said = |arguments: &[&str]| {
+        let output = kube::kubectl_output(arguments);
+        let both = [output.stdout, output.stderr].concat();
+        format!("\n{}", String::from_utf8_lossy(&both).trim_end())
+    };
+    let pods = said(&["get", "pods", "-n", cases::SYSTEM, "-o", "wide"]);
+    let logs = [
+        "logs",
+        "-n",
+        cases::SYSTEM,
+        "-l",
+        "app.kubernetes.io/name=javelin",
+    ];
+    let logs = said(&[&logs[..], &["--prefix", "--tail=15"]].concat());
+    let calls = began.map(load::LogPosition::failed_calls);
+    let calls = calls.and_then(Result::ok).unwrap_or_default();
+    let last = calls.len().saturating_sub(5);
+    let calls = calls.get(last..).unwrap_or_default().join("\n");
+    format!("\n--- pods{pods}\n--- their logs{logs}\n--- calls that failed, the last\n{calls}")
 }
 
 type Case = fn() -> kube::Result;
