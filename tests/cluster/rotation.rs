@@ -305,6 +305,12 @@ fn upgrade(values: &[&str]) -> Result {
         "--timeout=2m",
     ];
     helm("helm", &[&command, values].concat())?;
+    // A replica that is on its way out has the earlier lifetimes, and would make an authority that lives for as long.
+    eventually("the earlier replicas are gone", SOON, || {
+        let pods = kubectl(&["get", "pods", "-n", SYSTEM, "-o", "name"])?;
+        ensure!(pods.lines().count() == 2, "{pods}");
+        Ok(())
+    })?;
     replicas_are_ready(2)
 }
 
