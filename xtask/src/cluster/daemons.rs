@@ -291,17 +291,21 @@ impl Daemon {
         })
     }
 
-    /// Ends it, the hard way as a crash does, and waits until it is gone.
+    /// Ends it, the hard way as a crash does, and waits until it has let go of its ports.
     pub(super) fn stop(&self) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while let Some(pid) = self.pid() {
+        let Some(pid) = self.pid() else {
+            return Ok(());
+        };
+        let deadline = Instant::now() + LONGEST_END;
+        let _ = kill_process(pid, Signal::KILL);
+        while is_running(pid) {
             if Instant::now() > deadline {
                 bail!(
-                    "{} did not end within 10 s of being killed: `cargo xtask cluster down` and `up` start anew",
-                    self.name
+                    "{} did not end within {} s of being killed: `cargo xtask cluster down` and `up` start anew",
+                    self.name,
+                    LONGEST_END.as_secs()
                 );
             }
-            let _ = kill_process(pid, Signal::KILL);
             thread::sleep(POLL / 5);
         }
         Ok(())
@@ -370,6 +374,23 @@ fn is_marked(pid: i32) -> bool {
     })
 }
 
+/// Whether a process still holds anything. One that is being killed gives up its memory first, its environment with it,
+/// and its sockets with its last thread: of a large one on a busy machine, much later.
+fn is_running(pid: Pid) -> bool {
+    let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+    let threads = fs::read_dir(process.join("task")).map_or(0, Iterator::count);
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    threads > 1 || threads == 1 && !has_ended(&stat)
+}
+
+/// Reads /proc/PID/stat: the process id, the name in brackets, which may have any character, and the state.
+fn has_ended(stat: &str) -> bool {
+    let state = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().next());
+    matches!(state, None | Some("Z" | "X"))
+}
+
 /// Reads a line of /proc/net/tcp: number, local address and port, remote address and port, state.
 fn is_listener(line: &str, port: u16) -> bool {
     let mut words = line.split_whitespace().skip(1);
@@ -377,6 +398,8 @@ fn is_listener(line: &str, port: u16) -> bool {
     let state = words.nth(1).unwrap_or_default();
     local.ends_with(&format!(":{port:04X}")) && state == "0A"
 }
+
+const LONGEST_END: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests;
