@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`mutate`] | what is to be done with this pod? A value in, a [`mutate::Decision`] out |
 //! | [`patch`] | how does a decision become a JSON Patch that surely applies? |
+//! | [`caveats`] | what should a person know that admission does not see? |
 //! | [`workload`] | what does the label on a Deployment do? |
 //! | [`config`] | what does the configuration file mean? |
 //! | [`quantity`] | how much is `128Mi`? |
@@ -25,6 +26,7 @@
 
 pub mod agent;
 mod causes;
+pub mod caveats;
 pub mod certs;
 pub mod cli;
 pub mod cluster;

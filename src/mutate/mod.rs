@@ -14,6 +14,7 @@ mod composition;
 mod delivery;
 mod environment;
 mod expansion;
+mod explain;
 mod fit;
 mod foreign;
 mod image;
@@ -32,6 +33,7 @@ mod tool_options;
 
 pub use delivery::{InitContainerEdit, Parts};
 pub use environment::EnvEdit;
+pub use explain::{Step, Verdict, explain};
 pub use java::{Agent, words as jvm_words};
 pub use owner::{Owner, Owners};
 pub use plan::{ContainerPlan, Plan, Warning};

@@ -62,7 +62,7 @@ pub(super) fn naming(
     if environment.has(SERVICE_NAME) || keys_of(&own).any(|key| key == "service.name") {
         return None;
     }
-    let mut name = service_name(subject, container, profile);
+    let mut name = service_name(subject, container, profile).0.to_owned();
     if !alone && name != container.name {
         name = format!("{name}-{}", container.name);
     }
@@ -211,34 +211,37 @@ fn keys_of(list: &str) -> impl Iterator<Item = &str> {
         .map(|(key, _)| key.trim())
 }
 
-/// Annotation, labels if the profile says so, owners from the one that a person named, pod name, container name.
-fn service_name(subject: &Subject<'_>, container: &Container, profile: &Profile) -> String {
+/// Annotation, labels if the profile says so, owners from the one that a person named, pod name, container name; and
+/// which of these it was.
+pub(super) fn service_name<'a>(
+    subject: &'a Subject<'_>,
+    container: &'a Container,
+    profile: &Profile,
+) -> (&'a str, &'static str) {
     if let Some(name) = annotated(subject, "service.name") {
-        return name.to_owned();
+        return (name, "by its annotation");
     }
     let mut labels = keys::NAME_LABELS
         .iter()
         .filter_map(|key| labelled(subject, key, profile));
     if let Some(name) = labels.next() {
-        return name.to_owned();
+        return (name, "by its label");
+    }
+    if let Some(owner) = subject.owners.iter().next_back() {
+        return (&owner.name, "after its workload");
     }
     let metadata = &subject.pod.metadata;
-    let owner = subject
-        .owners
-        .iter()
-        .next_back()
-        .map(|owner| owner.name.as_str());
-    let name = metadata.name.as_deref().filter(|name| !name.is_empty());
+    let is_there = |name: &&str| !name.is_empty();
+    if let Some(name) = metadata.name.as_deref().filter(is_there) {
+        return (name, "after the pod");
+    }
     // The API server adds its random suffix after admission; what comes before it is stable.
-    let generated = metadata
-        .generate_name
-        .as_deref()
-        .map(|name| name.trim_end_matches('-'));
-    owner
-        .or(name)
-        .or_else(|| generated.filter(|name| !name.is_empty()))
-        .unwrap_or(&container.name)
-        .to_owned()
+    let generated = metadata.generate_name.as_deref();
+    let generated = generated.map(|name| name.trim_end_matches('-'));
+    if let Some(name) = generated.filter(is_there) {
+        return (name, "after the pod");
+    }
+    (&container.name, "after the container")
 }
 
 /// All attributes by key, values encoded and with references to [`keys::FIELD_VARIABLES`]. The order of

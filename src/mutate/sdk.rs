@@ -355,7 +355,7 @@ pub(super) const DECLARATIVE_FILE: &str = "OTEL_CONFIG_FILE";
 const CONFIGURATION_FILE: &str = "OTEL_JAVAAGENT_CONFIGURATION_FILE";
 
 /// What the names of the SDK's variables begin with.
-const SDK_PREFIX: &str = "OTEL_";
+pub(super) const SDK_PREFIX: &str = "OTEL_";
 /// The system properties of an endpoint or a protocol.
 const OTLP_PROPERTIES: [&str; 8] = [
     "otel.exporter.otlp.endpoint",
@@ -368,7 +368,7 @@ const OTLP_PROPERTIES: [&str; 8] = [
     "otel.exporter.otlp.logs.protocol",
 ];
 const OTLP_PREFIX: &str = "OTEL_EXPORTER_OTLP_";
-const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+pub(super) const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";

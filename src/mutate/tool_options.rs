@@ -40,12 +40,7 @@ pub(super) fn add_agent(
         base,
         compose_optional,
     } = settings;
-    let composition = Composition {
-        name: JAVA_TOOL_OPTIONS,
-        private: OPTIONS_VARIABLE,
-        container,
-        compose_optional,
-    };
+    let composition = composition(container, compose_optional);
     let origin = composition.origin(environment);
     let obstacle = composition.obstacle(environment, origin);
     match (origin, base) {
@@ -68,6 +63,16 @@ pub(super) fn add_agent(
         }
     }
     Ok(())
+}
+
+/// How the container's own value is kept where it cannot be seen.
+pub(super) fn composition(container: &Container, compose_optional: bool) -> Composition<'_> {
+    Composition {
+        name: JAVA_TOOL_OPTIONS,
+        private: OPTIONS_VARIABLE,
+        container,
+        compose_optional,
+    }
 }
 
 fn reason(obstacle: Obstacle, container: &Container) -> Reason {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use javelin::{
     config::Config,
     mutate::{
-        Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, keys,
+        self, Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Verdict, keys,
         pod::{Container, EnvVar, Pod},
     },
     patch::{PodPath, Treatment},
@@ -31,6 +31,24 @@ proptest! {
             prop_assert!(again.patch.is_empty());
         }
         prop_assert_eq!(&treat(&pod).1, &treatment, "the same input gives the same output: {:?}", before);
+    }
+
+    /// The explanation stops where the decision does, and for the same reason.
+    #[test]
+    fn an_explanation_ends_as_the_decision_does(pod in pod()) {
+        let parsed = Pod::from_value(&pod).unwrap();
+        let subject = subject(&parsed);
+        let stops: Vec<_> = mutate::explain(&subject, &config())
+            .into_iter()
+            .filter(|step| step.verdict == Verdict::Stops)
+            .map(|step| step.why)
+            .collect();
+        match mutate::decide(&subject, &config()) {
+            Decision::Inject(_) => prop_assert_eq!(stops, Vec::<String>::new()),
+            Decision::Skip(reason) => {
+                prop_assert_eq!(stops, vec![format!("{}: {reason}", reason.code())]);
+            }
+        }
     }
 
     #[test]
@@ -152,18 +170,24 @@ fn pruned(value: Value) -> Value {
 
 fn treat(document: &Value) -> (Pod, Treatment) {
     let pod = Pod::from_value(document).unwrap();
-    let config = Config::parse("default: {otlp: {endpoint: 'http://c:4318'}}", "test").unwrap();
-    let subject = Subject {
-        pod: &pod,
+    let treatment = Treatment::of(&subject(&pod), document, PodPath::POD, &config());
+    (pod, treatment)
+}
+
+fn config() -> Config {
+    Config::parse("default: {otlp: {endpoint: 'http://c:4318'}}", "test").unwrap()
+}
+
+fn subject(pod: &Pod) -> Subject<'_> {
+    Subject {
+        pod,
         namespace: Namespace {
             name: Some("shop"),
             inject: NamespaceLabel::Value("true"),
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,
-    };
-    let treatment = Treatment::of(&subject, document, PodPath::POD, &config);
-    (pod, treatment)
+    }
 }
 
 fn last<'a>(container: &'a Container, name: &str) -> Option<&'a EnvVar> {
