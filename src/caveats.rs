@@ -308,8 +308,8 @@ impl fmt::Display for Caveat {
             ),
             Self::UnseenImage { container, image } => write!(
                 f,
-                "container {container:?}: whether {image} sets JAVA_TOOL_OPTIONS itself (then state it in the annotation \
-                 {}), and whether its Java has the module java.instrument, no manifest shows",
+                "container {container:?}: no manifest shows whether {image} sets JAVA_TOOL_OPTIONS itself (if so, say it in \
+                 the annotation {}), or lacks the module java.instrument",
                 keys::JAVA_TOOL_OPTIONS_BASE
             ),
         }

@@ -13,9 +13,9 @@ fn check(container: &Value, others: &[Value], expected: &[&str]) {
     container["name"] = "app".into();
     let document = json!({ "kind": "Pod", "metadata": {}, "spec": { "containers": [container] } });
     let mut surroundings = Surroundings::default();
-    others
-        .iter()
-        .for_each(|object| surroundings.note(object, Some("shop")));
+    for object in others {
+        surroundings.note(object, Some("shop"));
+    }
     let pod = Pod::from_value(&document).unwrap();
     let subject = Subject {
         pod: &pod,

@@ -1,30 +1,54 @@
-//! `javelin preview`: the engine over manifests. What it shows is what the cluster gets.
+//! `javelin preview`: the engine over manifests, or over an object in the cluster. What it shows is what the cluster
+//! gets.
+//!
+//! Deliberately not here: the decisions ([`mutate`](crate::mutate)), what other manifests tell
+//! ([`caveats`](crate::caveats)), and changed manifests to keep: that is `javelin inject`.
 
 use std::{collections::BTreeMap, fs, io::Write, path::PathBuf};
 
-use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
-use similar::{ChangeTag, TextDiff};
+use serde_json::Value;
 
+use self::server::{Server, Trial};
 use super::{
-    Exit,
+    Exit, Hinted,
     manifest::{self, Document},
     note,
 };
 use crate::{
+    caveats::{Caveat, Surroundings},
+    cluster::objects::Reference,
     config::Config,
-    mutate::{Decision, Namespace, NamespaceLabel, Subject, keys, pod::Pod},
+    mutate::{self, Decision, Namespace, NamespaceLabel, Step, Subject, keys, pod::Pod},
     patch::{PodPath, Treatment},
     workload,
 };
 
-/// Show what the agent would change in manifests, without a cluster
+mod record;
+mod server;
+mod text;
+
+/// Show what the agent would change, and why
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// A manifest, a folder of manifests, or - for standard input; may be repeated
-    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    #[arg(
+        short,
+        long = "filename",
+        value_name = "FILE",
+        required_unless_present = "from_cluster"
+    )]
     filename: Vec<PathBuf>,
+    /// An object in the cluster, as shop/deployment/orders, read with your own rights; may be repeated
+    #[arg(long, value_name = "[NAMESPACE/]KIND/NAME", value_parser = Reference::parse)]
+    from_cluster: Vec<Reference>,
+    /// Have the API server try each pod with the agent (a dry run), and tell who refuses it
+    #[arg(long)]
+    server: bool,
+    /// Context of the kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
     /// Javelin's configuration [default: built-in values]
     #[arg(long, value_name = "FILE", env = "JAVELIN_CONFIG")]
     config: Option<PathBuf>,
@@ -34,23 +58,26 @@ pub(super) struct Args {
     /// A label of that namespace; may be repeated. Namespaces in the manifests are read as well
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     namespace_label: Vec<(String, String)>,
-    /// What to print
-    #[arg(short, long, value_enum, default_value_t = Output::Diff)]
+    /// diff, patch (JSON Patch, a line for each object), yaml (the objects), json (a record for each)
+    #[arg(short, long, value_enum, default_value_t = Output::Diff, hide_possible_values = true)]
     output: Output,
+    /// Tell every rule that was looked at, and why it did or did not apply
+    #[arg(long)]
+    explain: bool,
     /// Exit with 1 when something would change
     #[arg(long)]
     check: bool,
-    /// When to use colours; `NO_COLOR` is honoured
-    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    /// When to use colours: auto, always or never; `NO_COLOR` is honoured
+    #[arg(long, value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
     color: Color,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Output {
-    /// Unified diff of each object
     Diff,
-    /// JSON Patch, one line for each object with a pod
     Patch,
+    Yaml,
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -60,49 +87,191 @@ enum Color {
     Never,
 }
 
+/// One object, and what became of it.
+struct Treated {
+    document: Document,
+    treatment: Treatment,
+    caveats: Vec<Caveat>,
+    /// Empty unless it was asked for.
+    steps: Vec<Step>,
+    /// What its pods are measured against, as far as the manifests tell.
+    restrictions: Vec<String>,
+    trial: Option<Trial>,
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let Args {
-        filename,
-        config,
-        namespace,
-        namespace_label,
-        output,
-        check,
-        color,
-    } = args;
-    match color {
+    match args.color {
         Color::Auto => {}
         Color::Always => anstream::ColorChoice::Always.write_global(),
         Color::Never => anstream::ColorChoice::Never.write_global(),
     }
-    let config = read_config(config.as_ref())?;
-    let documents = manifest::read(filename)?;
-    let mut namespaces = labels_of_namespaces(&documents);
-    if let Some((_, value)) = namespace_label.iter().rfind(|(key, _)| key == keys::INJECT) {
-        namespaces.insert(namespace.clone(), value.clone());
+    if args.explain && !matches!(args.output, Output::Diff | Output::Json) {
+        return Err(Hinted {
+            message: "--explain goes with the outputs diff and json only".to_owned(),
+            hint: "leave -o away, or write -o json".to_owned(),
+            source: None,
+        }
+        .into());
     }
-
-    let mut stdout = anstream::stdout().lock();
-    let mut changes = false;
-    for document in &documents {
-        // Others have kinds of the same names, and some of them no pod template.
-        let path = PodPath::of_kind(document.kind());
-        let Some(path) = path.filter(|path| path.of(&document.value).is_some()) else {
-            continue;
-        };
-        let treatment = treat(document, path, namespace.as_deref(), &namespaces, &config)?;
-        changes |= !treatment.patch.is_empty();
-        tell(document, &treatment.decision);
-        match output {
-            Output::Diff => print_diff(&mut stdout, document, &treatment)?,
-            Output::Patch => writeln!(stdout, "{}", serde_json::to_string(&treatment.patch)?)?,
+    let config = read_config(args.config.as_ref())?;
+    let server = (args.server || !args.from_cluster.is_empty())
+        .then(|| Server::connect(args.context.as_deref()))
+        .transpose()?;
+    let mut documents = manifest::read(&args.filename)?;
+    if let Some(server) = &server {
+        for reference in &args.from_cluster {
+            documents.extend(server.read(reference, args.namespace.as_deref())?);
         }
     }
-    Ok(if *check && changes {
-        Exit::Found
-    } else {
-        Exit::Done
-    })
+    let surroundings = Known::of(args, &documents);
+
+    let mut stdout = anstream::stdout().lock();
+    let (mut exit, mut is_first_unseen) = (Exit::Done, true);
+    for document in documents {
+        let Some(path) = pod_path(&document) else {
+            continue;
+        };
+        let mut treated = surroundings.treat(document, path, args.explain, &config)?;
+        if args.check && !treated.treatment.patch.is_empty() {
+            exit = exit.max(Exit::Found);
+        }
+        if let Some(server) = server.as_ref().filter(|_| args.server) {
+            let namespace = surroundings.namespace_of(&treated.document);
+            treated.trial = server.try_out(&treated, path, namespace)?;
+            if treated.trial.as_ref().is_some_and(Trial::is_refused) {
+                exit = exit.max(Exit::Found);
+            }
+        }
+        treated.print(&mut stdout, args.output, &mut is_first_unseen)?;
+    }
+    Ok(exit)
+}
+
+/// Others have kinds of the same names, and some of them no pod template.
+fn pod_path(document: &Document) -> Option<PodPath> {
+    PodPath::of_kind(document.kind()).filter(|path| path.of(&document.value).is_some())
+}
+
+impl Treated {
+    fn print(
+        &self,
+        out: &mut impl Write,
+        output: Output,
+        is_first_unseen: &mut bool,
+    ) -> anyhow::Result<()> {
+        let patch = &self.treatment.patch;
+        match output {
+            Output::Diff => {
+                text::tell(self, is_first_unseen);
+                text::explanation(out, self)?;
+                text::diff(out, self)?;
+            }
+            Output::Patch => {
+                text::tell(self, is_first_unseen);
+                writeln!(out, "{}", serde_json::to_string(patch)?)?;
+            }
+            Output::Yaml => {
+                text::tell(self, is_first_unseen);
+                writeln!(
+                    out,
+                    "---\n{}",
+                    serde_saphyr::to_string(self.result())?.trim_end()
+                )?;
+            }
+            Output::Json => {
+                writeln!(out, "{}", serde_json::to_string(&record::of(self))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The object as it will be.
+    fn result(&self) -> &Value {
+        let patch = &self.treatment.patch;
+        if patch.is_empty() {
+            &self.document.value
+        } else {
+            patch.result()
+        }
+    }
+}
+
+/// What is known of namespaces.
+struct Known<'a> {
+    default: Option<&'a str>,
+    labels: BTreeMap<Option<String>, String>,
+    surroundings: Surroundings,
+}
+
+impl<'a> Known<'a> {
+    fn of(args: &'a Args, documents: &[Document]) -> Self {
+        let default = args.namespace.as_deref();
+        let mut labels = labels_of_namespaces(documents);
+        let given = args.namespace_label.iter();
+        if let Some((_, value)) = given.rev().find(|(key, _)| key == keys::INJECT) {
+            labels.insert(args.namespace.clone(), value.clone());
+        }
+        let mut surroundings = Surroundings::default();
+        for document in documents {
+            surroundings.note(&document.value, default);
+        }
+        Self {
+            default,
+            labels,
+            surroundings,
+        }
+    }
+
+    fn namespace_of<'d>(&'d self, document: &'d Document) -> Option<&'d str> {
+        document.text(&["metadata", "namespace"]).or(self.default)
+    }
+
+    fn treat(
+        &self,
+        document: Document,
+        path: PodPath,
+        explain: bool,
+        config: &Config,
+    ) -> anyhow::Result<Treated> {
+        let place = || format!("{}: {} cannot be read", document.origin, document.title());
+        let pod = path.of(&document.value).unwrap_or(&Value::Null);
+        let pod = Pod::from_value(pod).with_context(place)?;
+        let name = self.namespace_of(&document);
+        let label = self.labels.get(&name.map(str::to_owned));
+        let (owners, from_workload) =
+            workload::surroundings(document.kind(), &document.value, &pod);
+        let subject = Subject {
+            pod: &pod,
+            namespace: Namespace {
+                name,
+                inject: label.map_or(NamespaceLabel::Absent, |value| NamespaceLabel::Value(value)),
+            },
+            owners,
+            from_workload,
+        };
+        let treatment = Treatment::of(&subject, &document.value, path, config);
+        let steps = if explain {
+            mutate::explain(&subject, config)
+        } else {
+            Vec::new()
+        };
+        let after = path.of(treatment.patch.result()).map(Pod::from_value);
+        let caveats = match (&treatment.decision, after) {
+            (Decision::Inject(plan), Some(Ok(after))) => {
+                self.surroundings.caveats(&after, plan, name)
+            }
+            _ => Vec::new(),
+        };
+        let restrictions = self.surroundings.restrictions(name).map(str::to_owned);
+        Ok(Treated {
+            caveats,
+            steps,
+            restrictions: restrictions.collect(),
+            trial: None,
+            treatment,
+            document,
+        })
+    }
 }
 
 pub(super) fn read_config(file: Option<&PathBuf>) -> anyhow::Result<Config> {
@@ -132,90 +301,6 @@ fn labels_of_namespaces(documents: &[Document]) -> BTreeMap<Option<String>, Stri
         .collect()
 }
 
-fn treat(
-    document: &Document,
-    path: PodPath,
-    namespace: Option<&str>,
-    namespaces: &BTreeMap<Option<String>, String>,
-    config: &Config,
-) -> anyhow::Result<Treatment> {
-    let place = || format!("{}: {}", document.origin, document.title());
-    let pod = path
-        .of(&document.value)
-        .with_context(|| format!("{} has no pod template", place()))?;
-    let pod = Pod::from_value(pod).with_context(|| format!("{} cannot be read", place()))?;
-    let name = document.text(&["metadata", "namespace"]).or(namespace);
-    let label = namespaces.get(&name.map(str::to_owned));
-    let (owners, from_workload) = workload::surroundings(document.kind(), &document.value, &pod);
-    let subject = Subject {
-        pod: &pod,
-        namespace: Namespace {
-            name,
-            inject: label.map_or(NamespaceLabel::Absent, |value| NamespaceLabel::Value(value)),
-        },
-        owners,
-        from_workload,
-    };
-    Ok(Treatment::of(&subject, &document.value, path, config))
-}
-
-/// What was decided, on stderr.
-fn tell(document: &Document, decision: &Decision) {
-    let title = document.title();
-    match decision {
-        Decision::Skip(reason) => note(&format!("{title}: skipped: {}: {reason}", reason.code())),
-        Decision::Inject(plan) => {
-            for container in &plan.containers {
-                let service = container.service_name.as_deref().map_or_else(
-                    || "its own service name".to_owned(),
-                    |name| format!("service name {name}"),
-                );
-                let profile = &plan.profile;
-                note(&format!(
-                    "{title}: container {}: agent, {service}, profile {profile}",
-                    container.name
-                ));
-            }
-            plan.warnings
-                .iter()
-                .for_each(|warning| note(&format!("{title}: warning: {}", warning.line())));
-        }
-    }
-}
-
-fn print_diff(
-    out: &mut impl Write,
-    document: &Document,
-    treatment: &Treatment,
-) -> anyhow::Result<()> {
-    if treatment.patch.is_empty() {
-        return Ok(());
-    }
-    let before = serde_saphyr::to_string(&document.value)?;
-    let after = serde_saphyr::to_string(treatment.patch.result())?;
-    let (bold, title, origin) = (Style::new().bold(), document.title(), &document.origin);
-    writeln!(out, "{bold}--- {title} ({origin}){bold:#}")?;
-    writeln!(out, "{bold}+++ {title} with the agent{bold:#}")?;
-    let diff = TextDiff::from_lines(&before, &after);
-    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-        let style = AnsiColor::Cyan.on_default();
-        writeln!(out, "{style}{}{style:#}", hunk.header())?;
-        for change in hunk.iter_changes() {
-            let (sign, style) = match change.tag() {
-                ChangeTag::Delete => ('-', AnsiColor::Red.on_default()),
-                ChangeTag::Insert => ('+', AnsiColor::Green.on_default()),
-                ChangeTag::Equal => (' ', Style::new()),
-            };
-            writeln!(
-                out,
-                "{style}{sign}{}{style:#}",
-                change.value().trim_end_matches('\n')
-            )?;
-        }
-    }
-    Ok(())
-}
-
 fn key_value(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
     pair.map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -225,5 +310,6 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 const EXAMPLES: &str = "\
 Examples:
   javelin preview -f deployment.yaml
-  kustomize build . | javelin preview -f - --config javelin.yaml
-  javelin preview -f k8s/ -n shop --namespace-label instrumentation.opentelemetry.io/inject-java=true";
+  helm template shop | javelin preview -f - --config javelin.yaml --explain
+  javelin preview -f k8s/ -n shop --namespace-label instrumentation.opentelemetry.io/inject-java=true
+  javelin preview --from-cluster shop/deployment/orders --server";

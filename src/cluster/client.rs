@@ -428,6 +428,12 @@ pub struct Target {
     remedy: &'static str,
 }
 
+impl Target {
+    pub(super) fn new(kind: &'static str, name: String, remedy: &'static str) -> Self {
+        Self { kind, name, remedy }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.name)
@@ -493,7 +499,7 @@ pub enum ClusterError {
 }
 
 /// Runs one request: with a limit, since the client itself waits for ever on a connection that has gone silent.
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     request: impl Future<Output = Result<T, kube::Error>>,
     target: &Target,
@@ -590,7 +596,7 @@ const PROBE_REMEDY: &str = "its namespace seems to be gone";
 const VERSION_REMEDY: &str = "is that an API server?";
 
 /// An ordinary request takes milliseconds; a busy API server queues one for a few seconds.
-const REQUEST: Duration = Duration::from_secs(10);
+pub(super) const REQUEST: Duration = Duration::from_secs(10);
 
 /// Far more than the chart's users have replicas.
 const MOST_PODS: u32 = 100;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! client   the requests that are made, each with a limit     get, patch of three named objects
+//! objects  single objects and dry runs, for a person
 //! watch    "something has changed", for one named object
 //! pace     how long to wait before doing the same again
 //! coverage does every profile have a webhook entry?
@@ -28,6 +29,7 @@ pub mod client;
 pub mod coverage;
 pub mod events;
 pub mod keeper;
+pub mod objects;
 pub mod pace;
 pub mod probe;
 pub mod watch;

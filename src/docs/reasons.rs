@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::GENERATED;
+use crate::caveats::Caveat;
 use crate::mutate::{Agent, Conflict, Reason, Source, Warning};
 
 /// What is said of a code beside its own sentence.
@@ -46,9 +47,10 @@ macro_rules! rows {
 
 pub(super) fn page() -> String {
     format!(
-        "{GENERATED}{INTRODUCTION}{}\n## Warnings\n{WARNINGS}{}",
+        "{GENERATED}{INTRODUCTION}{}\n## Warnings\n{WARNINGS}{}\n## What only the command line tells\n{CAVEATS}{}",
         sections(&reasons()),
-        sections(&warnings())
+        sections(&warnings()),
+        sections(&caveats())
     )
 }
 
@@ -213,6 +215,32 @@ fn warnings() -> Vec<Row> {
     }
 }
 
+fn told_of_caveat(_: &Caveat) -> &'static str {
+    "by `javelin preview`."
+}
+
+fn caveats() -> Vec<Row> {
+    let container = || "app".to_owned();
+    let image = || "registry.example.com/shop/orders:2.3".to_owned();
+    rows! { Caveat, told_of_caveat, |_| false;
+        Caveat::UnseenEnvFrom { .. } = Caveat::UnseenEnvFrom { container: container(), source: "ConfigMap app".to_owned() } =>
+            "What it brings is known only when the container starts. Options are then joined with ours, and settings of the SDK are kept.",
+            "nothing, or put it among the manifests to see what it has.";
+        Caveat::EnvFromSets { .. } = Caveat::EnvFromSets { container: container(), source: "ConfigMap app".to_owned(), variables: vec!["OTEL_SERVICE_NAME".to_owned()] } =>
+            "Those are yours and stay in effect, but for what ADR 5 names.",
+            "nothing.";
+        Caveat::WrongPort { .. } = Caveat::WrongPort { container: container(), variable: "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint: "http://collector:4317".to_owned(), protocol: "http/protobuf".to_owned() } =>
+            "The agent would speak HTTP to a port of gRPC, or the other way round: nothing arrives, and only the application's log says so.",
+            "set the port, or `OTEL_EXPORTER_OTLP_PROTOCOL`; or remove both, and the profile's are set.";
+        Caveat::OldJava { .. } = Caveat::OldJava { container: container(), image: "openjdk:7-jre".to_owned() } =>
+            "The agent needs Java 8 or later; an older JVM ends at once.",
+            "opt the pod out by the label's value `false`.";
+        Caveat::UnseenImage { .. } = Caveat::UnseenImage { container: container(), image: image() } =>
+            "The image's own `ENV JAVA_TOOL_OPTIONS` is hidden by ours, and a runtime that jlink made without `java.instrument` does not start with an agent. It is told once, of the first container.",
+            "look with `docker inspect` or `crane config`, and with `java --list-modules`.";
+    }
+}
+
 const INTRODUCTION: &str = "
 # Why there is no agent
 
@@ -228,4 +256,8 @@ What nothing in the pod, its workload or the configuration can mend is called fi
 
 const WARNINGS: &str = "
 The agent is there, and something is worth knowing.
+";
+
+const CAVEATS: &str = "
+Admission sees one pod. What other manifests tell, and what none can tell, `javelin preview` says beside it.
 ";

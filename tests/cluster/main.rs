@@ -24,6 +24,7 @@ mod kube;
 mod load;
 mod openssl;
 mod own_certificate;
+mod preview_live;
 mod profiles;
 mod reach;
 mod resources;
@@ -95,7 +96,7 @@ fn circumstances(began: Option<&load::LogPosition>) -> String {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 47] = [
+const CASES: [(&str, Case); 48] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -170,6 +171,10 @@ const CASES: [(&str, Case); 47] = [
     (
         "preview_prints_the_bytes_of_the_webhooks_patch",
         cases::preview,
+    ),
+    (
+        "preview_reads_live_objects_and_tells_who_refuses_the_pod",
+        preview_live::server,
     ),
     (
         "another_webhooks_change_finds_the_pod_complete",

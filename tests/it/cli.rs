@@ -45,6 +45,9 @@ fn the_diff_shows_what_is_added_and_where() {
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
         "Deployment shop/orders: container orders: agent, service name orders, profile default\n\
+         Deployment shop/orders: note: unseen-image: container \"orders\": no manifest shows whether \
+         registry.example/shop/orders:2.3 sets JAVA_TOOL_OPTIONS itself (if so, say it in the annotation \
+         javelin.dev/java-tool-options), or lacks the module java.instrument\n\
          Deployment shop/cart: skipped: not-selected: no label instrumentation.opentelemetry.io/inject-java, \
          or an excluded namespace\n"
     );

@@ -1,0 +1,75 @@
+//! One object as JSON, for programs: a line with stable fields.
+
+use serde_json::{Value, json};
+
+use super::{Treated, server::Trial};
+use crate::mutate::{Decision, Verdict};
+
+pub(super) fn of(treated: &Treated) -> Value {
+    let document = &treated.document;
+    let text = |path: &[&str]| document.text(path).map_or(Value::Null, Value::from);
+    let (decision, reason, message) = match &treated.treatment.decision {
+        Decision::Inject(_) => ("inject", None, None),
+        Decision::Skip(reason) => ("skip", Some(reason.code()), Some(reason.to_string())),
+    };
+    let mut record = json!({
+        "apiVersion": text(&["apiVersion"]),
+        "kind": document.kind(),
+        "namespace": text(&["metadata", "namespace"]),
+        "name": text(&["metadata", "name"]),
+        "decision": decision,
+        "reason": reason,
+        "message": message,
+        "warnings": warnings(treated),
+        "patch": treated.treatment.patch,
+    });
+    let Some(fields) = record.as_object_mut() else {
+        return record;
+    };
+    if !treated.steps.is_empty() {
+        let steps = treated.steps.iter();
+        let steps = steps.map(|step| {
+            let verdict = match step.verdict {
+                Verdict::Applies => "applies",
+                Verdict::Passes => "passes",
+                Verdict::Stops => "stops",
+            };
+            json!({ "rule": step.rule, "verdict": verdict, "why": step.why })
+        });
+        fields.insert("explanation".to_owned(), steps.collect());
+    }
+    if let Some(trial) = &treated.trial {
+        fields.insert("server".to_owned(), of_trial(trial));
+    }
+    record
+}
+
+fn warnings(treated: &Treated) -> Vec<Value> {
+    let warning = |code: &str, message: String| json!({ "code": code, "message": message });
+    let plan = match &treated.treatment.decision {
+        Decision::Inject(plan) => plan.warnings.as_slice(),
+        Decision::Skip(_) => &[],
+    };
+    let of_plan = plan
+        .iter()
+        .map(|each| warning(each.code(), each.to_string()));
+    let caveats = treated.caveats.iter();
+    of_plan
+        .chain(caveats.map(|each| warning(each.code(), each.to_string())))
+        .collect()
+}
+
+fn of_trial(trial: &Trial) -> Value {
+    match trial {
+        Trial::Admitted => json!({ "admitted": true }),
+        Trial::Refused {
+            refusal,
+            also_without,
+        } => json!({
+            "admitted": false,
+            "by": refusal.by.to_string(),
+            "message": refusal.message,
+            "alsoWithoutAgent": also_without,
+        }),
+    }
+}

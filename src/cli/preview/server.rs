@@ -1,0 +1,162 @@
+//! The live object, and the API server's own word on the pod with the agent.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::{super::manifest::Document, Treated};
+use crate::{
+    cluster::{
+        client,
+        objects::{Objects, Reference, Refusal},
+    },
+    mutate::Decision,
+    patch::PodPath,
+};
+
+/// The cluster that a person has rights in.
+pub(super) struct Server {
+    runtime: Runtime,
+    objects: Objects,
+}
+
+/// What the API server would do with the pod.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Trial {
+    /// Create it.
+    Admitted,
+    /// Refuse it.
+    Refused {
+        /// Who, and why.
+        refusal: Refusal,
+        /// Is it the same without the agent?
+        also_without: bool,
+    },
+}
+
+impl Server {
+    pub(super) fn connect(context: Option<&str>) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("failed to start the runtime")?;
+        let objects = runtime.block_on(async {
+            let config = client::of_context(context).await?;
+            Objects::new(config)
+        })?;
+        Ok(Self { runtime, objects })
+    }
+
+    /// The object, without what no manifest has, and its namespace, if that may be read.
+    pub(super) fn read(
+        &self,
+        reference: &Reference,
+        namespace: Option<&str>,
+    ) -> Result<Vec<Document>> {
+        let mut reference = reference.clone();
+        let namespace = reference.namespace.as_deref().or(namespace);
+        let namespace = namespace
+            .unwrap_or_else(|| self.objects.default_namespace())
+            .to_owned();
+        reference.namespace = Some(namespace.clone());
+        let mut value = self.runtime.block_on(self.objects.get(&reference))?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("status");
+        }
+        if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
+            metadata.remove("managedFields");
+        }
+        let labels = self
+            .runtime
+            .block_on(self.objects.labels_of_namespace(&namespace));
+        let labels = match labels {
+            Ok(labels) => json!(labels),
+            Err(error) => {
+                super::note(&format!(
+                    "note: the labels of the namespace {namespace} are not known: {error}"
+                ));
+                json!({})
+            }
+        };
+        let metadata = json!({ "name": namespace, "labels": labels });
+        let origin = "cluster".to_owned();
+        Ok(vec![
+            Document {
+                origin: origin.clone(),
+                value: json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata }),
+            },
+            Document { origin, value },
+        ])
+    }
+
+    /// Tries the pod with the agent, and without it where it is refused. `None` for one that is left alone.
+    pub(super) fn try_out(
+        &self,
+        treated: &Treated,
+        path: PodPath,
+        namespace: Option<&str>,
+    ) -> Result<Option<Trial>> {
+        if matches!(treated.treatment.decision, Decision::Skip(_)) {
+            return Ok(None);
+        }
+        let namespace = namespace.unwrap_or_else(|| self.objects.default_namespace());
+        let create = |object: &Value| {
+            let pod = pod_of(path.of(object).unwrap_or(&Value::Null), namespace);
+            self.runtime.block_on(self.objects.try_pod(namespace, &pod))
+        };
+        Ok(Some(match create(treated.result())? {
+            Ok(_) => Trial::Admitted,
+            Err(refusal) => Trial::Refused {
+                also_without: create(&treated.document.value)?.is_err(),
+                refusal,
+            },
+        }))
+    }
+}
+
+/// A pod from its template, or from a live pod: under a new name, and of nobody.
+fn pod_of(template: &Value, namespace: &str) -> Value {
+    let metadata = |key: &str| template.pointer(&format!("/metadata/{key}")).cloned();
+    let mut spec = template.get("spec").cloned().unwrap_or_default();
+    if let Some(spec) = spec.as_object_mut() {
+        spec.remove("nodeName");
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": "javelin-preview-",
+            "namespace": namespace,
+            "labels": metadata("labels"),
+            "annotations": metadata("annotations"),
+        },
+        "spec": spec,
+    })
+}
+
+impl Trial {
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Admitted => f.write_str("the API server admits the pod with the agent"),
+            Self::Refused {
+                refusal,
+                also_without,
+            } => {
+                let without = if *also_without {
+                    "; without the agent it is refused, too"
+                } else {
+                    "; without the agent it is admitted"
+                };
+                write!(f, "refused by {}: {}{without}", refusal.by, refusal.message)
+            }
+        }
+    }
+}
