@@ -9,6 +9,7 @@
 //! | [`caveats`] | what should a person know that admission does not see? |
 //! | [`workload`] | what does the label on a Deployment do? |
 //! | [`config`] | what does the configuration file mean? |
+//! | [`images`] | what does a mirror have to have? |
 //! | [`quantity`] | how much is `128Mi`? |
 //! | [`review`] | how does the API server ask, and what is it told? |
 //! | [`server`] | who listens, and how long does anything take at most? |
@@ -34,6 +35,7 @@ pub mod config;
 mod dns;
 #[cfg(test)]
 mod docs;
+pub mod images;
 pub mod metrics;
 pub mod mutate;
 pub mod patch;

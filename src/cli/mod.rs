@@ -1,13 +1,22 @@
 //! The command line: one verb per file. The only place that prints and that reads the environment.
 
-use std::{error::Error, fmt::Write as _, io, process::ExitCode};
+use std::{
+    error::Error,
+    fmt::Write as _,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod cert;
+mod completions;
 mod config;
 mod duration;
+mod images;
 mod install;
+mod man;
 mod manifest;
 mod objects;
 mod preview;
@@ -27,7 +36,10 @@ enum Verb {
     Preview(preview::Args),
     Config(config::Args),
     Cert(Box<cert::Args>),
+    Images(images::Args),
     Install(install::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// How a run ended, and the program's exit code. What is worse is greater.
@@ -53,15 +65,30 @@ struct Hinted {
 /// Runs the program.
 pub fn main() -> ExitCode {
     // clap itself ends the program with 2 on wrong usage and with 0 after help.
-    let Cli { verb } = Cli::parse();
+    let matches = command().get_matches();
+    let Cli { verb } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match verb {
         Verb::Serve(args) => serve::run(*args).map(|()| Exit::Done),
         Verb::Preview(args) => preview::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Cert(args) => cert::run(*args),
+        Verb::Images(args) => images::run(&args),
         Verb::Install(args) => install::run(&args).map(|()| Exit::Done),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Man(args) => man::run(&args),
     };
     result.unwrap_or_else(|error| report(&error)).into()
+}
+
+/// The whole command line, under the name that it was called by.
+pub(crate) fn command() -> clap::Command {
+    let command = Cli::command();
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let called = called.as_deref().and_then(Path::file_stem);
+    if called.is_some_and(|name| name == PLUGIN) {
+        return command.bin_name("kubectl javelin");
+    }
+    command
 }
 
 /// Tells a person what went wrong: the error, its causes, a hint.
@@ -105,6 +132,9 @@ impl From<Exit> for ExitCode {
         }
     }
 }
+
+/// The name by which `kubectl` finds it.
+const PLUGIN: &str = "kubectl-javelin";
 
 const EXAMPLES: &str = "\
 Examples:

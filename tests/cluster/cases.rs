@@ -103,13 +103,20 @@ pub(crate) fn install_with(major: &str, values: &str) -> Result {
     Ok(())
 }
 
-/// The release, where a case has failed before it had brought it back.
-pub(crate) fn reinstall_if_gone() -> Result {
-    let release = ["javelin", "--namespace", SYSTEM];
-    if helm("helm", &[&["status"], &release[..]].concat()).is_ok() {
-        return Ok(());
-    }
-    install_with("helm", ENDPOINT)
+/// The installation as the first case made it, whatever one that failed has left.
+pub(crate) fn install_again() -> Result {
+    let chart = checkout("deploy/chart").display().to_string();
+    let release = ["upgrade", "--install", "javelin", &chart];
+    let place = ["--namespace", SYSTEM, "--create-namespace", ENDPOINT];
+    let how = [
+        "--reset-values",
+        "--force-conflicts",
+        "--wait",
+        "--timeout=2m",
+    ];
+    let _ = kubectl(&["scale", "deployment/javelin", "-n", SYSTEM, "--replicas=2"]);
+    helm("helm", &[&release[..], &place, &how].concat())?;
+    Ok(())
 }
 
 // === What is injected
@@ -550,11 +557,7 @@ pub(crate) fn uninstall() -> Result {
         );
         if let Some(next) = next {
             install_with(next, ENDPOINT)?;
-            apply(&pause_pod(next, namespace.0, "app: a", ""))?;
-            ensure!(
-                receipt(&get(&["pod", next, "-n", namespace.0])?).is_some(),
-                "installed by {next}: no agent"
-            );
+            pods_get_the_agent(namespace.0)?;
         }
     }
     kubectl(&[
@@ -565,6 +568,17 @@ pub(crate) fn uninstall() -> Result {
         "--timeout=3m",
     ])?;
     Ok(())
+}
+
+/// Replicas that are ready are reached a moment later, when kube-proxy has heard of them.
+pub(crate) fn pods_get_the_agent(namespace: &str) -> Result {
+    eventually("pods get the agent", SOON, || {
+        let pod = pause_pod("p", namespace, "app: a", "");
+        let (text, _) = kubectl_with(&["create", "--dry-run=server", "-o", "json"], &pod)?;
+        let pod: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        ensure!(receipt(&pod).is_some(), "not this one");
+        Ok(())
+    })
 }
 
 fn nothing_left() -> Result {

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
             case().map_err(|error| {
                 let error = error + &circumstances(began.as_ref());
                 // The cases after it are not to fail for that alone.
-                let _ = cases::reinstall_if_gone();
+                let _ = cases::install_again();
                 Failed::from(error)
             })
         };

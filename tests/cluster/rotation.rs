@@ -15,7 +15,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{INJECT, SYSTEM, metrics_path, name_of, pause_pod, receipt},
+    cases::{INJECT, SYSTEM, metrics_path, name_of, pods_get_the_agent},
     figures,
     kube::{
         Namespace, Result, checkout, ensure, eventually, get, helm, kubectl, kubectl_with, pods,
@@ -282,7 +282,8 @@ pub(crate) fn expired() -> Result {
         Secret::read()?.signing()? != old,
         "the expired authority signs"
     );
-    injected_again()?;
+    let namespace = Namespace::new("t-again", &[(INJECT, "true")])?;
+    pods_get_the_agent(namespace.0)?;
     set_lifetimes(&USUAL)
 }
 
@@ -551,17 +552,6 @@ fn counted(metric: &str) -> Result<u64> {
 /// Certificates that all replicas have signed.
 fn signed() -> Result<u64> {
     counted("javelin_certificates_signed_total")
-}
-
-fn injected_again() -> Result {
-    let namespace = Namespace::new("t-again", &[(INJECT, "true")])?;
-    eventually("pods get the agent", SOON, || {
-        let pod = pause_pod("p", namespace.0, "app: a", "");
-        let (text, _) = kubectl_with(&["create", "--dry-run=server", "-o", "json"], &pod)?;
-        let pod: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        ensure!(receipt(&pod).is_some(), "not this one");
-        Ok(())
-    })
 }
 
 /// A Deployment of one replica, behind the same Service, whose clock is wrong; gone when the value is dropped.

@@ -15,6 +15,7 @@ mod golden;
 mod golden_case;
 mod instrumentation;
 mod properties;
+mod shells;
 mod transcripts;
 #[path = "../common/ugly.rs"]
 mod ugly;
