@@ -12,7 +12,7 @@ use crate::{
         client,
         objects::{Objects, Reference, Refusal},
     },
-    mutate::Decision,
+    mutate::{Decision, keys},
     patch::PodPath,
 };
 
@@ -102,23 +102,33 @@ impl Server {
             return Ok(None);
         }
         let namespace = namespace.unwrap_or_else(|| self.objects.default_namespace());
-        let create = |object: &Value| {
-            let pod = pod_of(path.of(object).unwrap_or(&Value::Null), namespace);
-            self.runtime.block_on(self.objects.try_pod(namespace, &pod))
-        };
-        Ok(Some(match create(treated.result())? {
-            Ok(_) => Trial::Admitted,
-            Err(refusal) => Trial::Refused {
-                also_without: create(&treated.document.value)?.is_err(),
-                refusal,
+        let create = |pod: &Value| self.runtime.block_on(self.objects.try_pod(namespace, pod));
+        let template = |object| path.of(object).unwrap_or(&Value::Null);
+        Ok(Some(
+            match create(&pod_of(template(treated.result()), namespace, None))? {
+                Ok(_) => Trial::Admitted,
+                Err(refusal) => {
+                    // Said out loud, or a webhook that runs there would bring the agent.
+                    let without = template(&treated.document.value);
+                    let without = pod_of(without, namespace, Some("false"));
+                    Trial::Refused {
+                        also_without: create(&without)?.is_err(),
+                        refusal,
+                    }
+                }
             },
-        }))
+        ))
     }
 }
 
-/// A pod from its template, or from a live pod: under a new name, and of nobody.
-fn pod_of(template: &Value, namespace: &str) -> Value {
-    let metadata = |key: &str| template.pointer(&format!("/metadata/{key}")).cloned();
+/// A pod from its template, or from a live pod: under a new name, of nobody, and with that inject label, if any.
+fn pod_of(template: &Value, namespace: &str, inject: Option<&str>) -> Value {
+    let metadata = |key: &str| template.pointer(&format!("/metadata/{key}"));
+    let mut labels = metadata("labels")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default();
+    labels.extend(inject.map(|value| (keys::INJECT.to_owned(), value.into())));
     let mut spec = template.get("spec").cloned().unwrap_or_default();
     if let Some(spec) = spec.as_object_mut() {
         spec.remove("nodeName");
@@ -129,7 +139,7 @@ fn pod_of(template: &Value, namespace: &str) -> Value {
         "metadata": {
             "generateName": "javelin-preview-",
             "namespace": namespace,
-            "labels": metadata("labels"),
+            "labels": labels,
             "annotations": metadata("annotations"),
         },
         "spec": spec,
