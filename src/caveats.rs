@@ -84,6 +84,15 @@ struct Source {
 }
 
 impl Surroundings {
+    /// The kinds of objects that tell something.
+    pub const KINDS: &'static [&'static str] = &[
+        "Namespace",
+        "ConfigMap",
+        "Secret",
+        "LimitRange",
+        "ResourceQuota",
+    ];
+
     /// Takes note of one object. `default` is the namespace of those that name none.
     pub fn note(&mut self, object: &Value, default: Option<&str>) {
         let text = |path: &str| object.pointer(path).and_then(Value::as_str);

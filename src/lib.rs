@@ -36,6 +36,7 @@ mod dns;
 #[cfg(test)]
 mod docs;
 pub mod images;
+pub mod manifest;
 pub mod metrics;
 pub mod mutate;
 pub mod patch;

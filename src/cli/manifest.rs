@@ -1,13 +1,18 @@
 //! Manifests as they come: files, folders, standard input; YAML or JSON, several documents, Lists.
+//!
+//! They are read one document at a time, and as often as anybody likes: what comes from standard input and is large is
+//! kept in a file without a name.
 
 use std::{
-    fs,
-    io::{self, Read as _},
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use serde_json::Value;
+
+use crate::manifest::{Documents, Piece, Syntax, TreeError, tree};
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,31 +47,245 @@ impl Document {
     }
 }
 
-/// Reads all objects of all files, in order. `-` is standard input.
-pub(super) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
-    let mut documents = Vec::new();
-    for file in files {
-        if file.as_os_str() == "-" {
-            let mut text = String::new();
-            io::stdin()
-                .read_to_string(&mut text)
-                .context("cannot read standard input")?;
-            documents.extend(parse("standard input", &text)?);
-        } else if file.is_dir() {
-            for file in manifests_in(file)? {
-                documents.extend(read_file(&file)?);
-            }
-        } else {
-            documents.extend(read_file(file)?);
-        }
-    }
-    Ok(documents)
+/// Where manifests come from. Nothing is read but standard input, which cannot be read twice.
+#[derive(Debug)]
+pub(super) struct Input {
+    sources: Vec<Source>,
 }
 
-fn read_file(file: &Path) -> anyhow::Result<Vec<Document>> {
-    let text =
-        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    parse(&file.display().to_string(), &text)
+/// One stream of documents.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Standard input.
+    Stdin(Spool),
+}
+
+/// A document as text, and where it stands.
+#[derive(Debug)]
+pub(super) struct Text {
+    /// The file, or standard input.
+    pub(super) source: String,
+    /// Its number there, from 1.
+    pub(super) number: usize,
+    /// The text.
+    pub(super) piece: Piece,
+}
+
+impl Input {
+    /// Files, folders, and `-` for standard input.
+    pub(super) fn open(files: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut sources = Vec::new();
+        for file in files {
+            if file.as_os_str() == "-" {
+                let spool = Spool::of(io::stdin().lock(), IN_MEMORY);
+                sources.push(Source::Stdin(spool.context("cannot read standard input")?));
+            } else if file.is_dir() {
+                sources.extend(manifests_in(file)?.into_iter().map(Source::File));
+            } else {
+                sources.push(Source::File(file.clone()));
+            }
+        }
+        Ok(Self { sources })
+    }
+
+    /// All objects of all of them, in order.
+    pub(super) fn documents(&self) -> impl Iterator<Item = anyhow::Result<Document>> + '_ {
+        self.documents_of(|_| true)
+    }
+
+    /// Those of documents in which one of the words stands, as `kind: WORD` is written, and perhaps more: a first look that
+    /// need not parse everything.
+    pub(super) fn documents_with(
+        &self,
+        words: &'static [&'static str],
+    ) -> impl Iterator<Item = anyhow::Result<Document>> + '_ {
+        self.documents_of(|text| words.iter().any(|word| text.has_word(word)))
+    }
+
+    fn documents_of<'a>(
+        &'a self,
+        wanted: impl Fn(&Text) -> bool + 'a,
+    ) -> impl Iterator<Item = anyhow::Result<Document>> + 'a {
+        let texts = self.sources.iter().flat_map(Source::texts_or_error);
+        let texts = texts.filter(move |text| !text.as_ref().is_ok_and(|text| !wanted(text)));
+        texts.flat_map(|text| match text.and_then(|text| text.objects()) {
+            Ok(objects) => objects.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        })
+    }
+}
+
+impl Source {
+    /// What a person calls it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Stdin(_) => "standard input".to_owned(),
+        }
+    }
+
+    /// Its documents, as they are written.
+    pub(super) fn texts(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Text>> + '_> {
+        let name = self.name();
+        let cannot_read = || format!("cannot read {name}");
+        let reader: Box<dyn BufRead + '_> = match self {
+            Self::File(path) => {
+                Box::new(BufReader::new(File::open(path).with_context(cannot_read)?))
+            }
+            Self::Stdin(spool) => spool.reader().with_context(cannot_read)?,
+        };
+        let pieces = Documents::of(reader).enumerate();
+        Ok(pieces.map(move |(index, piece)| {
+            let piece = piece.with_context(|| format!("{name} cannot be read"))?;
+            Ok(Text {
+                source: name.clone(),
+                number: index + 1,
+                piece,
+            })
+        }))
+    }
+
+    fn texts_or_error(&self) -> Box<dyn Iterator<Item = anyhow::Result<Text>> + '_> {
+        match self.texts() {
+            Ok(texts) => Box::new(texts),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+}
+
+impl Text {
+    /// How it is written.
+    pub(super) fn syntax(&self) -> Syntax {
+        if self.piece.is_json {
+            Syntax::Json
+        } else {
+            Syntax::Yaml
+        }
+    }
+
+    /// Does the word stand in it by itself, with or without quotes?
+    fn has_word(&self, word: &str) -> bool {
+        let is_edge = |byte: Option<&u8>| !byte.is_some_and(u8::is_ascii_alphanumeric);
+        let text = &self.piece.text;
+        text.match_indices(word).any(|(at, _)| {
+            let bytes = text.as_bytes();
+            let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+            is_edge(before) && is_edge(bytes.get(at + word.len()))
+        })
+    }
+
+    /// Where it stands, as a person would say it: `FILE, document 2 (line 7)`.
+    pub(super) fn place(&self) -> String {
+        let Self {
+            source,
+            number,
+            piece,
+        } = self;
+        if *number == 1 {
+            return source.clone();
+        }
+        format!("{source}, document {number} (line {})", piece.line)
+    }
+
+    /// An error in it, with the line of its file.
+    pub(super) fn error(&self, error: &TreeError) -> anyhow::Error {
+        let line = self.piece.line + error.line.saturating_sub(1);
+        let (column, problem) = (error.column, &error.problem);
+        anyhow!("line {line}, column {column}: {problem}")
+            .context(format!("{} is neither YAML nor JSON", self.source))
+    }
+
+    /// The objects in it: none, one, or the items of a List.
+    pub(super) fn objects(&self) -> anyhow::Result<Vec<Document>> {
+        let value =
+            tree::read(&self.piece.text, self.syntax()).map_err(|error| self.error(&error))?;
+        let origin = self.place();
+        Ok(match value {
+            // An empty document, or one of comments.
+            Value::Null => Vec::new(),
+            Value::Object(mut object) if is_list(&object) => {
+                let items = object.remove("items").unwrap_or_default();
+                let Value::Array(items) = items else {
+                    return Ok(Vec::new());
+                };
+                let document = |value| Document {
+                    origin: origin.clone(),
+                    value,
+                };
+                items.into_iter().map(document).collect()
+            }
+            Value::Object(_) => vec![Document { origin, value }],
+            _ => {
+                return Err(anyhow!(
+                    "{origin} is not a Kubernetes object: it is no mapping"
+                ));
+            }
+        })
+    }
+}
+
+/// What was read from a stream that cannot be read twice: in memory, or in a file that has no name any more.
+#[derive(Debug)]
+pub(super) enum Spool {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Spool {
+    fn of(mut input: impl io::Read, limit: u64) -> io::Result<Self> {
+        let mut start = Vec::new();
+        input.by_ref().take(limit).read_to_end(&mut start)?;
+        if (start.len() as u64) < limit {
+            return Ok(Self::Memory(start));
+        }
+        let mut file = unnamed_file()?;
+        file.write_all(&start)?;
+        io::copy(&mut input, &mut file)?;
+        Ok(Self::File(file))
+    }
+
+    fn reader(&self) -> io::Result<Box<dyn BufRead + '_>> {
+        Ok(match self {
+            Self::Memory(bytes) => Box::new(bytes.as_slice()),
+            Self::File(file) => {
+                let mut file = file;
+                file.seek(SeekFrom::Start(0))?;
+                Box::new(BufReader::new(file))
+            }
+        })
+    }
+}
+
+/// A file of ours alone, which is gone when it is closed.
+fn unnamed_file() -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut attempt = 0;
+    loop {
+        let name = format!("javelin-{}-{attempt}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut options = File::options();
+        match options
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+        {
+            Ok(file) => {
+                fs::remove_file(&path)?;
+                return Ok(file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads all objects of all files, in order. `-` is standard input.
+pub(super) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
+    Input::open(files)?.documents().collect()
 }
 
 /// Files with a manifest's ending, by name: what `kubectl apply -f DIR` takes.
@@ -87,46 +306,6 @@ fn manifests_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn parse(origin: &str, text: &str) -> anyhow::Result<Vec<Document>> {
-    let values =
-        parse_values(text).with_context(|| format!("{origin} is neither YAML nor JSON"))?;
-    let several = values.len() > 1;
-    let mut documents = Vec::new();
-    for (index, value) in values.into_iter().enumerate() {
-        let origin = if several {
-            format!("{origin}, document {}", index + 1)
-        } else {
-            origin.to_owned()
-        };
-        match value {
-            // An empty document, or one of comments.
-            Value::Null => {}
-            Value::Object(mut object) if is_list(&object) => {
-                let items = object.remove("items").unwrap_or_default();
-                let items = items.as_array().cloned().unwrap_or_default();
-                documents.extend(items.into_iter().map(|value| Document {
-                    origin: origin.clone(),
-                    value,
-                }));
-            }
-            Value::Object(_) => documents.push(Document { origin, value }),
-            _ => bail!("{origin} is not a Kubernetes object: it is no mapping"),
-        }
-    }
-    Ok(documents)
-}
-
-/// JSON objects may follow each other without a `---`, and be indented by tabs, which YAML refuses.
-fn parse_values(text: &str) -> anyhow::Result<Vec<Value>> {
-    if text.trim_start().starts_with('{') {
-        let stream = serde_json::Deserializer::from_str(text).into_iter();
-        if let Ok(values) = stream.collect::<Result<_, _>>() {
-            return Ok(values);
-        }
-    }
-    Ok(serde_saphyr::from_multiple(text)?)
-}
-
 /// `List`, `PodList`, …: what `kubectl get -o yaml` prints for several objects.
 fn is_list(object: &serde_json::Map<String, Value>) -> bool {
     let kind = object
@@ -136,9 +315,23 @@ fn is_list(object: &serde_json::Map<String, Value>) -> bool {
     kind.ends_with("List") && object.contains_key("items")
 }
 
+/// As much of standard input as is kept in memory.
+const IN_MEMORY: u64 = 8 * 1024 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(name: &str, text: &str) -> anyhow::Result<Vec<Document>> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join(name);
+        fs::write(&path, text)?;
+        let documents = read(&[path]);
+        documents.map_err(|error| {
+            let prefix = format!("{}/", dir.path().display());
+            anyhow!("{}", format!("{error:#}").replace(&prefix, ""))
+        })
+    }
 
     fn titles(text: &str) -> Vec<String> {
         parse("f.yaml", text)
@@ -168,12 +361,36 @@ mod tests {
         );
         assert_eq!(
             error,
-            "f.yaml, document 2 is not a Kubernetes object: it is no mapping"
+            "f.yaml, document 2 (line 2) is not a Kubernetes object: it is no mapping"
         );
         let error = format!("{:#}", parse("f.yaml", "kind: Pod\n  a: b\n").unwrap_err());
         assert!(
             error.contains("f.yaml is neither YAML nor JSON") && error.contains("line 2"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_line_that_is_wrong_is_the_line_of_the_file() {
+        let error = parse("f.yaml", "a: 1\n---\nkind: Pod\n  a: b\n").unwrap_err();
+        let error = format!("{error:#}");
+        assert!(
+            error.contains("f.yaml") && error.contains("line 4"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_twice_is_kept() {
+        for limit in [3, 100] {
+            let spool = Spool::of(&b"a: 1\n---\nb: 2\n"[..], limit).unwrap();
+            assert_eq!(matches!(spool, Spool::File(_)), limit == 3);
+            let source = Source::Stdin(spool);
+            for _ in 0..2 {
+                let texts: Vec<_> = source.texts().unwrap().map(Result::unwrap).collect();
+                assert_eq!(texts.len(), 2);
+                assert_eq!(texts[1].place(), "standard input, document 2 (line 2)");
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use self::server::{Server, Trial};
 use super::{
     Exit, Hinted,
-    manifest::{self, Document},
+    manifest::{Document, Input},
     note,
 };
 use crate::{
@@ -117,26 +117,28 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let server = (args.server || !args.from_cluster.is_empty())
         .then(|| Server::connect(args.context.as_deref()))
         .transpose()?;
-    let mut documents = manifest::read(&args.filename)?;
+    let input = Input::open(&args.filename)?;
+    let mut live = Vec::new();
     if let Some(server) = &server {
         for reference in &args.from_cluster {
-            documents.extend(server.read(reference, args.namespace.as_deref())?);
+            live.extend(server.read(reference, args.namespace.as_deref())?);
         }
     }
-    let surroundings = Known::of(args, &documents);
+    let known = Known::of(args, &input, &live)?;
 
     let mut stdout = anstream::stdout().lock();
     let (mut exit, mut is_first_unseen) = (Exit::Done, true);
-    for document in documents {
+    for document in input.documents().chain(live.into_iter().map(Ok)) {
+        let document = document?;
         let Some(path) = pod_path(&document) else {
             continue;
         };
-        let mut treated = surroundings.treat(document, path, args.explain, &config)?;
+        let mut treated = known.treat(document, path, args.explain, &config)?;
         if args.check && !treated.treatment.patch.is_empty() {
             exit = exit.max(Exit::Found);
         }
         if let Some(server) = server.as_ref().filter(|_| args.server) {
-            let namespace = surroundings.namespace_of(&treated.document);
+            let namespace = known.namespace_of(&treated.document);
             treated.trial = server.try_out(&treated, path, namespace)?;
             if treated.trial.as_ref().is_some_and(Trial::is_refused) {
                 exit = exit.max(Exit::Found);
@@ -204,21 +206,35 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn of(args: &'a Args, documents: &[Document]) -> Self {
-        let default = args.namespace.as_deref();
-        let mut labels = labels_of_namespaces(documents);
+    /// They may stand behind the objects that they are about, so the manifests are read twice.
+    fn of(args: &'a Args, input: &Input, live: &[Document]) -> anyhow::Result<Self> {
+        let mut known = Self {
+            default: args.namespace.as_deref(),
+            labels: BTreeMap::new(),
+            surroundings: Surroundings::default(),
+        };
+        for document in input.documents_with(Surroundings::KINDS) {
+            known.note(&document?);
+        }
+        for document in live {
+            known.note(document);
+        }
         let given = args.namespace_label.iter();
         if let Some((_, value)) = given.rev().find(|(key, _)| key == keys::INJECT) {
-            labels.insert(args.namespace.clone(), value.clone());
+            known.labels.insert(args.namespace.clone(), value.clone());
         }
-        let mut surroundings = Surroundings::default();
-        for document in documents {
-            surroundings.note(&document.value, default);
+        Ok(known)
+    }
+
+    fn note(&mut self, document: &Document) {
+        self.surroundings.note(&document.value, self.default);
+        if document.kind() != "Namespace" {
+            return;
         }
-        Self {
-            default,
-            labels,
-            surroundings,
+        let name = document.text(&["metadata", "name"]);
+        let label = document.text(&["metadata", "labels", keys::INJECT]);
+        if let (Some(name), Some(label)) = (name, label) {
+            self.labels.insert(Some(name.to_owned()), label.to_owned());
         }
     }
 
@@ -281,24 +297,6 @@ pub(super) fn read_config(file: Option<&PathBuf>) -> anyhow::Result<Config> {
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(Config::parse(&text, &file.display().to_string())?)
-}
-
-/// The inject labels of the Namespaces among the documents.
-fn labels_of_namespaces(documents: &[Document]) -> BTreeMap<Option<String>, String> {
-    let namespaces = documents
-        .iter()
-        .filter(|document| document.kind() == "Namespace");
-    namespaces
-        .filter_map(|document| {
-            let name = document.text(&["metadata", "name"])?.to_owned();
-            Some((
-                Some(name),
-                document
-                    .text(&["metadata", "labels", keys::INJECT])?
-                    .to_owned(),
-            ))
-        })
-        .collect()
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
