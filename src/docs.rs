@@ -6,6 +6,7 @@
 
 use std::{fs, path::Path};
 
+mod cli;
 mod configuration;
 mod probe;
 mod reasons;
@@ -13,6 +14,7 @@ mod reasons;
 #[test]
 fn the_pages_say_what_the_code_says() {
     for (name, page) in [
+        ("cli.md", cli::page()),
         ("configuration.md", configuration::page()),
         ("probe.md", probe::page()),
         ("reasons.md", reasons::page()),
