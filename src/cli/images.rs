@@ -104,7 +104,7 @@ copy() {
   echo "$1 -> $2" >&2
   case "${TOOL:-} $1" in
     "crane localhost/"*) crane push "${ARCHIVE:?names the archive of $1}" "$2" ;;
-    "skopeo localhost/"*) skopeo copy "docker-archive:${ARCHIVE:?names the archive of $1}" "docker://$2" ;;
+    "skopeo localhost/"*) skopeo copy --all "oci-archive:${ARCHIVE:?names the archive of $1}" "docker://$2" ;;
     "docker localhost/"*) docker tag "$1" "$2" && docker push "$2" ;;
     crane*) crane copy "$1" "$2" ;;
     skopeo*) skopeo copy --all --preserve-digests "docker://$1" "docker://$2" ;;

@@ -235,7 +235,7 @@ impl AgentLock {
 }
 
 /// The release build of `javelin`, linked so that it starts from an empty root.
-fn static_program(paths: &Paths) -> Result<PathBuf> {
+pub(crate) fn static_program(paths: &Paths) -> Result<PathBuf> {
     let cargo = variable("CARGO").unwrap_or_else(|| "cargo".into());
     let metadata = output(
         Command::new(&cargo)

@@ -3,6 +3,7 @@
 //! - [`toolchain`] builds the Kubernetes programs, Helm and a Collector from Go modules into a user cache.
 //! - [`cluster`] starts and stops a one-node Kubernetes in a network namespace of its own.
 //! - [`image`] writes image archives without a container engine; [`images`] says what is in each.
+//! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
 //! - [`demo`] shows the main job, and [`mod@test`] is everything that has to pass.
 //! - [`kube`] is the handle that everything else uses on a cluster, ours or the user's.
 //!
@@ -21,6 +22,7 @@ mod jdks;
 mod kube;
 mod packages;
 mod paths;
+mod plugin;
 mod process;
 mod progress;
 mod spans;
@@ -64,6 +66,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             output,
             load,
         } => run_image(&paths, which, output, load),
+        Verb::Plugin { output, base } => {
+            println!("{}", plugin::write_to(&paths, &output, &base)?.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Tools => {
             toolchain::ensure(&paths, &Tool::ALL)?;
             println!("{}", paths.bin().display());
@@ -152,6 +158,15 @@ enum Verb {
         /// Also load it into the cluster: the one of `cluster up`, or the one that KUBECONFIG names
         #[arg(long)]
         load: bool,
+    },
+    /// Write the `kubectl` plugin: an archive, and the manifest by which krew installs it
+    Plugin {
+        /// The folder to write to
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+        /// Address of the folder in which the archive will be found
+        #[arg(long, value_name = "URL")]
+        base: String,
     },
     /// Build every tool that the other verbs use, and print the folder they are in
     Tools,

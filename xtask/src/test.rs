@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that has to pass, what fails fastest first.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -264,6 +265,10 @@ fn chart(paths: &Paths) -> Result<()> {
         let with = |values: &[&str]| {
             output(helm(&["template", "javelin", &chart, "--namespace=ns"]).args(values))
         };
+        check_images(
+            paths,
+            &with(&["--set=profiles.checkout.agent.image=example.com/agent:2"])?,
+        )?;
         check_existing_secret(&with(&[SECRET, BUNDLE_VALUE])?)?;
         check_cert_manager(&with(&[WITH_CERT_MANAGER, ISSUER])?)?;
         for values in [
@@ -278,6 +283,37 @@ fn chart(paths: &Paths) -> Result<()> {
             ensure!(with(values).is_err(), "the chart takes {values:?}");
         }
     }
+    Ok(())
+}
+
+/// `javelin images` lists what the chart names, and nothing else.
+fn check_images(paths: &Paths, rendered: &str) -> Result<()> {
+    let lines = rendered
+        .lines()
+        .map(|line| line.trim().trim_start_matches("- "));
+    let images = lines.filter_map(|line| line.strip_prefix("image: "));
+    let named: BTreeSet<_> = images.map(|image| image.trim_matches('"')).collect();
+    ensure!(named.len() == 2, "the chart names {named:?}");
+    let file = paths.cache().join("rendered.yaml");
+    write(&file, rendered)?;
+    let mut command = cargo_command(paths);
+    command
+        .args([
+            "run",
+            "--quiet",
+            "--package=javelin",
+            "--locked",
+            "--",
+            "images",
+            "-f",
+        ])
+        .arg(&file);
+    let listed = output(&mut command)?;
+    let listed: BTreeSet<_> = listed.lines().collect();
+    ensure!(
+        listed == named,
+        "the chart uses {named:?}, and `javelin images` lists {listed:?}"
+    );
     Ok(())
 }
 
