@@ -35,8 +35,7 @@ pub(crate) fn write_to(paths: &Paths, folder: &Path, base: &str) -> Result<PathB
             ],
         )
     })?;
-    let sha256 = Sha256::digest(read(&archive)?);
-    let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = format!("{:x}", Sha256::digest(read(&archive)?));
     let manifest = folder.join("javelin.yaml");
     let uri = format!("{}/{name}", base.trim_end_matches('/'));
     write(&manifest, of_krew(arch, &uri, &sha256))?;
