@@ -108,10 +108,10 @@ mod tests {
             read(&archive).unwrap()
         };
         assert_eq!(packed("a"), packed("b"));
-        let unpacked = flate2::read::GzDecoder::new(&*packed("a"))
-            .bytes()
-            .collect::<Result<Vec<_>, _>>()
-            .unwrap();
+        let mut unpacked = Vec::new();
+        let packed = packed("a");
+        let mut gzip = flate2::read::GzDecoder::new(&*packed);
+        gzip.read_to_end(&mut unpacked).unwrap();
         let mut archive = tar::Archive::new(&*unpacked);
         let mut entries = archive.entries().unwrap();
         let entry = entries.next().unwrap().unwrap();
