@@ -8,6 +8,7 @@ use std::{fs, path::Path};
 
 mod cli;
 mod configuration;
+mod policy;
 mod probe;
 mod reasons;
 
@@ -16,6 +17,7 @@ fn the_pages_say_what_the_code_says() {
     for (name, page) in [
         ("cli.md", cli::page()),
         ("configuration.md", configuration::page()),
+        ("policy.md", policy::page()),
         ("probe.md", probe::page()),
         ("reasons.md", reasons::page()),
     ] {

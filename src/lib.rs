@@ -7,6 +7,7 @@
 //! | [`mutate`] | what is to be done with this pod? A value in, a [`mutate::Decision`] out |
 //! | [`patch`] | how does a decision become a JSON Patch that surely applies? |
 //! | [`caveats`] | what should a person know that admission does not see? |
+//! | [`policy`] | how does the API server do the same by itself, with no webhook? |
 //! | [`workload`] | what does the label on a Deployment do? |
 //! | [`config`] | what does the configuration file mean? |
 //! | [`images`] | what does a mirror have to have? |
@@ -19,7 +20,7 @@
 //!
 //! # What holds everywhere
 //!
-//! - [`mutate`], [`patch`], [`review`], [`workload`] and [`config`] do no I/O, ask no clock and are not async.
+//! - [`mutate`], [`patch`], [`policy`], [`review`], [`workload`] and [`config`] do no I/O, ask no clock and are not async.
 //! - Only [`cli`] prints and reads the environment (the Kubernetes client aside, which finds its cluster by it); only
 //!   [`cluster`] names that client; only `server::tls` names rustls; only [`time`] asks for the time of day.
 //! - Every answer to the API server says `allowed: true` and carries the request's UID.
@@ -40,6 +41,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod mutate;
 pub mod patch;
+pub mod policy;
 pub mod quantity;
 pub mod review;
 pub mod server;

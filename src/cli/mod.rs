@@ -19,6 +19,7 @@ mod install;
 mod man;
 mod manifest;
 mod objects;
+mod policy;
 mod preview;
 mod serve;
 
@@ -37,6 +38,7 @@ enum Verb {
     Config(config::Args),
     Cert(Box<cert::Args>),
     Images(images::Args),
+    Policy(policy::Args),
     Install(install::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::Cert(args) => cert::run(*args),
         Verb::Images(args) => images::run(&args),
+        Verb::Policy(args) => policy::run(&args),
         Verb::Install(args) => install::run(&args).map(|()| Exit::Done),
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args),

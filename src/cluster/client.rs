@@ -121,6 +121,23 @@ pub async fn infer() -> Result<Config, ClusterError> {
         .map_err(|source| ClusterError::Connect(Box::new(kube::Error::InferConfig(source))))
 }
 
+/// What the API server says of its own version, to somebody who is interested in nothing else.
+pub async fn server_version(config: Config) -> Result<String, ClusterError> {
+    let client =
+        Client::try_from(config).map_err(|source| ClusterError::Connect(Box::new(source)))?;
+    version_by(&client).await
+}
+
+async fn version_by(client: &Client) -> Result<String, ClusterError> {
+    let target = Target {
+        kind: "path",
+        name: "/version".to_owned(),
+        remedy: VERSION_REMEDY,
+    };
+    let version = within(REQUEST, client.apiserver_version(), &target).await?;
+    Ok(version.git_version)
+}
+
 impl Cluster {
     /// For the objects called `names`. Connects when first used.
     pub fn new(config: Config, names: Names) -> Result<Self, ClusterError> {
@@ -384,13 +401,7 @@ impl Cluster {
 
     /// What the API server says of its own version, as `v1.37.2`. Every authenticated client may read it.
     pub async fn version(&self) -> Result<String, ClusterError> {
-        let target = Target {
-            kind: "path",
-            name: "/version".to_owned(),
-            remedy: VERSION_REMEDY,
-        };
-        let version = within(REQUEST, self.client.apiserver_version(), &target).await?;
-        Ok(version.git_version)
+        version_by(&self.client).await
     }
 
     fn secret_target(&self) -> Target {

@@ -23,6 +23,7 @@ pub use error::ConfigError;
 pub use otlp::{Ca, ClientCertificate, Endpoint, KeyRef, Otlp, Protocol, Tls};
 pub use profile::{Agent, Delivery, Profile, PullPolicy, SdkSettings};
 pub use sdk::{Exporters, Sampler};
+pub(crate) use variables::INSTEAD;
 pub use variables::refuse_variable;
 
 use error::Problem;
@@ -47,6 +48,11 @@ impl Config {
         Self::from_raw(&raw.unwrap_or_default()).map_err(|(prefix, Problem { path, problem })| {
             ConfigError::value(text, origin, &format!("{prefix}{path}"), &problem)
         })
+    }
+
+    /// A refusal of what stands at a path of this text, for a reason that is not the configuration's own.
+    pub fn refuse(text: &str, origin: &str, path: &str, problem: &str) -> ConfigError {
+        ConfigError::value(text, origin, path, problem)
     }
 
     /// All profiles: the default one, then the others by name.
@@ -75,6 +81,17 @@ impl Config {
     /// Is it the name of a container that others inject?
     pub fn is_sidecar(&self, container: &str) -> bool {
         sidecars::KNOWN.contains(&container) || self.sidecars.contains(container)
+    }
+
+    /// All names of containers that others inject.
+    pub fn sidecars(&self) -> impl Iterator<Item = &str> {
+        let known = sidecars::KNOWN.into_iter();
+        known.chain(self.sidecars.iter().map(String::as_str))
+    }
+
+    /// Namespaces that are left alone.
+    pub fn excluded_namespaces(&self) -> impl Iterator<Item = &str> {
+        self.excluded_namespaces.iter().map(String::as_str)
     }
 
     fn from_raw(raw: &RawConfig) -> Result<Self, (String, Problem)> {

@@ -48,7 +48,7 @@ const HAVE_KEYS: [(&str, &str); 3] = [
 ];
 
 /// Variables that are put together from several sources, and what to use for them.
-const INSTEAD: [(&str, &str); 2] = [
+pub(crate) const INSTEAD: [(&str, &str); 2] = [
     (
         "JAVA_TOOL_OPTIONS",
         "ours is appended to it; state a base value in the pod annotation javelin.dev/java-tool-options",

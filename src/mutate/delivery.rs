@@ -104,7 +104,7 @@ pub(super) fn mounts(container: &Container, profile: &Profile, uses_tls: bool) -
 }
 
 /// The option that loads the agent in each target.
-pub(super) fn option(profile: &Profile) -> String {
+pub(crate) fn option(profile: &Profile) -> String {
     let jar = match &profile.delivery {
         Delivery::InitContainer { .. } => format!("{AGENT_DIR}/{AGENT_JAR}"),
         Delivery::ImageVolume { path } => format!("{AGENT_DIR}{path}"),
@@ -260,7 +260,7 @@ fn init_container(
     Some(InitContainerEdit::Add(object(members)))
 }
 
-fn own_command(defaults: Option<&Defaults>) -> Vec<String> {
+pub(crate) fn own_command(defaults: Option<&Defaults>) -> Vec<String> {
     let mut command = ["/javelin", "install", "--to", AGENT_DIR]
         .map(str::to_owned)
         .to_vec();
@@ -362,7 +362,7 @@ fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
 }
 
 /// The jar has 25 MB; twice that leaves room for a larger one and for the temporary file beside it.
-const VOLUME_SIZE_LIMIT: &str = "64Mi";
+pub(crate) const VOLUME_SIZE_LIMIT: &str = "64Mi";
 
 /// The uid of our image's USER.
 const UNPRIVILEGED_UID: i64 = 65_532;

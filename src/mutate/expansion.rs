@@ -49,7 +49,7 @@ pub(super) fn refers_to(value: &str, name: &str) -> bool {
 }
 
 /// Text that comes out of the expansion as it went in.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('$', "$$")
 }
 

@@ -199,7 +199,7 @@ const AGENT_OPTIONS: [&str; 3] = ["-javaagent:", "-agentpath:", "-agentlib:"];
 const PRELOADS: [&str; 2] = ["LD_PRELOAD", "LD_AUDIT"];
 
 /// Init containers by which other injectors bring their agents.
-const INJECTORS: [(&str, Agent); 9] = [
+pub(crate) const INJECTORS: [(&str, Agent); 9] = [
     ("opentelemetry-auto-instrumentation", Agent::OpenTelemetry),
     (
         "opentelemetry-auto-instrumentation-java",
@@ -215,7 +215,7 @@ const INJECTORS: [(&str, Agent); 9] = [
 ];
 
 /// Parts of file names that give an application performance agent away.
-const VENDORS: [(&str, &str); 22] = [
+pub(crate) const VENDORS: [(&str, &str); 22] = [
     ("applicationinsights-agent", "Application Insights"),
     ("appdynamics", "AppDynamics"),
     ("appserveragent", "AppDynamics"),
@@ -241,7 +241,7 @@ const VENDORS: [(&str, &str); 22] = [
 ];
 
 /// Parts of paths of the OpenTelemetry agent: upstream's file, the operator's mount, the distributions.
-const OPENTELEMETRY: [&str; 12] = [
+pub(crate) const OPENTELEMETRY: [&str; 12] = [
     "opentelemetry-javaagent",
     "otel-javaagent",
     "otel-auto-instrumentation",

@@ -41,13 +41,20 @@ pub use reason::{Conflict, Reason, Source};
 pub use receipt::Receipt;
 pub use target::List;
 
+// The tables and texts that a policy says in another language: see `crate::policy`.
+pub(crate) use delivery::{VOLUME_SIZE_LIMIT, option, own_command};
+pub(crate) use expansion::escape;
+pub(crate) use java::{INJECTORS, OPENTELEMETRY, VENDORS};
+pub(crate) use resource::encode;
+pub(crate) use sdk::{Defaults, OTLP_PROPERTIES, endpoint_value, signal_settings};
+
 use delivery::Needs;
 use environment::Environment;
 use expansion::Literals;
 use java::JAVA_TOOL_OPTIONS;
 use pod::{Container, EnvVar, Pod, StringMap};
 use resource::{AttributesProblem, Naming};
-use sdk::{Defaults, Place};
+use sdk::Place;
 use target::{Target, Targets};
 
 /// What is to be done with a pod.
@@ -163,7 +170,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     let context = Context {
         subject,
         profile,
-        option: delivery::option(profile),
+        option: option(profile),
         before,
         alone: targets.len() == 1,
     };

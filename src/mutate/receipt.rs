@@ -33,7 +33,7 @@ pub struct Receipt {
 
 impl Receipt {
     /// Of a first pass, which has done nothing yet.
-    pub(super) fn new(profile: &Profile) -> Self {
+    pub(crate) fn new(profile: &Profile) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             profile: profile.name.clone(),

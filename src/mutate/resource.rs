@@ -331,7 +331,7 @@ fn owner_attribute(owner: &Owner) -> Option<&'static str> {
 
 /// Percent-encodes a value as the Java SDK decodes it: W3C Baggage's octets pass, less those that separate
 /// pairs here, and less `$`, which the kubelet would look at, and `+`, which older SDKs read as a space.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/:@".contains(&byte) {

@@ -29,7 +29,7 @@ pub(super) enum Place {
 
 /// The settings of a profile for that file: properties of the SDK, values as the init container's command has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Defaults {
+pub(crate) struct Defaults {
     properties: Vec<(String, String)>,
 }
 
@@ -164,7 +164,7 @@ pub(super) fn tls_of<'p>(environment: &Environment, profile: &'p Profile) -> Opt
 impl Defaults {
     /// The settings of a profile. The protocol is not among them: a file that says one would apply it to an endpoint
     /// of the user's.
-    pub(super) fn of(profile: &Profile) -> Self {
+    pub(crate) fn of(profile: &Profile) -> Self {
         let mut settings = Vec::new();
         if let Some(otlp) = &profile.otlp {
             settings.push((ENDPOINT, endpoint_value(&otlp.endpoint)));
@@ -190,7 +190,7 @@ impl Defaults {
     }
 
     /// What `javelin install` is told of them.
-    pub(super) fn arguments(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = String> {
         let pairs = self.properties.iter();
         pairs.flat_map(|(key, value)| ["--default".to_owned(), format!("{key}={value}")])
     }
@@ -209,7 +209,7 @@ fn property(variable: &str) -> Option<String> {
 }
 
 /// Propagators and exporters: each stands for itself.
-fn signal_settings(profile: &Profile) -> Vec<(&'static str, String)> {
+pub(crate) fn signal_settings(profile: &Profile) -> Vec<(&'static str, String)> {
     let Exporters {
         traces,
         metrics,
@@ -246,7 +246,7 @@ fn is_pair(sampler: &Sampler) -> bool {
     sampler.argument.is_some()
 }
 
-fn endpoint_value(endpoint: &Endpoint) -> String {
+pub(crate) fn endpoint_value(endpoint: &Endpoint) -> String {
     let reference = format!("$({})", keys::NODE_IP_VARIABLE);
     endpoint.as_str().replace(Endpoint::NODE_IP, &reference)
 }
@@ -357,7 +357,7 @@ const CONFIGURATION_FILE: &str = "OTEL_JAVAAGENT_CONFIGURATION_FILE";
 /// What the names of the SDK's variables begin with.
 pub(super) const SDK_PREFIX: &str = "OTEL_";
 /// The system properties of an endpoint or a protocol.
-const OTLP_PROPERTIES: [&str; 8] = [
+pub(crate) const OTLP_PROPERTIES: [&str; 8] = [
     "otel.exporter.otlp.endpoint",
     "otel.exporter.otlp.protocol",
     "otel.exporter.otlp.traces.endpoint",

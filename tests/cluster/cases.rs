@@ -22,7 +22,8 @@ use crate::{
 pub(crate) const INJECT: &str = "instrumentation.opentelemetry.io/inject-java";
 pub(crate) const SYSTEM: &str = "javelin-system";
 const FROM_WORKLOAD: &str = "javelin.dev/from-workload";
-const ENDPOINT: &str = "--set=default.otlp.endpoint=http://otel-collector.observability.svc:4318";
+pub(crate) const ENDPOINT: &str =
+    "--set=default.otlp.endpoint=http://otel-collector.observability.svc:4318";
 const JVM_START: Duration = Duration::from_mins(2);
 pub(crate) const SOON: Duration = Duration::from_mins(1);
 

@@ -73,7 +73,7 @@ fn is_the_engines(trial: &Trial) -> Result {
 
 /// Without what the server makes up, times among it, and what keeps the one from the webhook. In-tree admission adds its token
 /// volume before the webhook is called: so the order of volumes tells nothing.
-fn comparable(pod: &Value) -> Value {
+pub(crate) fn comparable(pod: &Value) -> Value {
     let mut pod = pod.clone();
     let name = pod["metadata"]["name"]
         .as_str()
@@ -126,13 +126,13 @@ fn sort(list: &mut Value) {
     }
 }
 
-fn difference(one: &Value, other: &Value) -> String {
+pub(crate) fn difference(one: &Value, other: &Value) -> String {
     let [one, other] = [one, other].map(|value| format!("{value:#}\n"));
     let difference = similar::TextDiff::from_lines(&one, &other);
     difference.unified_diff().context_radius(2).to_string()
 }
 
-fn sample(seed: u64, count: u64) -> Result<Vec<Value>> {
+pub(crate) fn sample(seed: u64, count: u64) -> Result<Vec<Value>> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -147,7 +147,7 @@ fn sample(seed: u64, count: u64) -> Result<Vec<Value>> {
     clippy::disallowed_methods,
     reason = "how a person asks for another sample"
 )]
-fn number(variable: &str, default: u64) -> Result<u64> {
+pub(crate) fn number(variable: &str, default: u64) -> Result<u64> {
     let Ok(text) = env::var(variable) else {
         return Ok(default);
     };

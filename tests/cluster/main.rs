@@ -24,6 +24,7 @@ mod kube;
 mod load;
 mod openssl;
 mod own_certificate;
+mod policy;
 mod preview_live;
 mod profiles;
 mod reach;
@@ -96,7 +97,7 @@ fn circumstances(began: Option<&load::LogPosition>) -> String {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 48] = [
+const CASES: [(&str, Case); 49] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -244,6 +245,10 @@ const CASES: [(&str, Case); 48] = [
     (
         "an_authority_that_expired_while_all_slept_is_replaced",
         rotation::expired,
+    ),
+    (
+        "policies_inject_what_the_engine_says_or_leave_alone_what_is_listed",
+        policy::equals_the_engine,
     ),
     (
         "the_label_removed_takes_the_agent_away",

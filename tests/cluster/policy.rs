@@ -1,0 +1,393 @@
+//! Admission policies in place of the webhook: no Javelin is in the cluster while these cases run.
+//!
+//! What `javelin policy` writes is compared with the engine, pod by pod, on the API server itself. A difference is one
+//! of those that are listed, or the case fails.
+
+use std::collections::BTreeMap;
+
+use javelin::{
+    config::Config,
+    mutate::{Decision, Namespace as Home, NamespaceLabel, Owners, Subject, keys, pod::Pod},
+    patch::{PodPath, Treatment},
+    policy::{
+        Documents,
+        difference::{DIFFERENCES, Effect},
+    },
+};
+use serde_json::{Value, json};
+
+use crate::{
+    api::{Answer, Api},
+    cases::{ENDPOINT, INJECT, SOON, SYSTEM, install_with, receipt},
+    figures, judge,
+    kube::{Namespace, Result, apply, ensure, eventually, helm, kubectl_with},
+    trial::Problems,
+};
+
+/// Many pods through the policies: what comes out is what the engine says, or the pod is left alone for a listed reason.
+pub(crate) fn equals_the_engine() -> Result {
+    let _away = Away::new()?;
+    let config = parse(PROFILES)?;
+    let _policies = Policies::apply(&config)?;
+    let namespace = Namespace::new("t-policy", &[])?;
+    let api = Api::new()?;
+    in_effect(&api, namespace.0)?;
+    let (count, seed) = (
+        judge::number("JAVELIN_UGLY_PODS", 400)?,
+        judge::number("JAVELIN_UGLY_SEED", 1)?,
+    );
+    println!(
+        "  {count} pods; JAVELIN_UGLY_SEED={seed} JAVELIN_UGLY_PODS={count} makes the same ones"
+    );
+    let profiles: Vec<_> = config.profiles().map(|p| p.name.clone()).collect();
+    let pods: Vec<_> = judge::sample(seed, count)?
+        .into_iter()
+        .chain(plain(count / 4))
+        .enumerate()
+        .map(|(at, pod)| labelled(pod, &profiles[at % profiles.len()]))
+        .collect();
+    let tries = Try::all(&api, namespace.0, &pods, &config)?;
+    let mut problems = Problems::default();
+    let mut counts = BTreeMap::<String, usize>::new();
+    for (pod, tried) in pods.iter().zip(&tries) {
+        match tried.outcome() {
+            Ok(outcome) => *counts.entry(outcome).or_default() += 1,
+            Err(problem) => problems.add(pod, Err(problem)),
+        }
+    }
+    println!("  {counts:?}");
+    problems.none()?;
+    let of = |name: &str| counts.get(name).copied().unwrap_or_default();
+    let (equal, refused) = (of(INJECTED), of(REFUSED));
+    let wanted: usize = tries.iter().filter(|tried| tried.is_wanted()).count();
+    let percent = equal * 100 / wanted.max(1);
+    ensure!(
+        wanted * 3 > pods.len() && percent >= 70,
+        "of {} pods, {refused} refused by the API server, the engine injects {wanted} and the policies {equal} of them",
+        pods.len()
+    );
+    let listed: Vec<_> = counts
+        .iter()
+        .filter(|(outcome, _)| outcome.starts_with(LEFT_ALONE))
+        .map(|(outcome, count)| format!("{count} {outcome}"))
+        .collect();
+    figures::add(format!(
+        "admission policies: of {} pods (seed {seed}) the engine injects {wanted}, and the policies {equal} ({percent} %) \
+         of them equally; {}; {} skipped by both",
+        pods.len(),
+        listed.join(", "),
+        of(SKIPPED),
+    ));
+    Ok(())
+}
+
+/// A pod, as the engine leaves it and as the policies do.
+struct Try {
+    decision: Decision,
+    original: Answer,
+    patched: Answer,
+    live: Answer,
+}
+
+impl Try {
+    fn all(api: &Api, namespace: &str, pods: &[Value], config: &Config) -> Result<Vec<Self>> {
+        let treatments = pods.iter().map(|document| {
+            let pod = Pod::from_value(document).map_err(|error| format!("{error}: {document}"))?;
+            let subject = Subject {
+                pod: &pod,
+                namespace: Home {
+                    name: Some(namespace),
+                    inject: NamespaceLabel::Absent,
+                },
+                owners: Owners::of_pod(&pod.metadata),
+                from_workload: None,
+            };
+            Ok(Treatment::of(&subject, document, PodPath::POD, config))
+        });
+        let treatments = treatments.collect::<Result<Vec<_>>>()?;
+        let originals: Vec<_> = pods.iter().map(opted_out).collect();
+        let patched = treatments.iter().zip(pods).map(|(treatment, pod)| {
+            opted_out(if treatment.patch.is_empty() {
+                pod
+            } else {
+                treatment.patch.result()
+            })
+        });
+        let patched: Vec<_> = patched.collect();
+        let originals = api.dry_run(namespace, &originals)?;
+        let patched = api.dry_run(namespace, &patched)?;
+        let live = api.dry_run(namespace, pods)?;
+        let answers = originals.into_iter().zip(patched).zip(live);
+        let tried = answers.zip(treatments);
+        let tried = tried.map(|(((original, patched), live), treatment)| Self {
+            decision: treatment.decision,
+            original,
+            patched,
+            live,
+        });
+        Ok(tried.collect())
+    }
+
+    /// Does the engine inject it, and the API server take it?
+    fn is_wanted(&self) -> bool {
+        self.original.is_admitted() && matches!(self.decision, Decision::Inject(_))
+    }
+
+    /// What kind of equality there is, or which listed difference; an unlisted one is an error.
+    fn outcome(&self) -> Result<String> {
+        let Ok(original) = self.original.admitted() else {
+            return Ok(REFUSED.to_owned());
+        };
+        let patched = self.patched.admitted();
+        let patched = patched.map_err(|refusal| format!("patched, it is refused: {refusal}"))?;
+        let live = self.live.admitted();
+        let live = live.map_err(|refusal| format!("by the policies it is refused: {refusal}"))?;
+        let [original, patched, live] = [original, patched, live].map(comparable);
+        let code = live["metadata"]["annotations"][keys::SKIPPED].as_str();
+        match (&self.decision, code) {
+            (Decision::Inject(_), None) => {
+                ensure!(
+                    patched == live,
+                    "the policies' pod is not the engine's:\n{}",
+                    judge::difference(&patched, &live)
+                );
+                Ok(INJECTED.to_owned())
+            }
+            (decision, code) => {
+                let untouched = without_word(&live);
+                ensure!(
+                    untouched == without_word(&original),
+                    "it is skipped and changed all the same:\n{}",
+                    judge::difference(&original, &untouched)
+                );
+                let code = code.unwrap_or_default();
+                match decision {
+                    Decision::Inject(_) => {
+                        ensure!(
+                            is_listed(code),
+                            "left alone for {code:?}, which is not listed"
+                        );
+                        Ok(format!("{LEFT_ALONE}{code}"))
+                    }
+                    Decision::Skip(reason) if reason.is_expected() => {
+                        ensure!(code.is_empty(), "{} became {code:?}", reason.code());
+                        Ok(SKIPPED.to_owned())
+                    }
+                    Decision::Skip(reason) => {
+                        ensure!(!code.is_empty(), "{} is not told", reason.code());
+                        Ok(if reason.code() == code {
+                            SKIPPED.to_owned()
+                        } else {
+                            format!("{SKIPPED} as {code}, not {}", reason.code())
+                        })
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Without what is listed as a difference: notes, and the sentence behind a code.
+fn comparable(pod: &Value) -> Value {
+    let mut pod = judge::comparable(pod);
+    if let Some(annotations) = pod["metadata"]["annotations"].as_object_mut() {
+        if let Some(word) = annotations.get_mut(keys::SKIPPED) {
+            let code = word.as_str().and_then(|word| word.split(':').next());
+            *word = json!(code.unwrap_or_default());
+        }
+        if let Some(receipt) = annotations.get_mut(keys::INJECTED) {
+            let text = receipt.as_str().unwrap_or_default();
+            if let Ok(mut parsed) = serde_json::from_str::<Value>(text) {
+                parsed
+                    .as_object_mut()
+                    .map(|receipt| receipt.remove("notes"));
+                *receipt = parsed;
+            }
+        }
+    }
+    pod
+}
+
+/// Without the word of a skip, and the map that was made for it.
+fn without_word(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    let metadata = &mut pod["metadata"];
+    if let Some(annotations) = metadata["annotations"].as_object_mut() {
+        annotations.remove(keys::SKIPPED);
+        if annotations.is_empty() {
+            metadata.as_object_mut().map(|m| m.remove("annotations"));
+        }
+    }
+    if metadata["annotations"].is_null() {
+        metadata.as_object_mut().map(|m| m.remove("annotations"));
+    }
+    pod
+}
+
+fn is_listed(code: &str) -> bool {
+    DIFFERENCES
+        .iter()
+        .any(|row| matches!(row.effect, Effect::LeftAlone(listed) if listed == code))
+}
+
+fn labelled(mut pod: Value, profile: &str) -> Value {
+    let value = if profile == "default" {
+        "true"
+    } else {
+        profile
+    };
+    pod["metadata"]["labels"][INJECT] = json!(value);
+    pod
+}
+
+/// With a label that keeps it from every policy.
+fn opted_out(pod: &Value) -> Value {
+    labelled(pod.clone(), "false")
+}
+
+/// Pods as most are: one container, some options, some settings of the SDK.
+fn plain(count: u64) -> Vec<Value> {
+    let environments = [
+        json!([]),
+        json!([{ "name": "JAVA_TOOL_OPTIONS", "value": "-Xmx512m -XX:+UseZGC" }]),
+        json!([{ "name": "JAVA_OPTS", "value": "-Dfile.encoding=UTF-8" }, { "name": "SPRING_PROFILES_ACTIVE", "value": "prod" }]),
+        json!([{ "name": "OTEL_SERVICE_NAME", "value": "till" }, { "name": "OTEL_RESOURCE_ATTRIBUTES", "value": "team=blue,service.version=7" }]),
+        json!([{ "name": "POD", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
+               { "name": "OTEL_RESOURCE_ATTRIBUTES", "value": "pod=$(POD)" }]),
+        json!([{ "name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://mine:4318" }]),
+        json!([{ "name": "OTEL_TRACES_SAMPLER", "value": "always_off" }, { "name": "DB_PASSWORD", "valueFrom": { "secretKeyRef": { "name": "db", "key": "p" } } }]),
+        json!([{ "name": "JAVA_TOOL_OPTIONS", "valueFrom": { "configMapKeyRef": { "name": "jvm", "key": "opts", "optional": true } } }]),
+    ];
+    let images = [
+        "shop/orders:1.4.2",
+        "r:5000/till@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "app",
+    ];
+    let pod = |n: u64| {
+        let at = usize::try_from(n).unwrap_or_default();
+        let mut pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "generateName": "orders-5d4f8c7b9-", "labels": { "app": "orders", "pod-template-hash": "5d4f8c7b9",
+                "app.kubernetes.io/name": "orders", "app.kubernetes.io/version": "1.4.2" },
+                "annotations": { "team": "blue" },
+                "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "orders-5d4f8c7b9",
+                    "uid": "0f8fad5b-d9cb-469f-a165-70867728950e", "controller": true }] },
+            "spec": { "containers": [{ "name": "orders", "image": images[at % images.len()],
+                "env": environments[at % environments.len()],
+                "resources": { "requests": { "cpu": "250m", "memory": "512Mi" }, "limits": { "memory": "512Mi" } } }] },
+        });
+        if at % 3 == 1 {
+            pod["spec"]["containers"][0]["envFrom"] =
+                json!([{ "configMapRef": { "name": "settings" } }]);
+        }
+        if at % 5 == 2 {
+            pod["spec"]["containers"] = json!([
+                { "name": "istio-proxy", "image": "istio/proxyv2:1" }, pod["spec"]["containers"][0].clone()]);
+        }
+        pod
+    };
+    (0..count).map(pod).collect()
+}
+
+// === The cluster without Javelin, and with policies
+
+/// Javelin is not installed; it is again when the value is dropped, if it was.
+struct Away {
+    was_there: bool,
+}
+
+impl Away {
+    fn new() -> Result<Self> {
+        let releases = helm("helm", &["list", "--namespace", SYSTEM, "--short"])?;
+        let was_there = releases.lines().any(|name| name == "javelin");
+        if was_there {
+            helm(
+                "helm",
+                &["uninstall", "javelin", "--namespace", SYSTEM, "--wait"],
+            )?;
+        }
+        Ok(Self { was_there })
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        if self.was_there
+            && let Err(problem) = install_with("helm", ENDPOINT)
+        {
+            println!("  Javelin is not installed again: {problem}");
+        }
+    }
+}
+
+/// The policies of a configuration, gone when the value is dropped.
+struct Policies(String);
+
+impl Policies {
+    fn apply(config: &Config) -> Result<Self> {
+        let documents = Documents::of(config).map_err(|refusals| format!("{refusals:?}"))?;
+        let policies = Self(documents.into_list().to_string());
+        apply(&policies.0)?;
+        Ok(policies)
+    }
+}
+
+impl Drop for Policies {
+    fn drop(&mut self) {
+        let _ = kubectl_with(&["delete", "--ignore-not-found"], &self.0);
+    }
+}
+
+/// API servers look for new policies once a second.
+fn in_effect(api: &Api, namespace: &str) -> Result {
+    let pod = labelled(plain(1).remove(0), "default");
+    eventually("the policies are in effect", SOON, || {
+        let answers = api.dry_run(namespace, std::slice::from_ref(&pod))?;
+        let answer = answers.first().ok_or("no answer")?.admitted()?;
+        ensure!(receipt(answer).is_some(), "no receipt: {answer}");
+        Ok(())
+    })
+}
+
+fn parse(text: &str) -> Result<Config> {
+    Config::parse(text, "the case's configuration").map_err(|error| error.to_string())
+}
+
+/// One profile for each way in which an expression can go.
+const PROFILES: &str = "
+default:
+  otlp: {endpoint: 'http://otel-collector.observability.svc:4318'}
+profiles:
+  bare:
+    otlp: {endpoint: 'http://$(NODE_IP):4317', protocol: grpc}
+    delivery: preinstalled
+    agent: {path: /opt/agent.jar}
+    composeOptional: false
+  rich:
+    delivery: image-volume
+    agent: {image: 'r/agent:1', imagePullPolicy: Always, imagePullSecret: mirror}
+    otlp:
+      endpoint: 'http://otel-collector.observability.svc:4318/'
+      headersFrom: {secret: otlp, key: headers}
+    resourceAttributes: {deployment.environment.name: 'prod, it''s $5 ü', service.namespace: ours}
+    propagators: [tracecontext, b3]
+    sampler: {type: parentbased_traceidratio, argument: '0.25'}
+    exporters: {logs: none}
+    env: {OTEL_INSTRUMENTATION_COMMON_DEFAULT_ENABLED: 'false', GREETING: \"$(hello) 'you'\\n\\\\n\"}
+    useLabelsForResourceAttributes: true
+    minimumMemory: 256Mi
+  foreign:
+    agent: {image: 'r/foreign:1', command: [cp, /javaagent.jar, /javelin-agent/javaagent.jar]}
+    otlp: {endpoint: 'http://$(NODE_IP):4318'}
+    sampler: {type: always_on}
+  file:
+    sdkSettings: file
+    otlp: {endpoint: 'http://$(NODE_IP):4318'}
+    sampler: {type: traceidratio, argument: '1'}
+    env: {OTEL_METRIC_EXPORT_INTERVAL: '5000', OTHER: x}
+";
+
+const INJECTED: &str = "injected by both, equally";
+const SKIPPED: &str = "skipped by both";
+const LEFT_ALONE: &str = "left alone by the policies alone: ";
+const REFUSED: &str = "refused without either";
