@@ -32,7 +32,7 @@ mod text;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A manifest, a folder of manifests, or - for standard input; may be repeated
+    /// A manifest, a captured `AdmissionReview`, a folder of such files, or - for standard input; may be repeated
     #[arg(
         short,
         long = "filename",
@@ -129,7 +129,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut stdout = anstream::stdout().lock();
     let (mut exit, mut is_first_unseen) = (Exit::Done, true);
     for document in input.documents().chain(live.into_iter().map(Ok)) {
-        let document = document?;
+        let document = unwrapped(document?);
         let Some(path) = pod_path(&document) else {
             continue;
         };
@@ -147,6 +147,28 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         treated.print(&mut stdout, args.output, &mut is_first_unseen)?;
     }
     Ok(exit)
+}
+
+/// What an AdmissionReview that somebody captured asks about, in its namespace; everything else as it is.
+fn unwrapped(mut document: Document) -> Document {
+    if document.kind() != "AdmissionReview" {
+        return document;
+    }
+    let Some(mut object) = document
+        .value
+        .pointer_mut("/request/object")
+        .map(Value::take)
+    else {
+        return document;
+    };
+    let namespace = document.text(&["request", "namespace"]).map(Value::from);
+    if let (Some(namespace), Some(Value::Object(metadata))) =
+        (namespace, object.get_mut("metadata"))
+    {
+        metadata.entry("namespace").or_insert(namespace);
+    }
+    document.value = object;
+    document
 }
 
 /// Others have kinds of the same names, and some of them no pod template.
