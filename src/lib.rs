@@ -9,6 +9,8 @@
 //! | [`caveats`] | what should a person know that admission does not see? |
 //! | [`policy`] | how does the API server do the same by itself, with no webhook? |
 //! | [`workload`] | what does the label on a Deployment do? |
+//! | [`manifest`] | what does a stream of YAML or JSON say, and how does its text say something else? |
+//! | [`inject`] | what becomes of manifests, with no webhook? |
 //! | [`config`] | what does the configuration file mean? |
 //! | [`images`] | what does a mirror have to have? |
 //! | [`quantity`] | how much is `128Mi`? |
@@ -20,7 +22,8 @@
 //!
 //! # What holds everywhere
 //!
-//! - [`mutate`], [`patch`], [`policy`], [`review`], [`workload`] and [`config`] do no I/O, ask no clock and are not async.
+//! - [`mutate`], [`patch`], [`policy`], [`review`], [`workload`], [`config`] and [`inject`] do no I/O, ask no clock and are
+//!   not async.
 //! - Only [`cli`] prints and reads the environment (the Kubernetes client aside, which finds its cluster by it); only
 //!   [`cluster`] names that client; only `server::tls` names rustls; only [`time`] asks for the time of day.
 //! - Every answer to the API server says `allowed: true` and carries the request's UID.
@@ -37,6 +40,7 @@ mod dns;
 #[cfg(test)]
 mod docs;
 pub mod images;
+pub mod inject;
 pub mod manifest;
 pub mod metrics;
 pub mod mutate;

@@ -122,6 +122,12 @@ impl PodPath {
     pub fn of(self, document: &Value) -> Option<&Value> {
         find(document, self.0)
     }
+
+    /// The same, to be changed.
+    pub(crate) fn of_mut(self, document: &mut Value) -> Option<&mut Value> {
+        let mut steps = self.0.iter();
+        steps.try_fold(document, |value, key| value.get_mut(key))
+    }
 }
 
 impl Patch {

@@ -90,6 +90,11 @@ impl Input {
         Ok(Self { sources })
     }
 
+    /// The streams, in order.
+    pub(super) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
     /// All objects of all of them, in order.
     pub(super) fn documents(&self) -> impl Iterator<Item = anyhow::Result<Document>> + '_ {
         self.documents_of(|_| true)

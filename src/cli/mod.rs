@@ -15,6 +15,7 @@ mod completions;
 mod config;
 mod duration;
 mod images;
+mod inject;
 mod install;
 mod man;
 mod manifest;
@@ -35,6 +36,7 @@ struct Cli {
 enum Verb {
     Serve(Box<serve::Args>),
     Preview(preview::Args),
+    Inject(inject::Args),
     Config(config::Args),
     Cert(Box<cert::Args>),
     Images(images::Args),
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
     let result = match verb {
         Verb::Serve(args) => serve::run(*args).map(|()| Exit::Done),
         Verb::Preview(args) => preview::run(&args),
+        Verb::Inject(args) => inject::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Cert(args) => cert::run(*args),
         Verb::Images(args) => images::run(&args),

@@ -321,7 +321,7 @@ pub(super) fn read_config(file: Option<&PathBuf>) -> anyhow::Result<Config> {
     Ok(Config::parse(&text, &file.display().to_string())?)
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
     pair.map(|(key, value)| (key.to_owned(), value.to_owned()))
         .ok_or_else(|| "write KEY=VALUE".to_owned())

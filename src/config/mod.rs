@@ -94,6 +94,20 @@ impl Config {
         self.excluded_namespaces.iter().map(String::as_str)
     }
 
+    /// The same, but nothing is composed that may be absent at run time: that takes a variable which is named twice, and
+    /// nobody can apply such a manifest a second time.
+    #[must_use]
+    pub fn without_optional(&self) -> Self {
+        let mut config = self.clone();
+        for profile in [&mut config.default]
+            .into_iter()
+            .chain(config.profiles.values_mut())
+        {
+            profile.compose_optional = false;
+        }
+        config
+    }
+
     fn from_raw(raw: &RawConfig) -> Result<Self, (String, Problem)> {
         let RawConfig {
             excluded_namespaces,

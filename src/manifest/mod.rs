@@ -1,15 +1,18 @@
-//! Manifests as text: cut into documents, and read as `kubectl` reads them.
+//! Manifests as text: cut into documents, read as `kubectl` reads them, and edited in place.
 //!
 //! Whoever passes a stream through needs one document in memory at a time:
 //!
 //! - [`split`] cuts a stream into documents, byte for byte: put together again they are the stream.
 //! - [`tree`] reads one of them and knows where in the text each value stands.
+//! - [`edit`] changes the text until it says another value, and touches no other line.
 //!
 //! Deliberately not here: files and folders (see `cli::manifest`).
 
+pub mod edit;
+mod render;
 pub mod split;
-#[expect(dead_code, reason = "the places are for edits")]
 pub mod tree;
 
+pub use edit::{Edited, edit};
 pub use split::{Documents, Piece, SplitError};
 pub use tree::{Syntax, Tree, TreeError};

@@ -50,6 +50,8 @@ pub(super) struct Node<'t> {
     pub(super) end: usize,
     /// The anchor's number, or 0.
     anchor: usize,
+    /// The dash or the colon before it; its own first byte where there is none.
+    pub(super) lead: usize,
     /// Has it an anchor or a tag?
     pub(super) has_properties: bool,
     pub(super) shape: Shape<'t>,
@@ -71,6 +73,12 @@ pub(super) enum Shape<'t> {
         entries: Vec<(Node<'t>, Node<'t>)>,
     },
     Alias(usize),
+}
+
+impl Node<'_> {
+    fn behind(self, lead: usize) -> Self {
+        Self { lead, ..self }
+    }
 }
 
 impl<'t> Tree<'t> {
@@ -149,39 +157,14 @@ impl<'t> Reader<'t> {
         Ok(match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let tag = tag.map(|tag| tag.core_suffix().unwrap_or("!").to_owned());
-                let (mut start, mut end) = (start_of(span), end_of(span));
-                // The parser gives `~` for nothing.
-                let is_empty = start == end && style == ScalarStyle::Plain;
-                let text = if is_empty { Cow::Borrowed("") } else { text };
-                if anchor != 0 {
-                    let (_, span) = self.next()?;
-                    self.last = self.last.max(end_of(span));
-                }
-                if has_tag {
-                    let tag = span.tag_span().map_or(0, end_of);
-                    self.last = self.last.max(tag);
-                }
-                if is_empty {
-                    start = self.last;
-                    end = self.last;
-                } else if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-                    start = self.start_of_block(start);
-                    end = self.end_of_block(start, end, &text);
-                }
-                self.last = end;
-                Node {
-                    start,
-                    end,
-                    anchor,
-                    has_properties: anchor != 0 || has_tag,
-                    shape: Shape::Scalar { text, style, tag },
-                }
+                self.scalar((text, style, tag), anchor, span)?
             }
             Event::Alias(id) => {
                 self.last = end_of(span);
                 Node {
                     start: start_of(span),
                     end: self.last,
+                    lead: start_of(span),
                     anchor: 0,
                     has_properties: false,
                     shape: Shape::Alias(id),
@@ -202,12 +185,15 @@ impl<'t> Reader<'t> {
                         // The parser is behind it already where the dashes are not indented.
                         start = dash.filter(|_| items.is_empty()).unwrap_or(start);
                     }
-                    items.push(self.node(event, span)?);
+                    let lead = self.last.saturating_sub(1);
+                    let item = self.node(event, span)?;
+                    items.push(if is_flow { item } else { item.behind(lead) });
                 };
                 self.close(is_flow, end);
                 Node {
                     start,
                     end: self.last,
+                    lead: start,
                     anchor,
                     has_properties: anchor != 0 || has_tag,
                     shape: Shape::Sequence { is_flow, items },
@@ -224,13 +210,19 @@ impl<'t> Reader<'t> {
                     }
                     let key = self.node(event, span)?;
                     let (event, span) = self.next()?;
-                    self.skip_to(b':', span);
-                    entries.push((key, self.node(event, span)?));
+                    let colon = self.skip_to(b':', span);
+                    let value = self.node(event, span)?;
+                    let value = match colon {
+                        Some(colon) => value.behind(colon),
+                        None => value,
+                    };
+                    entries.push((key, value));
                 };
                 self.close(is_flow, end);
                 Node {
                     start: start_of(span),
                     end: self.last,
+                    lead: start_of(span),
                     anchor,
                     has_properties: anchor != 0 || has_tag,
                     shape: Shape::Mapping { is_flow, entries },
@@ -240,10 +232,43 @@ impl<'t> Reader<'t> {
             _ => Node {
                 start: self.last,
                 end: self.last,
+                lead: self.last,
                 anchor: 0,
                 has_properties: true,
                 shape: Shape::Alias(0),
             },
+        })
+    }
+
+    fn scalar(
+        &mut self,
+        (text, style, tag): (Cow<'t, str>, ScalarStyle, Option<String>),
+        anchor: usize,
+        span: Span,
+    ) -> Result<Node<'t>, TreeError> {
+        let (mut start, mut end) = (start_of(span), end_of(span));
+        // The parser gives `~` for nothing.
+        let is_empty = start == end && style == ScalarStyle::Plain;
+        let text = if is_empty { Cow::Borrowed("") } else { text };
+        if anchor != 0 {
+            let (_, span) = self.next()?;
+            self.last = self.last.max(end_of(span));
+        }
+        self.last = self.last.max(span.tag_span().map_or(0, end_of));
+        if is_empty {
+            (start, end) = (self.last, self.last);
+        } else if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            start = self.start_of_block(start);
+            end = self.end_of_block(start, end, &text);
+        }
+        self.last = end;
+        Ok(Node {
+            start,
+            end,
+            lead: start,
+            anchor,
+            has_properties: anchor != 0 || span.tag_start().is_some(),
+            shape: Shape::Scalar { text, style, tag },
         })
     }
 

@@ -38,7 +38,7 @@ pub use java::{Agent, words as jvm_words};
 pub use owner::{Owner, Owners};
 pub use plan::{ContainerPlan, Plan, Warning};
 pub use reason::{Conflict, Reason, Source};
-pub use receipt::Receipt;
+pub use receipt::{Receipt, Undo};
 pub use target::List;
 
 // The tables and texts that a policy says in another language: see `crate::policy`.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{delivery, java, keys, pod::Pod, target};
 use crate::config::{Config, Profile};
@@ -29,6 +30,24 @@ pub struct Receipt {
     /// Why something was chosen that is not the rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What to do to get the former text back; only manifests have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Undo>,
+}
+
+/// What `javelin inject` changed beside adding things, so that it can take everything out again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Undo {
+    /// Entries of containers' environments that were changed or moved: where each stood, and how it was.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Vec<(usize, Value)>>,
+    /// Lists and mappings of the pod that were there and empty, or null, by their JSON pointers.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub empty: BTreeMap<String, Value>,
+    /// The pull secret, if it was added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_pull_secret: Option<String>,
 }
 
 impl Receipt {
@@ -42,6 +61,7 @@ impl Receipt {
             delivery: profile.delivery.as_str().to_owned(),
             containers: BTreeMap::new(),
             notes: Vec::new(),
+            undo: None,
         }
     }
 

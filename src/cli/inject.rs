@@ -1,0 +1,360 @@
+//! `javelin inject`: manifests with the agent in them, for clusters in which nothing may call us, and for Git.
+
+use std::{
+    fs,
+    io::{self, BufWriter, IsTerminal as _, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, anyhow};
+use serde_json::Value;
+
+use super::{
+    Exit, Hinted,
+    manifest::{Input, Source, Text},
+    note,
+    preview::{key_value, read_config},
+};
+use crate::{
+    config::Config,
+    inject::{self, Action, InjectError, Injector, Outcome, Report, Surroundings, What},
+    manifest::{Edited, Tree, edit, tree},
+};
+
+/// Put the agent into manifests, or take it out again
+///
+/// Prints all documents, those without the agent byte for byte. Reads standard input where no file is named, so that it
+/// is a post-renderer for Helm; a `ResourceList` on it makes it a function for kustomize. What is done is told on stderr.
+///
+/// Exit codes: 0 done, 1 with --check when something would change, 2 wrong usage or a manifest that cannot be read.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(super) struct Args {
+    /// A manifest, a folder of manifests, or - for standard input; may be repeated [default: -]
+    #[arg(short, long = "filename", value_name = "FILE")]
+    filename: Vec<PathBuf>,
+    /// Javelin's configuration [default: built-in values]
+    #[arg(long, value_name = "FILE", env = "JAVELIN_CONFIG")]
+    config: Option<PathBuf>,
+    /// Namespace of objects that name none
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// A label of that namespace; may be repeated. Namespaces in the manifests are read as well
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    namespace_label: Vec<(String, String)>,
+    /// Take the agent out instead: what an earlier run put in, and nothing else
+    #[arg(long)]
+    remove: bool,
+    /// Write the files anew instead of printing them; those that do not change are not touched
+    #[arg(short, long, conflicts_with = "check")]
+    in_place: bool,
+    /// Print nothing, and exit with 1 when something would change
+    #[arg(long)]
+    check: bool,
+    /// Tell only what is in the way
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let Args {
+        filename,
+        config,
+        namespace,
+        namespace_label,
+        remove,
+        in_place,
+        check,
+        quiet,
+    } = args;
+    let config = read_config(config.as_ref())?;
+    let input = open(filename, *in_place)?;
+    let mut surroundings = Surroundings::new(namespace.clone(), namespace_label);
+    for source in input.sources() {
+        for text in source.texts()? {
+            learn(&text?, &mut surroundings)?;
+        }
+    }
+    let run = Run {
+        surroundings,
+        config,
+        action: if *remove {
+            Action::Remove
+        } else {
+            Action::Inject
+        },
+        is_quiet: *quiet,
+    };
+    let mut changes = false;
+    if *in_place {
+        for source in input.sources() {
+            if let Source::File(path) = source {
+                changes |= run.in_place(source, path)?;
+            }
+        }
+    } else if *check {
+        for source in input.sources() {
+            changes |= run.stream(source, &mut io::sink())?;
+        }
+    } else {
+        let mut out = Joined::of(BufWriter::new(io::stdout().lock()));
+        for source in input.sources() {
+            out.next_stream();
+            run.stream(source, &mut out)?;
+        }
+        out.flush()?;
+    }
+    Ok(if *check && changes {
+        Exit::Found
+    } else {
+        Exit::Done
+    })
+}
+
+fn open(files: &[PathBuf], in_place: bool) -> anyhow::Result<Input> {
+    let stdin = PathBuf::from("-");
+    if in_place && (files.is_empty() || files.contains(&stdin)) {
+        return Err(Hinted {
+            message: "--in-place needs files".to_owned(),
+            hint: "name them: javelin inject --in-place -f k8s/".to_owned(),
+            source: None,
+        }
+        .into());
+    }
+    if files.is_empty() && io::stdin().is_terminal() {
+        return Err(Hinted {
+            message: "no manifests".to_owned(),
+            hint: "name files with -f, or pipe manifests in: helm template shop | javelin inject"
+                .to_owned(),
+            source: None,
+        }
+        .into());
+    }
+    Input::open(if files.is_empty() {
+        std::slice::from_ref(&stdin)
+    } else {
+        files
+    })
+}
+
+/// What is known of Namespaces, `ConfigMap`s and Secrets, wherever they stand.
+fn learn(text: &Text, surroundings: &mut Surroundings) -> anyhow::Result<()> {
+    if !Surroundings::may_learn(&text.piece.text) {
+        return Ok(());
+    }
+    let value = tree::read(&text.piece.text, text.syntax()).map_err(|error| text.error(&error))?;
+    match inject::items_of(&value) {
+        Some(items) => items.iter().for_each(|item| surroundings.learn(item)),
+        None => surroundings.learn(&value),
+    }
+    Ok(())
+}
+
+/// What is the same for all manifests.
+struct Run {
+    config: Config,
+    surroundings: Surroundings,
+    action: Action,
+    is_quiet: bool,
+}
+
+impl Run {
+    /// Passes one stream through; did anything change?
+    fn stream(&self, source: &Source, out: &mut impl Write) -> anyhow::Result<bool> {
+        let injector = Injector::new(&self.config, &self.surroundings, self.action);
+        let mut changes = false;
+        for text in source.texts()? {
+            let text = text?;
+            let outcome = match self.function(&text)? {
+                Some(outcome) => outcome,
+                None => injector
+                    .document(&text.piece.text, text.syntax())
+                    .map_err(|error| explain(error, &text))?,
+            };
+            self.tell(&outcome.reports);
+            let edited = outcome.edited;
+            changes |= edited.is_some();
+            if let Some(Edited { rewritten, .. }) = &edited {
+                tell_rewritten(&text, rewritten);
+            }
+            let new = edited
+                .as_ref()
+                .map_or(&text.piece.text, |edited| &edited.text);
+            out.write_all(new.as_bytes())?;
+        }
+        Ok(changes)
+    }
+
+    /// What becomes of a `ResourceList`, which gets results, and may bring a configuration; `None` for anything else.
+    fn function(&self, text: &Text) -> anyhow::Result<Option<Outcome>> {
+        if !text.piece.text.contains("ResourceList") {
+            return Ok(None);
+        }
+        let tree = Tree::parse(&text.piece.text).map_err(|error| text.error(&error))?;
+        if tree.value.get("kind").and_then(Value::as_str) != Some("ResourceList") {
+            return Ok(None);
+        }
+        let own = function_config(&tree.value)?;
+        let config = own.as_ref().unwrap_or(&self.config);
+        let injector = Injector::new(config, &self.surroundings, self.action);
+        let (new, reports) = injector.value(&tree.value);
+        let new = inject::with_results(new.as_ref().unwrap_or(&tree.value), &reports);
+        let edited = (new != tree.value).then(|| {
+            let edited = edit(&text.piece.text, &tree, &new, text.syntax());
+            edited.ok_or_else(|| explain(InjectError::NotEdited, text))
+        });
+        Ok(Some(Outcome {
+            edited: edited.transpose()?,
+            reports,
+        }))
+    }
+
+    /// Writes a file anew, whole or not at all.
+    fn in_place(&self, source: &Source, path: &Path) -> anyhow::Result<bool> {
+        let cannot = || format!("cannot write {}", path.display());
+        // What a link points to is changed, not the link.
+        let path = fs::canonicalize(path).with_context(cannot)?;
+        let mut new = Vec::new();
+        if !self.stream(source, &mut new)? {
+            return Ok(false);
+        }
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        let beside = path.with_file_name(format!(
+            ".{}.javelin-{}",
+            name.unwrap_or_default(),
+            std::process::id()
+        ));
+        let written = fs::metadata(&path).and_then(|metadata| {
+            fs::write(&beside, &new)?;
+            fs::set_permissions(&beside, metadata.permissions())?;
+            fs::rename(&beside, &path)
+        });
+        if written.is_err() {
+            let _ = fs::remove_file(&beside);
+        }
+        written.with_context(cannot)?;
+        Ok(true)
+    }
+
+    fn tell(&self, reports: &[Report]) {
+        for Report {
+            object,
+            what,
+            warnings,
+        } in reports
+        {
+            let title = object.title();
+            match what {
+                What::Injected {
+                    containers,
+                    profile,
+                } if !self.is_quiet => {
+                    for (container, service) in containers {
+                        let service = service.as_ref().map_or_else(
+                            || "its own service name".to_owned(),
+                            |name| format!("service name {name}"),
+                        );
+                        note(&format!(
+                            "{title}: container {container}: agent, {service}, profile {profile}"
+                        ));
+                    }
+                }
+                What::Removed if !self.is_quiet => note(&format!("{title}: the agent is out")),
+                What::Left { code, why } => note(&format!("{title}: left as it is: {code}: {why}")),
+                What::Injected { .. } | What::Removed | What::Untouched => {}
+            }
+            for warning in warnings {
+                note(&format!("{title}: warning: {warning}"));
+            }
+        }
+    }
+}
+
+fn explain(error: InjectError, text: &Text) -> anyhow::Error {
+    match error {
+        InjectError::Unreadable(error) => text.error(&error),
+        error @ InjectError::NotEdited => anyhow!(error).context(text.place()),
+    }
+}
+
+fn tell_rewritten(text: &Text, lines: &[usize]) {
+    for line in lines {
+        let (source, line) = (&text.source, text.piece.line + line - 1);
+        note(&format!(
+            "{source}: warning: what begins at line {line} could not be changed in place and was written anew, without its \
+             comments and anchors"
+        ));
+    }
+}
+
+/// Our configuration in a function's: the `data` of a `ConfigMap` at `javelin.yaml`, or `config` of any other kind.
+fn function_config(list: &Value) -> anyhow::Result<Option<Config>> {
+    let Some(function) = list
+        .get("functionConfig")
+        .filter(|config| !config.is_null())
+    else {
+        return Ok(None);
+    };
+    let text = match (
+        function.get("config"),
+        function.pointer("/data/javelin.yaml"),
+    ) {
+        (Some(config), _) => config.to_string(),
+        (None, Some(Value::String(text))) => text.clone(),
+        (None, _) => return Ok(None),
+    };
+    Ok(Some(Config::parse(&text, "the function's configuration")?))
+}
+
+/// Streams behind one another: a marker between two of them, where the second has none of its own.
+struct Joined<W> {
+    out: W,
+    /// The last byte that was written.
+    last: Option<u8>,
+    is_start: bool,
+}
+
+impl<W: Write> Joined<W> {
+    fn of(out: W) -> Self {
+        Self {
+            out,
+            last: None,
+            is_start: false,
+        }
+    }
+
+    fn next_stream(&mut self) {
+        self.is_start = self.last.is_some();
+    }
+}
+
+impl<W: Write> Write for Joined<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_start && !bytes.is_empty() {
+            self.is_start = false;
+            if self.last != Some(b'\n') {
+                self.out.write_all(b"\n")?;
+            }
+            if !bytes.starts_with(b"---") {
+                self.out.write_all(b"---\n")?;
+            }
+        }
+        self.out.write_all(bytes)?;
+        self.last = bytes.last().copied().or(self.last);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kustomize build . | javelin inject | kubectl apply -f -
+  helm upgrade shop ./shop --post-renderer javelin --post-renderer-args inject
+  javelin inject --in-place -f k8s/ -n shop     for Git; with --remove the way back
+  javelin inject --check -f k8s/                is the agent in everything that asks for it?";

@@ -1,0 +1,437 @@
+//! Manifests with the agent in them, and without it again: text in, text out, no cluster.
+//!
+//! What becomes of an object is the engine's decision, the same that the webhook carries out; here it is written into the
+//! text of a manifest. Three things are different from an admission:
+//!
+//! - No variable is named twice. Where a value may come from envFrom the webhook composes it with a repeated name of
+//!   ours; who applies such a manifest again is refused, or loses an entry. Whether a ConfigMap or Secret has the key
+//!   is looked up in the same input; where it is not there, the value is not composed.
+//! - What somebody's controller made is left alone: it is made anew from the object that a person applies.
+//! - The receipt says how to take everything out again.
+//!
+//! Deliberately not here: files (see `cli`), and how a text is edited (see [`crate::manifest`]).
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::Config,
+    manifest::{self, Edited, Syntax, Tree, TreeError},
+    mutate::{Decision, Namespace, NamespaceLabel, Plan, Receipt, Subject, keys, pod::Pod},
+    patch::{PodPath, Treatment},
+    workload,
+};
+
+pub mod remove;
+mod surroundings;
+mod unique;
+
+pub use surroundings::Surroundings;
+
+/// What is done to manifests.
+#[derive(Debug)]
+pub struct Injector<'a> {
+    config: &'a Config,
+    /// The same without what a manifest cannot say.
+    strict: Config,
+    surroundings: &'a Surroundings,
+    action: Action,
+}
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Put the agent in.
+    Inject,
+    /// Take it out.
+    Remove,
+}
+
+/// A document after it.
+#[derive(Debug, PartialEq)]
+pub struct Outcome {
+    /// The new text; `None` where nothing changes.
+    pub edited: Option<Edited>,
+    /// What happened to each object with a pod in it.
+    pub reports: Vec<Report>,
+}
+
+/// What happened to one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Which one.
+    pub object: ObjectName,
+    /// What.
+    pub what: What,
+    /// What a person should know beside.
+    pub warnings: Vec<String>,
+}
+
+/// An object's name, as it says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectName {
+    /// `apiVersion`.
+    pub api_version: String,
+    /// `kind`.
+    pub kind: String,
+    /// Its namespace, if it names one.
+    pub namespace: Option<String>,
+    /// Its name, or the beginning of it.
+    pub name: String,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// The agent is in it.
+    Injected {
+        /// Its containers, and the service names that are from us.
+        containers: Vec<(String, Option<String>)>,
+        /// The profile's name.
+        profile: String,
+    },
+    /// The agent is out of it.
+    Removed,
+    /// It stays as it is, which is what its labels say.
+    Untouched,
+    /// It stays as it is: code and sentence.
+    Left {
+        /// A stable code.
+        code: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A document that cannot be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum InjectError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] TreeError),
+    /// Its text cannot be made to say what it must, a defect of ours.
+    #[error(
+        "its text cannot be changed without changing what else it says; please report this manifest"
+    )]
+    NotEdited,
+}
+
+impl ObjectName {
+    fn of(object: &Value) -> Self {
+        let text = |path: &str| {
+            object
+                .pointer(path)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        let name = text("/metadata/name").or_else(|| text("/metadata/generateName"));
+        Self {
+            api_version: text("/apiVersion").unwrap_or_default(),
+            kind: text("/kind").unwrap_or_default(),
+            namespace: text("/metadata/namespace"),
+            name: name.unwrap_or_else(|| "(no name)".to_owned()),
+        }
+    }
+
+    /// `Kind namespace/name`, as a person would call it.
+    pub fn title(&self) -> String {
+        let namespace = self
+            .namespace
+            .as_ref()
+            .map_or_else(String::new, |namespace| format!("{namespace}/"));
+        format!("{} {namespace}{}", self.kind, self.name)
+    }
+}
+
+impl<'a> Injector<'a> {
+    /// With that configuration, and what is known of the objects around.
+    pub fn new(config: &'a Config, surroundings: &'a Surroundings, action: Action) -> Self {
+        Self {
+            config,
+            strict: config.without_optional(),
+            surroundings,
+            action,
+        }
+    }
+
+    /// Changes one document: an object, a List of them, or nothing.
+    pub fn document(&self, text: &str, syntax: Syntax) -> Result<Outcome, InjectError> {
+        let tree = Tree::parse(text)?;
+        let (value, reports) = self.value(&tree.value);
+        let edited = value
+            .map(|value| manifest::edit(text, &tree, &value, syntax).ok_or(InjectError::NotEdited));
+        Ok(Outcome {
+            edited: edited.transpose()?,
+            reports,
+        })
+    }
+
+    /// Changes what a document says; `None` where nothing changes.
+    pub fn value(&self, value: &Value) -> (Option<Value>, Vec<Report>) {
+        let Some(items) = items_of(value) else {
+            let (changed, report) = self.object(value);
+            return (changed, report.into_iter().collect());
+        };
+        let mut reports = Vec::new();
+        let mut changed = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let (new, report) = self.object(item);
+            changed.extend(new.map(|new| (index, new)));
+            reports.extend(report);
+        }
+        if changed.is_empty() {
+            return (None, reports);
+        }
+        let mut new = value.clone();
+        for (index, item) in changed {
+            if let Some(slot) = new.get_mut("items").and_then(|items| items.get_mut(index)) {
+                *slot = item;
+            }
+        }
+        (Some(new), reports)
+    }
+
+    fn object(&self, object: &Value) -> (Option<Value>, Option<Report>) {
+        let kind = object
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        // Others have kinds of the same names, and some of them no pod template.
+        let place =
+            PodPath::of_kind(kind).filter(|place| place.of(object).is_some_and(Value::is_object));
+        let Some(place) = place else {
+            return (None, None);
+        };
+        let mut report = Report {
+            object: ObjectName::of(object),
+            what: What::Untouched,
+            warnings: Vec::new(),
+        };
+        let changed = match self.action {
+            Action::Inject => self.inject(object, kind, place, &mut report),
+            Action::Remove => Self::remove(object, place, &mut report),
+        };
+        (changed.filter(|new| new != object), Some(report))
+    }
+
+    fn remove(object: &Value, place: PodPath, report: &mut Report) -> Option<Value> {
+        match remove::taken_out(object, place) {
+            Ok(new) => {
+                if new.is_some() {
+                    report.what = What::Removed;
+                }
+                new
+            }
+            Err(problem) => {
+                report.what = What::left("cannot-be-removed", &problem);
+                None
+            }
+        }
+    }
+
+    fn inject(
+        &self,
+        object: &Value,
+        kind: &str,
+        place: PodPath,
+        report: &mut Report,
+    ) -> Option<Value> {
+        let pod = match Pod::from_value(place.of(object)?) {
+            Ok(pod) => pod,
+            Err(error) => {
+                report.what =
+                    What::left("unreadable", &format!("no pod can be made of it: {error}"));
+                return None;
+            }
+        };
+        let treatment = self.treatment(object, kind, place, &pod, self.config);
+        if let Some(owner) = controller(object)
+            && !treatment.patch.is_empty()
+        {
+            report.what = What::left(
+                "owned",
+                &format!("{owner} made it, and makes it anew; label that"),
+            );
+            return None;
+        }
+        let mut treatment = treatment;
+        let namespace = self.surroundings.namespace_of(object).map(str::to_owned);
+        let mut value = treatment.patch.result().clone();
+        if matches!(treatment.decision, Decision::Inject(_))
+            && let Err(sources) = unique::make(&mut value, place, |kind, name, key| {
+                self.surroundings
+                    .has_key(kind, namespace.as_deref(), name, key)
+            })
+        {
+            let sources = sources.join(", ");
+            report.warnings.push(format!(
+                "not in the input: {sources}; a manifest cannot name a variable twice, so what may come from there is not \
+                 kept. Add it to the input, or state JAVA_TOOL_OPTIONS in the annotation {}",
+                keys::JAVA_TOOL_OPTIONS_BASE
+            ));
+            treatment = self.treatment(object, kind, place, &pod, &self.strict);
+            value = treatment.patch.result().clone();
+            let never = |_: &str, _: &str, _: &str| None;
+            if matches!(treatment.decision, Decision::Inject(_))
+                && unique::make(&mut value, place, never).is_err()
+            {
+                report.what = What::left(
+                    "repeated-variable",
+                    "its headers would need a variable that is named twice",
+                );
+                return None;
+            }
+        }
+        let Treatment { decision, patch } = treatment;
+        match decision {
+            Decision::Skip(reason) => {
+                if !reason.is_expected() {
+                    report.what = What::left(reason.code(), &reason.to_string());
+                }
+                (!patch.is_empty()).then_some(value)
+            }
+            Decision::Inject(plan) => {
+                Self::finish(object, place, &pod, &plan, &mut value, report);
+                Some(value)
+            }
+        }
+    }
+
+    fn treatment(
+        &self,
+        object: &Value,
+        kind: &str,
+        place: PodPath,
+        pod: &Pod,
+        config: &Config,
+    ) -> Treatment {
+        let (owners, from_workload) = workload::surroundings(kind, object, pod);
+        let name = self.surroundings.namespace_of(object);
+        let label = self.surroundings.inject_label(name);
+        let subject = Subject {
+            pod,
+            namespace: Namespace {
+                name,
+                inject: label.map_or(NamespaceLabel::Absent, NamespaceLabel::Value),
+            },
+            owners,
+            from_workload,
+        };
+        Treatment::of(&subject, object, place, config)
+    }
+
+    /// Writes into the receipt how to take it out again, and tells what was done.
+    fn finish(
+        object: &Value,
+        place: PodPath,
+        pod: &Pod,
+        plan: &Plan,
+        value: &mut Value,
+        report: &mut Report,
+    ) {
+        let is_first = pod.annotation(keys::INJECTED).is_none();
+        let secret = plan
+            .parts
+            .image_pull_secret
+            .as_ref()
+            .and_then(|secret| secret.get("name"))
+            .and_then(Value::as_str);
+        if is_first && let Err(problem) = remove::record(object, value, place, secret) {
+            report.warnings.push(problem);
+        }
+        if let Some(secret) = secret
+            && pod
+                .spec
+                .image_pull_secrets
+                .as_ref()
+                .is_none_or(Vec::is_empty)
+        {
+            report.warnings.push(format!(
+                "image-pull-secret: it named no pull secrets and now names {secret:?}, so those of its ServiceAccount no \
+                 longer count; name them too, or give {secret:?} to the ServiceAccount and not to the profile"
+            ));
+        }
+        report
+            .warnings
+            .extend(plan.warnings.iter().map(crate::mutate::Warning::line));
+        let containers = plan.containers.iter();
+        report.what = What::Injected {
+            containers: containers
+                .map(|container| (container.name.clone(), container.service_name.clone()))
+                .collect(),
+            profile: plan.profile.clone(),
+        };
+    }
+}
+
+impl What {
+    fn left(code: &str, why: &str) -> Self {
+        Self::Left {
+            code: code.to_owned(),
+            why: why.to_owned(),
+        }
+    }
+}
+
+/// The items of a `List`, a `PodList`, a `ResourceList`.
+pub fn items_of(value: &Value) -> Option<&Vec<Value>> {
+    let kind = value.get("kind").and_then(Value::as_str)?;
+    value
+        .get("items")
+        .filter(|_| kind.ends_with("List"))?
+        .as_array()
+}
+
+/// A `ResourceList` as kustomize hands it to a function, with what happened as its results.
+pub fn with_results(list: &Value, reports: &[Report]) -> Value {
+    let results: Vec<_> = reports.iter().flat_map(results_of).collect();
+    let mut list = list.clone();
+    if let Some(map) = list.as_object_mut() {
+        map.remove("results");
+        if !results.is_empty() {
+            map.insert("results".to_owned(), Value::Array(results));
+        }
+    }
+    list
+}
+
+fn results_of(report: &Report) -> Vec<Value> {
+    let ObjectName {
+        api_version,
+        kind,
+        namespace,
+        name,
+    } = &report.object;
+    let mut reference = json!({ "apiVersion": api_version, "kind": kind, "name": name });
+    if let (Some(namespace), Some(map)) = (namespace, reference.as_object_mut()) {
+        map.insert("namespace".to_owned(), json!(namespace));
+    }
+    let result = |severity: &str, message: String| json!({ "message": message, "severity": severity, "resourceRef": reference });
+    let left = match &report.what {
+        What::Left { code, why } => Some(result("warning", format!("{code}: {why}"))),
+        _ => None,
+    };
+    let warnings = report
+        .warnings
+        .iter()
+        .map(|warning| result("warning", warning.clone()));
+    left.into_iter().chain(warnings).collect()
+}
+
+/// Who made it, as `Kind name`.
+fn controller(object: &Value) -> Option<String> {
+    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owner = owners
+        .iter()
+        .find(|owner| owner.get("controller") == Some(&Value::Bool(true)))?;
+    let text = |key: &str| owner.get(key).and_then(Value::as_str).unwrap_or_default();
+    Some(format!("{} {}", text("kind"), text("name")))
+}
+
+/// The receipt of a pod.
+fn receipt_of(pod: &Value) -> Option<Receipt> {
+    let annotations = pod.pointer("/metadata/annotations")?;
+    serde_json::from_str(annotations.get(keys::INJECTED)?.as_str()?).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+use std::fmt::Write as _;
+
+use super::*;
+
+const LABEL: &str = "instrumentation.opentelemetry.io/inject-java";
+
+fn run(text: &str, action: Action) -> Outcome {
+    let mut surroundings = Surroundings::new(None, &[]);
+    for piece in manifest::Documents::of(text.as_bytes()) {
+        let value = Tree::parse(&piece.unwrap().text).unwrap().value;
+        surroundings.learn(&value);
+    }
+    let config = Config::default();
+    let injector = Injector::new(&config, &surroundings, action);
+    let (mut reports, mut new, mut rewritten, mut is_changed) =
+        (Vec::new(), String::new(), Vec::new(), false);
+    for piece in manifest::Documents::of(text.as_bytes()) {
+        let piece = piece.unwrap();
+        let syntax = if piece.is_json {
+            Syntax::Json
+        } else {
+            Syntax::Yaml
+        };
+        let outcome = injector.document(&piece.text, syntax).unwrap();
+        reports.extend(outcome.reports);
+        match outcome.edited {
+            Some(edited) => {
+                is_changed = true;
+                rewritten.extend(edited.rewritten);
+                new.push_str(&edited.text);
+            }
+            None => new.push_str(&piece.text),
+        }
+    }
+    let edited = Edited {
+        text: new,
+        rewritten,
+    };
+    Outcome {
+        edited: is_changed.then_some(edited),
+        reports,
+    }
+}
+
+/// In, in again, and out: the injected text.
+fn there_and_back(text: &str) -> String {
+    let there = run(text, Action::Inject);
+    let edited = there.edited.expect("something to inject");
+    assert_eq!(edited.rewritten, Vec::<usize>::new(), "{}", edited.text);
+    let again = run(&edited.text, Action::Inject);
+    assert_eq!(again.edited, None, "{:?}", again.reports);
+    let back = run(&edited.text, Action::Remove);
+    assert_eq!(
+        back.edited.map(|edited| edited.text).as_deref(),
+        Some(text),
+        "{}",
+        edited.text
+    );
+    edited.text
+}
+
+fn deployment(container: &str) -> String {
+    let mut text = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: orders\n  labels:\n    {LABEL}: 'true'\nspec:\n  template:\n    \
+         spec:\n      containers:\n"
+    );
+    for (index, line) in container.lines().enumerate() {
+        let _ = writeln!(text, "      {} {line}", if index == 0 { "-" } else { " " });
+    }
+    text
+}
+
+#[test]
+fn a_deployment_is_changed_in_place_and_back() {
+    let text = deployment(
+        "name: app # mine\nimage: a:1\nenv:\n# heap\n- name: JAVA_TOOL_OPTIONS\n  value: -Xmx1g # one\n- {name: A, value: b}",
+    );
+    let injected = there_and_back(&text);
+    assert!(
+        injected.contains("value: -Xmx1g -javaagent:/javelin-agent/javaagent.jar # one\n"),
+        "{injected}"
+    );
+}
+
+#[test]
+fn attributes_of_the_users_come_back_to_their_place() {
+    for value in ["team=a", "'team=a,'", "\"\"", ">-\n    team=a"] {
+        let text = deployment(&format!(
+            "name: app\nenv:\n- name: OTEL_RESOURCE_ATTRIBUTES\n  value: {value}\n- name: B\n  value: c"
+        ));
+        // The entry is moved, and so written anew: the same for whoever reads it.
+        let injected = run(&text, Action::Inject).edited.unwrap().text;
+        let back = run(&injected, Action::Remove).edited.unwrap().text;
+        assert_eq!(
+            Tree::parse(&back).unwrap().value,
+            Tree::parse(&text).unwrap().value,
+            "{back}"
+        );
+    }
+}
+
+#[test]
+fn empty_lists_come_back() {
+    let text = deployment("name: app\nenv: []\nvolumeMounts: []");
+    there_and_back(&format!(
+        "{text}      volumes: []\n      initContainers: []\n    metadata: {{}}\n"
+    ));
+}
+
+#[test]
+fn references_are_kept_under_one_name() {
+    let injected = there_and_back(&deployment(
+        "name: app\nenv:\n- name: JAVA_TOOL_OPTIONS\n  valueFrom:\n    configMapKeyRef:\n      name: c\n      key: k\n- name: Z\n  value: z",
+    ));
+    assert_eq!(
+        injected.matches("name: JAVELIN_JAVA_TOOL_OPTIONS").count(),
+        1,
+        "{injected}"
+    );
+}
+
+#[test]
+fn what_may_come_from_somewhere_unknown_is_not_composed() {
+    let text = deployment("name: app\nenvFrom:\n- configMapRef:\n    name: c");
+    let outcome = run(&text, Action::Inject);
+    assert_eq!(outcome.edited, None);
+    let [report] = outcome.reports.as_slice() else {
+        panic!()
+    };
+    assert!(
+        matches!(&report.what, What::Left { code, .. } if code == "optional-options"),
+        "{report:?}"
+    );
+    assert!(
+        report.warnings[0].contains("not in the input: ConfigMap \"c\""),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn what_the_input_has_is_known() {
+    let workload = deployment("name: app\nenvFrom:\n- configMapRef:\n    name: c");
+    for (data, reference) in [("A: b", false), ("JAVA_TOOL_OPTIONS: -Xmx1g", true)] {
+        let map = format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c\ndata:\n  {data}\n"
+        );
+        let injected = there_and_back(&format!("{workload}{map}"));
+        assert_eq!(
+            injected.contains("key: JAVA_TOOL_OPTIONS"),
+            reference,
+            "{injected}"
+        );
+        assert!(!injected.contains("optional: true"), "{injected}");
+        for name in ["JAVELIN_JAVA_TOOL_OPTIONS", "JAVELIN_RESOURCE_ATTRIBUTES"] {
+            assert_eq!(
+                injected.matches(&format!("name: {name}\n")).count(),
+                1,
+                "{injected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_controller_made_is_left_to_it() {
+    let text = deployment("name: app").replace("kind: Deployment", "kind: ReplicaSet").replace(
+        "  name: orders\n",
+        "  name: orders-1\n  ownerReferences:\n  - {apiVersion: apps/v1, kind: Deployment, name: orders, uid: u, controller: true}\n",
+    );
+    let outcome = run(&text, Action::Inject);
+    assert_eq!(outcome.edited, None);
+    assert!(
+        matches!(&outcome.reports[0].what, What::Left { code, why } if code == "owned" && why.contains("Deployment orders"))
+    );
+}
+
+#[test]
+fn what_is_no_pod_is_left_with_a_word() {
+    let text = deployment("name: app\nenv:\n- name: A\n  value: on");
+    let outcome = run(&text, Action::Inject);
+    assert_eq!(outcome.edited, None);
+    assert!(
+        matches!(&outcome.reports[0].what, What::Left { code, why } if code == "unreadable" && why.contains("env")),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_webhook_finds_the_pod_of_an_injected_manifest_complete() {
+    let injected = there_and_back(&deployment("name: app\nimage: a:1"));
+    let tree = Tree::parse(&injected).unwrap();
+    let mut pod = tree.value.pointer("/spec/template").unwrap().clone();
+    pod["metadata"]["generateName"] = json!("orders-5d4f8c7b9-");
+    pod["metadata"]["labels"] =
+        json!({ "pod-template-hash": "5d4f8c7b9", keys::FROM_WORKLOAD: "true" });
+    pod["metadata"]["ownerReferences"] = json!([{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "orders-5d4f8c7b9", "uid": "u", "controller": true }]);
+    let config = Config::default();
+    let mut surroundings = Surroundings::new(Some("shop".to_owned()), &[]);
+    surroundings.learn(&json!({ "kind": "Namespace", "metadata": { "name": "shop" } }));
+    let injector = Injector::new(&config, &surroundings, Action::Inject);
+    let treat = |document: &Value| {
+        let pod = Pod::from_value(document).unwrap();
+        injector.treatment(document, "Pod", PodPath::POD, &pod, &config)
+    };
+    let treatment = treat(&pod);
+    let after = if treatment.patch.is_empty() {
+        pod
+    } else {
+        treatment.patch.result().clone()
+    };
+    let text = after.to_string();
+    assert_eq!(text.matches("-javaagent:").count(), 1, "{text}");
+    assert_eq!(
+        after["spec"]["initContainers"].as_array().map(Vec::len),
+        Some(1)
+    );
+    assert!(treat(&after).patch.is_empty());
+}
+
+#[test]
+fn items_of_lists_are_objects_too() {
+    let item = deployment("name: app");
+    let mut text = "apiVersion: v1\nkind: List\nitems:\n".to_owned();
+    for (index, line) in item.lines().enumerate() {
+        let _ = writeln!(text, "{}{line}", if index == 0 { "- " } else { "  " });
+    }
+    text.push_str("- {apiVersion: v1, kind: Service, metadata: {name: s}}\n");
+    there_and_back(&text);
+    let json = serde_json::to_string_pretty(&Tree::parse(&text).unwrap().value).unwrap();
+    there_and_back(&json);
+    there_and_back(&Tree::parse(&text).unwrap().value.to_string());
+}
+
+#[test]
+fn a_function_tells_its_results() {
+    let item: Value = Tree::parse(&deployment(
+        "name: app\nenvFrom:\n- secretRef:\n    name: s",
+    ))
+    .unwrap()
+    .value;
+    let list =
+        json!({ "apiVersion": "config.kubernetes.io/v1", "kind": "ResourceList", "items": [item] });
+    let surroundings = Surroundings::default();
+    let config = Config::default();
+    let (_, reports) = Injector::new(&config, &surroundings, Action::Inject).value(&list);
+    let list = with_results(&list, &reports);
+    assert_eq!(list["results"][0]["severity"], "warning");
+    assert_eq!(list["results"][0]["resourceRef"]["name"], "orders");
+}
