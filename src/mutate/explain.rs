@@ -58,8 +58,8 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
     if let Decision::Skip(reason @ Reason::AlreadyInjected) = decide(subject, config) {
         return Err(steps.stops("second pass", &reason));
     }
-    let profile = steps.check("profile", select::profile(subject, config))?;
-    steps.applies("profile", format!("{} is what that names", profile.name));
+    let profile = steps.check("selection", select::profile(subject, config))?;
+    steps.applies("selection", format!("profile {}", profile.name));
     steps.passes(
         "platform",
         "neither a static pod nor one for Windows".into(),

@@ -14,6 +14,9 @@ fn transcripts_are_what_the_program_says() {
         .default_bin_path(javelin)
         .register_bin("javelin", javelin)
         .env("COLUMNS", "100");
-    cases.case("tests/cmd/**/*.trycmd").case("docs/*.md");
+    cases
+        .case("tests/cmd/**/*.trycmd")
+        .case("docs/*.md")
+        .case("README.md");
     cases.run();
 }
