@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::{
     kube::{
-        Namespace, Result, apply, checkout, ensure, eventually, example, get, helm, kubectl,
-        kubectl_output, kubectl_with, pods,
+        Namespace, Result, apply, ca_bundles, checkout, ensure, eventually, example, get, helm,
+        kubectl, kubectl_output, kubectl_with, pods, wipe_ca_bundles,
     },
     spans::{self, Span},
 };
@@ -505,37 +505,10 @@ pub(crate) fn restart_under_load() -> Result {
 }
 
 pub(crate) fn wiped_ca_bundle() -> Result {
-    let bundles = || -> Result<Vec<String>> {
-        let configuration = get(&["mutatingwebhookconfiguration", "javelin"])?;
-        let entries = configuration["webhooks"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        Ok(entries
-            .iter()
-            .map(|e| {
-                e["clientConfig"]["caBundle"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned()
-            })
-            .collect())
-    };
-    let before = bundles()?;
-    let wipe: Vec<_> = (0..before.len())
-        .map(|n| json!({"op": "remove", "path": format!("/webhooks/{n}/clientConfig/caBundle")}))
-        .collect();
-    let wipe = json!(wipe).to_string();
-    kubectl(&[
-        "patch",
-        "mutatingwebhookconfiguration",
-        "javelin",
-        "--type=json",
-        "-p",
-        &wipe,
-    ])?;
+    let before = ca_bundles()?;
+    wipe_ca_bundles()?;
     eventually("every caBundle is back", Duration::from_secs(10), || {
-        ensure!(bundles()? == before, "not yet");
+        ensure!(ca_bundles()? == before, "not yet");
         Ok(())
     })
 }

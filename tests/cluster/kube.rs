@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Value, json};
 
 /// What a test gives back: the sentence of its failure.
 pub(crate) type Result<T = ()> = std::result::Result<T, String>;
@@ -171,4 +172,28 @@ pub(crate) fn pods(namespace: &str) -> Result<Vec<Value>> {
 pub(crate) fn example(path: &str) -> Result<String> {
     let file = checkout("deploy/examples").join(path);
     fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// The caBundle of each entry of our webhook configuration, as PEM; empty where there is none.
+pub(crate) fn ca_bundles() -> Result<Vec<String>> {
+    let configuration = get(&["mutatingwebhookconfiguration", "javelin"])?;
+    let entries = configuration["webhooks"].as_array();
+    let bundle = |entry: &Value| {
+        let bundle = entry["clientConfig"]["caBundle"].as_str();
+        let bytes = BASE64.decode(bundle.unwrap_or_default());
+        String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
+    };
+    Ok(entries.into_iter().flatten().map(bundle).collect())
+}
+
+/// Takes all of them away.
+pub(crate) fn wipe_ca_bundles() -> Result {
+    let path = |entry| format!("/webhooks/{entry}/clientConfig/caBundle");
+    let wipe: Vec<_> = (0..ca_bundles()?.len())
+        .map(|entry| json!({ "op": "add", "path": path(entry), "value": "" }))
+        .collect();
+    let wipe = Value::from(wipe).to_string();
+    let object = ["patch", "mutatingwebhookconfiguration", "javelin"];
+    kubectl(&[&object[..], &["--type=json", "-p", &wipe]].concat())?;
+    Ok(())
 }

@@ -18,7 +18,8 @@ use crate::{
     cases::{INJECT, SYSTEM, metrics_path, name_of, pods_get_the_agent},
     figures,
     kube::{
-        Namespace, Result, checkout, ensure, eventually, get, helm, kubectl, kubectl_with, pods,
+        Namespace, Result, ca_bundles, checkout, ensure, eventually, get, helm, kubectl,
+        kubectl_with, pods, wipe_ca_bundles,
     },
     load,
 };
@@ -157,7 +158,7 @@ pub(crate) fn bundles_are_wiped() -> Result {
         let begun = Instant::now();
         while repairs.len() < 10 {
             let wiped = Instant::now();
-            wipe()?;
+            wipe_ca_bundles()?;
             eventually("the bundles are back", SOON, bundled)?;
             repairs.push(wiped.elapsed());
             thread::sleep(
@@ -254,7 +255,7 @@ pub(crate) fn three_at_once() -> Result {
     let trusted = secret.trusted()?;
     ensure!(trusted.len() == 1, "{} authorities", trusted.len());
     ensure!(secret.data("previous.crt").is_none(), "one was replaced");
-    for bundle in bundles()? {
+    for bundle in ca_bundles()? {
         ensure!(bundle.matches("BEGIN CERTIFICATE").count() == 1, "{bundle}");
     }
     ensure!(
@@ -412,44 +413,11 @@ fn seen_through() -> Result {
     })
 }
 
-fn bundles() -> Result<Vec<String>> {
-    let configuration = get(&["mutatingwebhookconfiguration", "javelin"])?;
-    let entries = configuration["webhooks"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    let bundle = |entry: &Value| {
-        let bytes = BASE64.decode(
-            entry["clientConfig"]["caBundle"]
-                .as_str()
-                .unwrap_or_default(),
-        );
-        String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()
-    };
-    Ok(entries.iter().map(bundle).collect())
-}
-
 fn bundled() -> Result {
     ensure!(
-        bundles()?.iter().all(|bundle| !bundle.is_empty()),
+        ca_bundles()?.iter().all(|bundle| !bundle.is_empty()),
         "an entry has no caBundle"
     );
-    Ok(())
-}
-
-fn wipe() -> Result {
-    let wipe: Vec<_> = (0..bundles()?.len())
-        .map(|n| json!({ "op": "add", "path": format!("/webhooks/{n}/clientConfig/caBundle"), "value": "" }))
-        .collect();
-    let wipe = json!(wipe).to_string();
-    kubectl(&[
-        "patch",
-        "mutatingwebhookconfiguration",
-        "javelin",
-        "--type=json",
-        "-p",
-        &wipe,
-    ])?;
     Ok(())
 }
 
@@ -532,7 +500,7 @@ fn start_afresh(replicas: u32) -> Result {
         "-p",
         empty,
     ])?;
-    wipe()?;
+    wipe_ca_bundles()?;
     scale(replicas)?;
     replicas_are_ready(usize::try_from(replicas).unwrap_or_default())
 }
