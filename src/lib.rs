@@ -17,6 +17,8 @@
 //! | [`review`] | how does the API server ask, and what is it told? |
 //! | [`server`] | who listens, and how long does anything take at most? |
 //! | [`certs`] | which certificate is served, and which authority signs it? Pure |
+//! | [`check`] | what is wrong between a label and a trace, and what is to be done? Pure |
+//! | [`status`] | which workloads have the agent, and which were missed? Pure |
 //! | [`cluster`] | what is read from and written to the Kubernetes API? |
 //! | [`cli`] | what does a person type, and what is printed? |
 //!
@@ -33,6 +35,7 @@ pub mod agent;
 mod causes;
 pub mod caveats;
 pub mod certs;
+pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod config;
@@ -50,6 +53,7 @@ pub mod quantity;
 pub mod review;
 pub mod server;
 pub mod shutdown;
+pub mod status;
 pub mod telemetry;
 pub mod time;
 pub mod workload;

@@ -246,7 +246,7 @@ async fn wait_for(cluster: &Cluster, before: &str, timeout: Duration) -> Result<
 }
 
 /// All that is read from the cluster.
-struct Seen {
+pub(super) struct Seen {
     stored: Stored,
     requested: bool,
     entries: Option<Vec<Entry>>,
@@ -254,7 +254,7 @@ struct Seen {
 }
 
 impl Seen {
-    async fn of(cluster: &Cluster) -> Result<Self> {
+    pub(super) async fn of(cluster: &Cluster) -> Result<Self> {
         // Before the Secret, as the keeper does: what is published is never newer than what is stored.
         let entries = match cluster.configuration().await {
             Ok(found) => Some(found.entries),
@@ -270,7 +270,7 @@ impl Seen {
         })
     }
 
-    fn facts<'a>(&'a self, cluster: &Cluster, min_days: Option<u32>) -> Facts<'a> {
+    pub(super) fn facts<'a>(&'a self, cluster: &Cluster, min_days: Option<u32>) -> Facts<'a> {
         Facts {
             service: cluster.names().service.to_string(),
             secret_name: secret_name(cluster),

@@ -11,6 +11,7 @@ use std::{
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 mod cert;
+mod check;
 mod completions;
 mod config;
 mod duration;
@@ -20,9 +21,12 @@ mod install;
 mod man;
 mod manifest;
 mod objects;
+mod person;
 mod policy;
 mod preview;
+mod restart;
 mod serve;
+mod status;
 
 /// Puts the OpenTelemetry Java agent into labelled Kubernetes pods.
 #[derive(Debug, Parser)]
@@ -41,6 +45,9 @@ enum Verb {
     Cert(Box<cert::Args>),
     Images(images::Args),
     Policy(policy::Args),
+    Check(Box<check::Args>),
+    Status(status::Args),
+    Restart(restart::Args),
     Install(install::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -79,6 +86,9 @@ pub fn main() -> ExitCode {
         Verb::Cert(args) => cert::run(*args),
         Verb::Images(args) => images::run(&args),
         Verb::Policy(args) => policy::run(&args),
+        Verb::Check(args) => check::run(*args),
+        Verb::Status(args) => status::run(args),
+        Verb::Restart(args) => restart::run(args),
         Verb::Install(args) => install::run(&args).map(|()| Exit::Done),
         Verb::Completions(args) => completions::run(&args),
         Verb::Man(args) => man::run(&args),

@@ -29,6 +29,8 @@ use crate::certs::state::Entry;
 use crate::certs::store::authorities;
 use crate::mutate::keys;
 
+use super::reader::Reader;
+
 /// The objects that Javelin reads and writes.
 #[derive(Debug, Clone)]
 pub struct Names {
@@ -146,6 +148,13 @@ impl Cluster {
         Ok(Self::over(client, names))
     }
 
+    /// The same, for somebody who wants to know what the API server says, also when it says that something is not
+    /// available: the client itself would ask again until it is.
+    pub fn impatient(mut config: Config, names: Names) -> Result<Self, ClusterError> {
+        config.default_retry = false;
+        Self::new(config, names)
+    }
+
     /// The same, over a client that is there already.
     pub(super) fn over(client: Client, names: Names) -> Self {
         let namespace = names.service.namespace();
@@ -157,6 +166,11 @@ impl Cluster {
             client,
             names,
         }
+    }
+
+    /// For any object, with the rights of whoever runs this.
+    pub fn reader(&self) -> Reader {
+        Reader::over(self.client.clone())
     }
 
     /// The objects' names.
@@ -434,9 +448,9 @@ impl fmt::Debug for Cluster {
 /// What a request was about, and what to do if it is not there.
 #[derive(Debug, Clone)]
 pub struct Target {
-    kind: &'static str,
-    name: String,
-    remedy: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) remedy: &'static str,
 }
 
 impl Target {

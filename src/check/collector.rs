@@ -1,0 +1,520 @@
+//! Where telemetry goes: is somebody there, at that port, and does it speak OTLP in that protocol?
+//!
+//! The program usually runs outside of the cluster, so the API server's proxy puts the question: an OTLP/HTTP request
+//! without a span. A gRPC server cannot answer that, and gives itself away by how it fails.
+
+use serde::Deserialize;
+
+use super::facts::Unseen;
+use super::objects::{Addresses, Service};
+use super::{Check, Facts, Findings, Seen, some};
+use crate::config::{Config, Endpoint, Otlp, Protocol};
+
+/// Where some profiles send to, and what was found there.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    /// Names of the profiles.
+    pub profiles: Vec<String>,
+    /// As the configuration has it; `None` where it says nothing.
+    pub otlp: Option<Otlp>,
+    /// Where that is.
+    pub place: Place,
+    /// The Service there.
+    pub service: Option<Seen<Service>>,
+    /// Where it leads to.
+    pub addresses: Option<Seen<Addresses>>,
+    /// What it answered to an empty OTLP/HTTP request.
+    pub answer: Option<Seen<Said>>,
+}
+
+/// Where an endpoint is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The agent's default, in the pod itself.
+    Pod,
+    /// A variable of the profile says it.
+    Variable,
+    /// A Service of the cluster.
+    Service(ServicePlace),
+    /// A name that means something else in each namespace.
+    EachNamespace(String),
+    /// The pod's node.
+    Node,
+    /// An address, or a name of somebody else's.
+    Outside(String),
+}
+
+/// A Service of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePlace {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The port that is called.
+    pub port: u16,
+    /// By TLS?
+    pub is_tls: bool,
+    /// What stands before `/v1/traces`.
+    pub prefix: String,
+}
+
+/// What was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The HTTP status.
+    pub status: u16,
+    /// The beginning of the body.
+    pub body: String,
+}
+
+impl Collector {
+    /// One for each place that profiles send to; nothing is known of it yet.
+    pub fn all(config: &Config) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for profile in config.profiles() {
+            let place = match &profile.otlp {
+                Some(otlp) => Place::of(&otlp.endpoint),
+                None if ENDPOINT_VARIABLES
+                    .iter()
+                    .any(|name| profile.env.contains_key(*name)) =>
+                {
+                    Place::Variable
+                }
+                None => Place::Pod,
+            };
+            let target = |otlp: &Option<Otlp>| {
+                otlp.as_ref()
+                    .map(|otlp| (otlp.endpoint.clone(), otlp.protocol))
+            };
+            let wanted = target(&profile.otlp);
+            let same = all
+                .iter_mut()
+                .find(|each| target(&each.otlp) == wanted && each.place == place);
+            if let Some(same) = same {
+                same.profiles.push(profile.name.clone());
+                continue;
+            }
+            all.push(Self {
+                profiles: vec![profile.name.clone()],
+                otlp: profile.otlp.clone(),
+                place,
+                service: None,
+                addresses: None,
+                answer: None,
+            });
+        }
+        all
+    }
+
+    /// Whatever could not be seen of it.
+    pub(super) fn unseen(&self) -> impl Iterator<Item = &Unseen> {
+        let service = self.service.as_ref().and_then(|seen| seen.as_ref().err());
+        let addresses = self.addresses.as_ref().and_then(|seen| seen.as_ref().err());
+        let answer = self.answer.as_ref().and_then(|seen| seen.as_ref().err());
+        [service, addresses, answer].into_iter().flatten()
+    }
+
+    fn endpoint(&self) -> &str {
+        self.otlp.as_ref().map_or("", |otlp| otlp.endpoint.as_str())
+    }
+}
+
+impl Place {
+    /// By the names that Kubernetes gives Services in DNS.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        let text = endpoint.as_str();
+        if text.contains(Endpoint::NODE_IP) {
+            return Self::Node;
+        }
+        let (is_tls, rest) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, text.strip_prefix("http://").unwrap_or(text)),
+        };
+        let (authority, prefix) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        if authority.starts_with('[') {
+            return Self::Outside(authority.to_owned());
+        }
+        let (host, port) = match authority.split_once(':') {
+            Some((host, port)) => (host, port.parse().ok()),
+            None => (authority, None),
+        };
+        let port = port.unwrap_or(if is_tls { 443 } else { 80 });
+        let labels: Vec<_> = host.trim_end_matches('.').split('.').collect();
+        let service = |name: &str, namespace: &str| {
+            Self::Service(ServicePlace {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                port,
+                is_tls,
+                prefix: prefix.trim_end_matches('/').to_owned(),
+            })
+        };
+        match labels.as_slice() {
+            ["localhost"] => Self::Pod,
+            [name] => Self::EachNamespace((*name).to_owned()),
+            [name, namespace] | [name, namespace, "svc", ..] => service(name, namespace),
+            _ => Self::Outside(host.to_owned()),
+        }
+    }
+}
+
+pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
+    for collector in &facts.collectors {
+        let profiles = some(&collector.profiles);
+        let endpoint = collector.endpoint();
+        match &collector.place {
+            Place::Pod => findings.warn(
+                Check::CollectorConfigured,
+                format!("profile {profiles} sends to localhost in each pod, where nobody listens but a sidecar"),
+                "set default.otlp.endpoint and .protocol in the chart's values, such as \
+                 http://otel-collector.observability.svc:4318 and http/protobuf",
+            ),
+            Place::Variable => findings.warn(
+                Check::CollectorConfigured,
+                format!("profile {profiles} says by a variable where it sends to, which is not checked"),
+                "write it as otlp.endpoint and otlp.protocol, which are checked",
+            ),
+            Place::EachNamespace(name) => {
+                findings.ok(Check::CollectorConfigured, format!("profile {profiles} sends to {endpoint}"));
+                findings.warn(
+                    Check::CollectorService,
+                    format!("{name} is another Service in each pod's own namespace, so it is not checked"),
+                    format!("if there is one for all, write its namespace, too: {name}.NAMESPACE.svc"),
+                );
+            }
+            Place::Node => untested(collector, "each node, where the program cannot look", findings),
+            Place::Outside(host) => {
+                let why = format!("{host}, which is not a Service of this cluster");
+                untested(collector, &why, findings);
+            }
+            Place::Service(place) => {
+                findings.ok(Check::CollectorConfigured, format!("profile {profiles} sends to {endpoint}"));
+                if service(collector, place, findings) && addresses(collector, place, findings) {
+                    protocol(collector, place, findings);
+                }
+            }
+        }
+    }
+}
+
+fn untested(collector: &Collector, why: &str, findings: &mut Findings) {
+    let profiles = some(&collector.profiles);
+    findings.ok(
+        Check::CollectorConfigured,
+        format!("profile {profiles} sends to {}", collector.endpoint()),
+    );
+    let message = format!("not tested is the way to {why}");
+    findings.warn(Check::CollectorOtlp, message, by_hand(collector));
+}
+
+/// How to try it from where the applications are.
+fn by_hand(collector: &Collector) -> String {
+    let endpoint = collector.endpoint().trim_end_matches('/');
+    match collector.otlp.as_ref().map(|otlp| otlp.protocol) {
+        Some(Protocol::Grpc) => format!(
+            "try it from a pod: `curl --http2-prior-knowledge -si {endpoint}` answers with content-type \
+             application/grpc, or 415; nothing, or HTTP/1.1, is not gRPC"
+        ),
+        _ => format!(
+            "try it from a pod: `curl -si -H 'Content-Type: application/json' -d '{{}}' {endpoint}/v1/traces` answers 200"
+        ),
+    }
+}
+
+/// Is there a Service that can be asked on?
+fn service(collector: &Collector, place: &ServicePlace, findings: &mut Findings) -> bool {
+    let check = Check::CollectorService;
+    let ServicePlace {
+        namespace,
+        name,
+        port,
+        ..
+    } = place;
+    match &collector.service {
+        None => false,
+        Some(Err(Unseen::Missing(_))) => {
+            findings.fail(
+                check,
+                format!("Service {namespace}/{name} does not exist, and telemetry is lost"),
+                format!(
+                    "correct otlp.endpoint of the profile; kubectl get services -n {namespace}"
+                ),
+            );
+            false
+        }
+        Some(Err(unseen)) => {
+            findings.unseen(check, unseen);
+            false
+        }
+        Some(Ok(found)) if found.spec.kind.as_deref() == Some("ExternalName") => {
+            let target = found.spec.external_name.as_deref().unwrap_or_default();
+            findings.ok(
+                check,
+                format!("Service {namespace}/{name} stands for {target}"),
+            );
+            let message =
+                format!("not tested is the way to {target}, which is outside of this cluster");
+            findings.warn(Check::CollectorOtlp, message, by_hand(collector));
+            false
+        }
+        Some(Ok(found)) => {
+            let ports: Vec<_> = found.spec.ports.iter().map(|each| each.port).collect();
+            // Whoever calls a headless one calls the pod, and so the pod's port.
+            if !is_headless(found) && !ports.contains(port) {
+                let all = ports
+                    .iter()
+                    .map(u16::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                findings.fail(
+                    check,
+                    format!("Service {namespace}/{name} has no port {port}; it has {all}"),
+                    "correct the port in otlp.endpoint: by convention 4318 with http/protobuf, 4317 with grpc",
+                );
+                return false;
+            }
+            findings.ok(check, format!("Service {namespace}/{name} has port {port}"));
+            true
+        }
+    }
+}
+
+fn addresses(collector: &Collector, place: &ServicePlace, findings: &mut Findings) -> bool {
+    let check = Check::CollectorEndpoints;
+    let ServicePlace {
+        namespace,
+        name,
+        port,
+        ..
+    } = place;
+    let found = match &collector.addresses {
+        None => return false,
+        // The proxy may still tell.
+        Some(Err(unseen)) => {
+            findings.unseen(check, unseen);
+            return true;
+        }
+        Some(Ok(found)) => found,
+    };
+    let headless = matches!(&collector.service, Some(Ok(service)) if is_headless(service));
+    if found.ready == 0 {
+        let waiting = match found.waiting {
+            0 => String::new(),
+            waiting => format!(" ({waiting} are not ready)"),
+        };
+        findings.fail(
+            check,
+            format!("Service {namespace}/{name} leads to no ready pod{waiting}, and telemetry is lost"),
+            format!("kubectl get endpointslices,pods -n {namespace}: does its selector fit, and are they ready?"),
+        );
+        return false;
+    }
+    if headless && !found.ports.iter().any(|(_, each)| each == port) {
+        let all = found.ports.iter().map(|(_, port)| port.to_string());
+        let all = all.collect::<Vec<_>>().join(", ");
+        findings.fail(
+            check,
+            format!("Service {namespace}/{name} is headless, so port {port} is the pod's own, and the pods have {all}"),
+            "correct the port in otlp.endpoint",
+        );
+        return false;
+    }
+    findings.ok(check, format!("{} ready pods are behind it", found.ready));
+    true
+}
+
+fn is_headless(service: &Service) -> bool {
+    service.spec.cluster_ip.as_deref() == Some("None")
+}
+
+/// What the answer says about who answers.
+#[derive(Debug, PartialEq, Eq)]
+enum Speaker {
+    OtlpHttp,
+    WantsCredentials,
+    OtherHttp,
+    Grpc,
+    WantsTls,
+    SpeaksPlain,
+    Nobody(String),
+    /// Whoever is there ends the connection, as gRPC servers do that are spoken to in HTTP/1.1.
+    Closes,
+    Unclear(String),
+}
+
+fn protocol(collector: &Collector, place: &ServicePlace, findings: &mut Findings) {
+    let check = Check::CollectorOtlp;
+    let said = match &collector.answer {
+        None => return,
+        Some(Err(unseen)) => {
+            let message = format!("not tested: {unseen}");
+            findings.warn(check, message, by_hand(collector));
+            return;
+        }
+        Some(Ok(said)) => said,
+    };
+    let wanted = collector
+        .otlp
+        .as_ref()
+        .map_or(Protocol::HttpProtobuf, |otlp| otlp.protocol);
+    let ServicePlace {
+        namespace,
+        name,
+        port,
+        ..
+    } = place;
+    let at = format!("{namespace}/{name}:{port}");
+    match (Speaker::of(said), wanted) {
+        (Speaker::OtlpHttp, Protocol::HttpProtobuf) => {
+            findings.ok(check, format!("{at} speaks OTLP over HTTP"));
+        }
+        (Speaker::Grpc, Protocol::Grpc) => findings.ok(check, format!("{at} speaks HTTP/2, as gRPC does")),
+        (Speaker::Grpc, Protocol::HttpProtobuf) => findings.fail(
+            check,
+            format!("{at} speaks gRPC, and the profile says http/protobuf: every export fails"),
+            "the classic mistake: take the port for HTTP (by convention 4318), or write protocol: grpc",
+        ),
+        (Speaker::OtlpHttp, Protocol::Grpc) => findings.fail(
+            check,
+            format!("{at} speaks OTLP over HTTP, and the profile says grpc: every export fails"),
+            "the classic mistake: take the port for gRPC (by convention 4317), or write protocol: http/protobuf",
+        ),
+        (Speaker::WantsCredentials, _) if has_credentials(collector) => findings.ok(
+            check,
+            format!("{at} answers, and wants the credentials that the profile sends ({})", said.status),
+        ),
+        (Speaker::WantsCredentials, _) => findings.warn(
+            check,
+            format!("{at} wants credentials, and the profile has none ({})", said.status),
+            "set otlp.headersFrom or otlp.tls in the profile",
+        ),
+        (Speaker::OtherHttp, Protocol::HttpProtobuf) => findings.fail(
+            check,
+            format!("{at} answers {} to OTLP: it is something else that listens there", said.status),
+            "correct otlp.endpoint, or switch the collector's OTLP receiver on for HTTP",
+        ),
+        (Speaker::OtherHttp, Protocol::Grpc) => findings.warn(
+            check,
+            format!("{at} answers {} to HTTP/1.1, which tells nothing about gRPC", said.status),
+            by_hand(collector),
+        ),
+        (Speaker::WantsTls, _) => findings.fail(
+            check,
+            format!("{at} speaks TLS, and the endpoint says http://"),
+            "write https:// in otlp.endpoint, and otlp.tls.caFrom for an authority of your own",
+        ),
+        (Speaker::SpeaksPlain, _) => findings.fail(
+            check,
+            format!("{at} speaks no TLS, and the endpoint says https://"),
+            "write http:// in otlp.endpoint, or switch TLS on in the collector's receiver",
+        ),
+        (Speaker::Closes, Protocol::HttpProtobuf) => findings.fail(
+            check,
+            format!("{at} ends the connection when it is spoken to in HTTP, as gRPC servers do"),
+            "take the port for HTTP (by convention 4318), or write protocol: grpc",
+        ),
+        (Speaker::Closes, Protocol::Grpc) => findings.ok(
+            check,
+            format!("{at} answers, and not in HTTP/1.1, as gRPC servers do"),
+        ),
+        (Speaker::Nobody(why), _) => findings.fail(
+            check,
+            format!("nobody answers at {at}: {why}"),
+            format!("see whether the collector's receiver listens on 0.0.0.0, and for a NetworkPolicy: kubectl get networkpolicies -n {namespace}"),
+        ),
+        (Speaker::Unclear(why), _) => findings.warn(
+            check,
+            format!("{at} could not be tested: {why}"),
+            by_hand(collector),
+        ),
+    }
+}
+
+fn has_credentials(collector: &Collector) -> bool {
+    let otlp = collector.otlp.as_ref();
+    otlp.is_some_and(|otlp| {
+        let client = otlp.tls.as_ref().and_then(|tls| tls.client.as_ref());
+        otlp.headers_from.is_some() || client.is_some()
+    })
+}
+
+impl Said {
+    /// May the same request bring more to light? A gRPC server says who it is and ends the connection at once, and the
+    /// end may come first.
+    pub fn is_cut_short(&self) -> bool {
+        matches!(Speaker::of(self), Speaker::Closes)
+    }
+}
+
+impl Speaker {
+    fn of(said: &Said) -> Self {
+        /// What the API server says for itself has this shape; what it hands on has not.
+        #[derive(Deserialize)]
+        struct Status {
+            kind: String,
+            message: String,
+        }
+        let status = serde_json::from_str::<Status>(&said.body).ok();
+        let Some(Status { message, .. }) = status.filter(|status| status.kind == "Status") else {
+            return Self::of_answer(said);
+        };
+        let lower = message.to_ascii_lowercase();
+        let any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        if any(&["malformed http response", "malformed http status", "http/2"]) {
+            // TLS answers a plain request with an alert, whose first byte is 0x15.
+            return if any(&["\\x15\\x03"]) {
+                Self::WantsTls
+            } else {
+                Self::Grpc
+            };
+        }
+        if any(&[
+            "first record does not look like a tls handshake",
+            "server gave http response",
+        ]) {
+            return Self::SpeaksPlain;
+        }
+        if any(&[
+            "certificate required",
+            "bad certificate",
+            "handshake failure",
+        ]) {
+            return Self::WantsCredentials;
+        }
+        if any(&["connection reset", "broken pipe", "eof"]) {
+            return Self::Closes;
+        }
+        if any(&[
+            "no endpoints available",
+            "connection refused",
+            "no route",
+            "timeout",
+            "timed out",
+            "deadline exceeded",
+        ]) {
+            return Self::Nobody(message);
+        }
+        Self::Unclear(message)
+    }
+
+    fn of_answer(said: &Said) -> Self {
+        match said.status {
+            400 if said.body.contains("HTTP request to an HTTPS server") => Self::WantsTls,
+            // Too much, or too soon, or another encoding: it is OTLP that is spoken of.
+            200 | 400 | 415 | 429 | 503 => Self::OtlpHttp,
+            401 | 403 => Self::WantsCredentials,
+            502 | 504 => Self::Unclear(format!("{} {}", said.status, said.body)),
+            _ => Self::OtherHttp,
+        }
+    }
+}
+
+/// Variables by which a profile may say it, too.
+const ENDPOINT_VARIABLES: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+];
+
+#[cfg(test)]
+mod tests;

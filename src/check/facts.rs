@@ -1,0 +1,207 @@
+//! What was asked of the cluster, and what could not be seen.
+
+use std::fmt;
+
+use super::collector::Collector;
+use super::objects::{Addresses, Labelled, Node, Service, WebhookConfiguration};
+use super::trial::{Outcome, Trial};
+use crate::config::Config;
+
+/// What could not be seen, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unseen {
+    /// The person may not; the API server's sentence, which names the right.
+    Denied(String),
+    /// It is not there; what.
+    Missing(String),
+    /// Anything else.
+    Failed(String),
+}
+
+/// Something of the cluster.
+pub type Seen<T> = Result<T, Unseen>;
+
+/// All of it.
+#[derive(Debug)]
+pub struct Facts {
+    /// What the objects are called.
+    pub names: Names,
+    /// The API server's version, such as `v1.37.2`.
+    pub version: String,
+    /// Nodes; asked for only when a profile mounts images.
+    pub nodes: Option<Seen<Vec<Node>>>,
+    /// Javelin's configuration, or what is wrong in it.
+    pub config: Seen<Result<Config, String>>,
+    /// What Javelin's account may do.
+    pub account: Seen<Vec<Right>>,
+    /// Our webhook configuration.
+    pub configuration: Seen<WebhookConfiguration>,
+    /// Everybody else's.
+    pub others: Seen<Vec<WebhookConfiguration>>,
+    /// The Service that the API server calls.
+    pub service: Seen<Service>,
+    /// Where it leads to.
+    pub addresses: Seen<Addresses>,
+    /// The pods behind it.
+    pub replicas: Seen<Vec<Replica>>,
+    /// Authority, leaves and bundles.
+    pub certificates: Certificates,
+    /// What the probe found.
+    pub reach: Reach,
+    /// Pods that wait for the agent's image.
+    pub pulls: Seen<Vec<Pull>>,
+    /// Where each profile sends to.
+    pub collectors: Vec<Collector>,
+    /// All namespaces.
+    pub namespaces: Seen<Vec<Labelled>>,
+    /// Workloads and pods without a controller; what could not be seen of them.
+    pub workloads: Vec<Labelled>,
+    /// Why some of those are not there.
+    pub workloads_unseen: Vec<Unseen>,
+    /// A pod that was only pretended, if one was asked for.
+    pub trial: Option<Trial>,
+}
+
+/// What Javelin's objects are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// Javelin's namespace.
+    pub namespace: String,
+    /// Service, `ConfigMap` and account.
+    pub service: String,
+    /// The webhook configuration.
+    pub configuration: String,
+}
+
+/// Something that Javelin's account has to be allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Right {
+    /// Such as `get Secret javelin-ca`.
+    pub what: String,
+    /// Is it?
+    pub is_allowed: bool,
+}
+
+/// A pod of Javelin's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    /// Its name.
+    pub name: String,
+    /// Does the Service send calls to it?
+    pub ready: bool,
+}
+
+/// Whose certificate is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certificates {
+    /// Javelin's own: what is wrong with it, by `javelin cert`.
+    Own {
+        /// The authority that signs, in a sentence.
+        description: String,
+        /// One sentence each.
+        problems: Vec<String>,
+    },
+    /// Somebody else's.
+    Elsewhere,
+    /// It could not be read.
+    Unseen(Unseen),
+}
+
+/// What the probe found, with the next step (`cluster::probe`, `cluster::advice`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// The finding's code.
+    pub code: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// The API server's words.
+    pub said: Option<String>,
+    /// What to do.
+    pub next_step: String,
+}
+
+/// A pod that waits for the agent's image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pull {
+    /// `namespace/name`.
+    pub pod: String,
+    /// The kubelet's sentence.
+    pub message: String,
+}
+
+impl fmt::Display for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(why) => write!(f, "you may not {}", right(why)),
+            Self::Missing(what) => write!(f, "{what} does not exist"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+/// The right that is missing, from the API server's sentence: `… cannot list resource "deployments" in API group "apps" at
+/// the cluster scope`. Anything else stays as it is.
+fn right(why: &str) -> String {
+    let of_sentence = || {
+        let (_, rest) = why.split_once(" cannot ")?;
+        let (verb, rest) = rest.split_once(" resource \"")?;
+        let (resource, rest) = rest.split_once("\" in API group \"")?;
+        let (group, rest) = rest.split_once('"')?;
+        let dot = if group.is_empty() { "" } else { "." };
+        let place = rest.strip_prefix(" in the namespace \"");
+        let place = place.and_then(|place| place.split('"').next());
+        let place = place.map(|place| format!(" in namespace {place}"));
+        Some(format!(
+            "{verb} {resource}{dot}{group}{}",
+            place.unwrap_or_default()
+        ))
+    };
+    of_sentence().unwrap_or_else(|| why.to_owned())
+}
+
+impl Facts {
+    /// The configuration, where it can be read.
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_ref().ok()?.as_ref().ok()
+    }
+
+    /// The rights that the person lacks, such as `list deployments.apps`.
+    pub fn denied(&self) -> Vec<String> {
+        let certificates = match &self.certificates {
+            Certificates::Unseen(unseen) => Some(unseen),
+            Certificates::Own { .. } | Certificates::Elsewhere => None,
+        };
+        let trial = self.trial.as_ref().map(|trial| &trial.labelled);
+        let trial = trial.and_then(|outcome| match outcome {
+            Outcome::Unseen(unseen) => Some(unseen),
+            Outcome::Admitted(_) | Outcome::Refused(_) => None,
+        });
+        let nodes = self.nodes.as_ref();
+        let seen = [
+            nodes.and_then(|nodes| nodes.as_ref().err()),
+            self.config.as_ref().err(),
+            self.account.as_ref().err(),
+            self.configuration.as_ref().err(),
+            self.others.as_ref().err(),
+            self.service.as_ref().err(),
+            self.addresses.as_ref().err(),
+            self.replicas.as_ref().err(),
+            certificates,
+            trial,
+            self.pulls.as_ref().err(),
+            self.namespaces.as_ref().err(),
+        ];
+        let collectors = self.collectors.iter().flat_map(Collector::unseen);
+        let all = seen.into_iter().flatten();
+        let all = all.chain(&self.workloads_unseen).chain(collectors);
+        let mut denied: Vec<_> = all
+            .filter_map(|unseen| match unseen {
+                Unseen::Denied(why) => Some(right(why)),
+                Unseen::Missing(_) | Unseen::Failed(_) => None,
+            })
+            .collect();
+        denied.sort_unstable();
+        denied.dedup();
+        denied
+    }
+}

@@ -1,0 +1,241 @@
+//! Keys and values that were meant otherwise: near misses of the label, annotations in its place, values that name no
+//! profile.
+
+use super::objects::Labelled;
+use super::{Check, Facts, Findings, some};
+use crate::config::Config;
+use crate::mutate::keys::INJECT;
+use crate::mutate::pod::{Metadata, StringMap};
+
+pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
+    let unseen = facts.namespaces.as_ref().err().into_iter();
+    let unseen = unseen.chain(&facts.workloads_unseen);
+    let unseen: Vec<_> = unseen.map(ToString::to_string).collect();
+    if !unseen.is_empty() {
+        findings.warn(
+            Check::LabelKeys,
+            format!("not checked everywhere: {}", unseen.join("; ")),
+            super::ASK_FOR_RIGHTS,
+        );
+    }
+    let namespaces = facts.namespaces.as_deref().unwrap_or_default();
+    let objects = || namespaces.iter().chain(&facts.workloads);
+    keys(objects(), findings);
+    let Some(config) = facts.config() else {
+        return;
+    };
+    values(objects(), config, findings);
+    annotations(objects(), config, findings);
+    excluded(namespaces, &facts.workloads, config, findings);
+}
+
+/// Where an object may carry it: on itself, and in its pod template.
+fn places(object: &Labelled) -> impl Iterator<Item = (String, &Metadata)> {
+    let own = (object.title(), &object.metadata);
+    let template = object
+        .template()
+        .map(|template| (format!("{}, pod template", object.title()), template));
+    std::iter::once(own).chain(template)
+}
+
+fn keys<'a>(objects: impl Iterator<Item = &'a Labelled>, findings: &mut Findings) {
+    let check = Check::LabelKeys;
+    let mut is_good = true;
+    for (title, metadata) in objects.flat_map(places) {
+        for key in metadata.labels.iter().flat_map(StringMap::keys) {
+            if is_near_miss(key) {
+                is_good = false;
+                findings.fail(
+                    check,
+                    format!("{title}: the label {key} means nothing"),
+                    format!("was {INJECT} meant?"),
+                );
+            }
+        }
+    }
+    if is_good {
+        findings.ok(check, "no label that may be seen looks like a misspelt one");
+    }
+}
+
+fn values<'a>(
+    objects: impl Iterator<Item = &'a Labelled>,
+    config: &Config,
+    findings: &mut Findings,
+) {
+    let check = Check::LabelValues;
+    let (mut is_good, mut count) = (true, 0);
+    for (title, metadata) in objects.flat_map(places) {
+        let Some(value) = metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(INJECT))
+        else {
+            continue;
+        };
+        count += 1;
+        if value != "false" && config.profile(value).is_none() {
+            is_good = false;
+            findings.fail(
+                check,
+                format!("{title}: the value {value:?} names no profile, and its pods stay without the agent"),
+                suggestion(value, config),
+            );
+        }
+    }
+    if is_good {
+        findings.ok(
+            check,
+            format!("{count} labels, all with a value that is known"),
+        );
+    }
+}
+
+/// What may have been meant by a value.
+fn suggestion(value: &str, config: &Config) -> String {
+    let names = config.profiles().map(|profile| profile.name.as_str());
+    let mut known: Vec<_> = ["true", "false"].into_iter().chain(names).collect();
+    known.sort_by_key(|name| distance(&value.to_ascii_lowercase(), name));
+    let nearest = known
+        .first()
+        .filter(|name| distance(&value.to_ascii_lowercase(), name) <= name.len() / 3);
+    if let Some(nearest) = nearest {
+        return format!("was {nearest:?} meant?");
+    }
+    known.sort_unstable();
+    let known: Vec<_> = known.into_iter().map(str::to_owned).collect();
+    format!(
+        "write one of: {}; further profiles are values of the chart",
+        some(&known)
+    )
+}
+
+fn annotations<'a>(
+    objects: impl Iterator<Item = &'a Labelled>,
+    config: &Config,
+    findings: &mut Findings,
+) {
+    let check = Check::LabelAnnotations;
+    let mut is_good = true;
+    for object in objects {
+        for (title, metadata) in places(object) {
+            let has =
+                |map: &Option<StringMap>| map.as_ref().is_some_and(|map| map.contains_key(INJECT));
+            if !has(&metadata.annotations) || has(&metadata.labels) {
+                continue;
+            }
+            // Only a pod's own annotation ever counts, and its template's is that.
+            let is_pods =
+                object.kind == "Pod" || !std::ptr::eq(metadata, &raw const object.metadata);
+            if is_pods && config.reads_annotations() {
+                continue;
+            }
+            is_good = false;
+            let hint = if is_pods {
+                "make it a label, or set `annotations: true` in the chart's values"
+            } else {
+                "make it a label: on a workload or a namespace only labels count"
+            };
+            findings.fail(
+                check,
+                format!("{title}: {INJECT} is an annotation, and has no effect"),
+                hint,
+            );
+        }
+    }
+    if is_good {
+        findings.ok(check, "no annotation stands in the label's place");
+    }
+}
+
+fn excluded(
+    namespaces: &[Labelled],
+    workloads: &[Labelled],
+    config: &Config,
+    findings: &mut Findings,
+) {
+    let check = Check::LabelExcluded;
+    let asks = |(_, metadata): (String, &Metadata)| {
+        let value = metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(INJECT));
+        value.is_some_and(|value| value != "false")
+    };
+    let is_excluded =
+        |name: &Option<String>| name.as_deref().is_some_and(|name| config.excludes(name));
+    let of_namespaces = namespaces
+        .iter()
+        .filter(|each| is_excluded(&each.metadata.name));
+    let of_workloads = workloads
+        .iter()
+        .filter(|each| is_excluded(&each.metadata.namespace));
+    let asking = of_namespaces
+        .chain(of_workloads)
+        .filter(|each| places(each).any(asks));
+    let titles: Vec<_> = asking.map(Labelled::title).collect();
+    if titles.is_empty() {
+        findings.ok(check, "no label is in an excluded namespace");
+    } else {
+        findings.warn(
+            check,
+            format!(
+                "labelled, and in an excluded namespace, where nothing is ever touched: {}",
+                some(&titles)
+            ),
+            "take the label away, or the namespace out of excludedNamespaces in the chart's values",
+        );
+    }
+}
+
+/// Was our key meant, and something else written?
+fn is_near_miss(key: &str) -> bool {
+    if key == INJECT || OTHERS.contains(&key) {
+        return false;
+    }
+    let key = key.to_ascii_lowercase();
+    let (prefix, name) = key.split_once('/').unwrap_or(("", &key));
+    let (own_prefix, own_name) = INJECT.split_once('/').unwrap_or_default();
+    let is_ours = distance(prefix, own_prefix) <= NEAR_PREFIX;
+    let near = distance(name, own_name) <= NEAR_NAME || TURNED.contains(&name);
+    (is_ours && near) || name == own_name
+}
+
+/// How many letters have to be put in, taken out or replaced (Levenshtein's distance).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<_> = other.chars().collect();
+    let mut row: Vec<_> = (0..=other.len()).collect();
+    for (line, letter) in one.chars().enumerate() {
+        let mut diagonal = line;
+        let mut left = line + 1;
+        let mut next = vec![left];
+        for (above, same) in row.iter().skip(1).zip(&other) {
+            let replaced = diagonal + usize::from(letter != *same);
+            left = replaced.min(left + 1).min(above + 1);
+            next.push(left);
+            diagonal = *above;
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Keys of the OpenTelemetry Operator for other languages, which are meant as they are.
+const OTHERS: [&str; 7] = [
+    "instrumentation.opentelemetry.io/inject-apache-httpd",
+    "instrumentation.opentelemetry.io/inject-dotnet",
+    "instrumentation.opentelemetry.io/inject-go",
+    "instrumentation.opentelemetry.io/inject-nginx",
+    "instrumentation.opentelemetry.io/inject-nodejs",
+    "instrumentation.opentelemetry.io/inject-python",
+    "instrumentation.opentelemetry.io/inject-sdk",
+];
+
+/// Names that are the right words in another way.
+const TURNED: [&str; 4] = ["inject", "java", "java-inject", "injectjava"];
+
+const NEAR_PREFIX: usize = 4;
+const NEAR_NAME: usize = 3;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,474 @@
+//! The webhook configuration, entry by entry, and whoever else changes pods.
+//!
+//! What the entries should be is computed from the configuration ([`expected`]).
+
+use super::objects::{Entry, Expression, Selector, WebhookConfiguration};
+use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
+use crate::config::DEFAULT_PROFILE;
+use crate::mutate::keys::CA_BUNDLE;
+
+mod expected;
+
+use expected::{Expected, OUR_ENTRIES, expression};
+
+pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
+    let name = &facts.names.configuration;
+    match &facts.configuration {
+        Ok(configuration) => {
+            let annotations = configuration.metadata.annotations.as_ref();
+            let elsewhere = annotations.is_some_and(|all| all.contains_key(CA_BUNDLE));
+            let whose = if elsewhere {
+                "; its caBundles are somebody else's (tls.existingSecret or tls.certManager)"
+            } else {
+                ""
+            };
+            findings.ok(
+                Check::WebhookExists,
+                format!("MutatingWebhookConfiguration {name} has {} entries{whose}", configuration.webhooks.len()),
+            );
+            entries(facts, configuration, findings);
+            bundles(configuration, elsewhere, findings);
+            failure_policy(configuration, findings);
+        }
+        Err(Unseen::Missing(_)) => findings.fail(
+            Check::WebhookExists,
+            format!("MutatingWebhookConfiguration {name} does not exist, so nothing calls Javelin"),
+            "run `helm install`, or the same `helm upgrade` again; for a release of another name give \
+             --webhook-configuration",
+        ),
+        Err(unseen) => findings.unseen(Check::WebhookExists, unseen),
+    }
+    match &facts.others {
+        Ok(others) => {
+            strangers(facts, others, findings);
+            injectors(others, findings);
+        }
+        Err(unseen) => {
+            findings.unseen(Check::WebhookStrangers, unseen);
+            findings.unseen(Check::OtherInjectors, unseen);
+        }
+    }
+}
+
+fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut Findings) {
+    let Some(config) = facts.config() else {
+        return;
+    };
+    let expected = expected::entries(config, &facts.names.namespace);
+    let (mut gone, mut without_entry) = (Vec::new(), Vec::new());
+    let mut selectors_differ = false;
+    for each in &expected {
+        let Some(entry) = configuration
+            .webhooks
+            .iter()
+            .find(|entry| entry.name == each.name)
+        else {
+            match each.path.strip_prefix("/mutate/namespace/") {
+                Some(profile) if profile != DEFAULT_PROFILE => {
+                    without_entry.push(profile.to_owned());
+                }
+                _ => gone.push(each.name.clone()),
+            }
+            continue;
+        };
+        selectors_differ |= differs(each, entry, facts, findings);
+    }
+    let known = |entry: &&Entry| expected.iter().any(|each| each.name == entry.name);
+    let others = configuration.webhooks.iter().filter(|entry| !known(entry));
+    let (mut stale, mut foreign) = (Vec::new(), Vec::new());
+    for entry in others {
+        match path(entry).and_then(|path| path.strip_prefix("/mutate/namespace/")) {
+            Some(profile) if calls(entry, facts) => stale.push(profile.to_owned()),
+            _ => foreign.push(entry.name.clone()),
+        }
+    }
+    if !gone.is_empty() {
+        let message = format!(
+            "missing entries: {}; what they select stays without the agent",
+            some(&gone)
+        );
+        findings.fail(Check::WebhookEntries, message, UPGRADE);
+    }
+    if !foreign.is_empty() {
+        findings.warn(
+            Check::WebhookEntries,
+            format!("entries that are not the chart's: {}", some(&foreign)),
+            "somebody else has added them: find out who, by `kubectl get mutatingwebhookconfiguration -o yaml \
+             --show-managed-fields`",
+        );
+    }
+    if gone.is_empty() && foreign.is_empty() {
+        findings.ok(Check::WebhookEntries, "the entries are those of the chart");
+    }
+    if !without_entry.is_empty() {
+        findings.fail(
+            Check::WebhookProfiles,
+            format!("no entry for namespaces with profile {}: their label has no effect", some(&without_entry)),
+            "profiles are values of the chart, which makes the entries: add them there and run `helm upgrade`",
+        );
+    }
+    if !stale.is_empty() {
+        findings.warn(
+            Check::WebhookProfiles,
+            format!("entries for profiles that the configuration does not have: {}", some(&stale)),
+            "run the same `helm upgrade` again, which takes them away; until then such pods are skipped (unknown-profile)",
+        );
+    }
+    if without_entry.is_empty() && stale.is_empty() {
+        findings.ok(Check::WebhookProfiles, "every profile has its entry");
+    }
+    if !selectors_differ {
+        findings.ok(
+            Check::WebhookSelectors,
+            "the entries select what the chart says",
+        );
+    }
+}
+
+/// Compares one entry with what the chart makes; says what differs.
+fn differs(expected: &Expected, entry: &Entry, facts: &Facts, findings: &mut Findings) -> bool {
+    let name = &entry.name;
+    let mut is_other = false;
+    if !calls(entry, facts) || path(entry) != Some(&expected.path) {
+        is_other = true;
+        findings.fail(
+            Check::WebhookSelectors,
+            format!(
+                "{name} does not call {}/{}{}",
+                facts.names.namespace, facts.names.service, expected.path
+            ),
+            UPGRADE,
+        );
+    }
+    for (what, wanted, found) in [
+        (
+            "namespaceSelector",
+            &expected.namespace,
+            &entry.namespace_selector,
+        ),
+        ("objectSelector", &expected.object, &entry.object_selector),
+    ] {
+        let found = requirements(found);
+        let missing: Vec<_> = wanted
+            .iter()
+            .filter(|each| !found.iter().any(|other| is_met(each, other)))
+            .map(sentence)
+            .collect();
+        let further: Vec<_> = found
+            .iter()
+            .filter(|each| !wanted.iter().any(|other| is_met(other, each)))
+            .map(sentence)
+            .collect();
+        is_other |= !missing.is_empty() || !further.is_empty();
+        if !missing.is_empty() {
+            let message = format!("{name}: its {what} has lost: {}", missing.join("; "));
+            findings.fail(Check::WebhookSelectors, message, UPGRADE);
+        }
+        if !further.is_empty() {
+            findings.warn(
+                Check::WebhookSelectors,
+                format!("{name}: its {what} also asks for: {}", further.join("; ")),
+                "somebody has added that, as AKS does by itself: see that it does not leave out your namespaces",
+            );
+        }
+    }
+    let found: Vec<_> = entry
+        .match_conditions
+        .iter()
+        .map(|each| each.name.as_str())
+        .collect();
+    let lost: Vec<_> = expected
+        .conditions
+        .iter()
+        .filter(|each| !found.contains(*each))
+        .collect();
+    if !lost.is_empty() {
+        is_other = true;
+        let message = format!("{name} has lost conditions: {lost:?}");
+        findings.fail(Check::WebhookSelectors, message, UPGRADE);
+    }
+    is_other
+}
+
+fn bundles(configuration: &WebhookConfiguration, elsewhere: bool, findings: &mut Findings) {
+    let has_none = |entry: &&Entry| {
+        entry
+            .client_config
+            .ca_bundle
+            .as_deref()
+            .is_none_or(str::is_empty)
+    };
+    let without = configuration.webhooks.iter().filter(has_none);
+    let without: Vec<_> = without.map(|entry| entry.name.clone()).collect();
+    if without.is_empty() {
+        findings.ok(Check::WebhookCaBundles, "every entry has a caBundle");
+    } else if elsewhere {
+        findings.warn(
+            Check::WebhookCaBundles,
+            format!("no caBundle in {}: the API servers' own authorities count", some(&without)),
+            "with a corporate authority that they know that is right; else set tls.caBundle, or see that cert-manager's \
+             cainjector runs",
+        );
+    } else {
+        findings.fail(
+            Check::WebhookCaBundles,
+            format!("no caBundle in {}: the API server trusts nobody there", some(&without)),
+            "a running replica writes it within a second; its log says why it cannot, or who takes it away again",
+        );
+    }
+}
+
+fn failure_policy(configuration: &WebhookConfiguration, findings: &mut Findings) {
+    let is_probe = |entry: &Entry| entry.name == PROBE_ENTRY;
+    let fails = |entry: &Entry| entry.failure_policy.as_deref() != Some("Ignore");
+    let entries = configuration.webhooks.iter();
+    let strict = entries.filter(|entry| !is_probe(entry) && fails(entry));
+    let strict: Vec<_> = strict.map(|entry| entry.name.clone()).collect();
+    let blind = configuration
+        .webhooks
+        .iter()
+        .any(|entry| is_probe(entry) && !fails(entry));
+    if !strict.is_empty() {
+        findings.fail(
+            Check::WebhookFailurePolicy,
+            format!(
+                "failurePolicy is not Ignore in {}: without Javelin labelled pods are refused",
+                some(&strict)
+            ),
+            UPGRADE,
+        );
+    }
+    if blind {
+        findings.warn(
+            Check::WebhookFailurePolicy,
+            format!("{PROBE_ENTRY} has failurePolicy Ignore, which hides why the webhook is not reached"),
+            "exempt that entry from whatever policy changed it: it can refuse nothing but Javelin's own dry run",
+        );
+    }
+    if strict.is_empty() && !blind {
+        findings.ok(
+            Check::WebhookFailurePolicy,
+            "pods start without the agent when Javelin is away",
+        );
+    }
+}
+
+fn strangers(facts: &Facts, others: &[WebhookConfiguration], findings: &mut Findings) {
+    let check = Check::WebhookStrangers;
+    let mut is_alone = true;
+    for other in others {
+        let name = other.metadata.name.as_deref().unwrap_or_default();
+        let ours: Vec<_> = other
+            .webhooks
+            .iter()
+            .filter(|entry| calls(entry, facts))
+            .map(|entry| entry.name.clone())
+            .collect();
+        if !ours.is_empty() {
+            is_alone = false;
+            findings.fail(
+                check,
+                format!("MutatingWebhookConfiguration {name} calls Javelin, too ({}): pods are sent twice", some(&ours)),
+                format!("if it is left of an older release: kubectl delete mutatingwebhookconfiguration {name}"),
+            );
+        } else if other
+            .webhooks
+            .iter()
+            .any(|entry| entry.name.ends_with(OUR_ENTRIES))
+        {
+            is_alone = false;
+            findings.warn(
+                check,
+                format!("MutatingWebhookConfiguration {name} is of another Javelin in this cluster"),
+                "two of them see the same labels, and the first one injects: keep one, or give one other namespaces by \
+                 excludedNamespaces",
+            );
+        }
+    }
+    if is_alone {
+        findings.ok(check, "nobody else calls Javelin");
+    }
+}
+
+fn injectors(others: &[WebhookConfiguration], findings: &mut Findings) {
+    let check = Check::OtherInjectors;
+    let mut harmless = Vec::new();
+    let mut is_alone = true;
+    for other in others {
+        let name = other.metadata.name.as_deref().unwrap_or_default();
+        let of_pods: Vec<_> = other
+            .webhooks
+            .iter()
+            .filter(|entry| is_for_pods(entry))
+            .collect();
+        if of_pods.is_empty()
+            || other
+                .webhooks
+                .iter()
+                .any(|entry| entry.name.ends_with(OUR_ENTRIES))
+        {
+            continue;
+        }
+        let marks = of_pods
+            .iter()
+            .map(|entry| marks(name, entry))
+            .collect::<String>();
+        let known = INJECTORS.iter().find(|(mark, ..)| marks.contains(mark));
+        // New Relic's other webhook adds a few variables and no agent.
+        let known = known.filter(|_| !marks.contains("nri-metadata-injection"));
+        let Some((_, vendor, hint)) = known else {
+            harmless.push(name.to_owned());
+            continue;
+        };
+        is_alone = false;
+        findings.warn(
+            check,
+            format!(
+                "{vendor} injects into pods, too (MutatingWebhookConfiguration {name}): whichever agent is second is left out"
+            ),
+            *hint,
+        );
+    }
+    if is_alone {
+        let beside = if harmless.is_empty() {
+            String::new()
+        } else {
+            format!(" (pods are also changed by {})", some(&harmless))
+        };
+        findings.ok(
+            check,
+            format!("no other injector of Java agents is known here{beside}"),
+        );
+    }
+}
+
+/// All by which an injector may be known.
+fn marks(configuration: &str, entry: &Entry) -> String {
+    let service = entry.client_config.service.as_ref();
+    let called = service.map(|service| format!("{} {}", service.namespace, service.name));
+    let called = called.or_else(|| entry.client_config.url.clone());
+    let marks = format!(
+        "{configuration} {} {} ",
+        entry.name,
+        called.unwrap_or_default()
+    );
+    marks.to_ascii_lowercase()
+}
+
+fn is_for_pods(entry: &Entry) -> bool {
+    entry.rules.iter().any(|rule| {
+        let is_pods = |resource: &String| matches!(resource.as_str(), "pods" | "*" | "*/*");
+        let is_create = |operation: &String| matches!(operation.as_str(), "CREATE" | "*");
+        rule.resources.iter().any(is_pods) && rule.operations.iter().any(is_create)
+    })
+}
+
+fn calls(entry: &Entry, facts: &Facts) -> bool {
+    let service = entry.client_config.service.as_ref();
+    service.is_some_and(|service| {
+        service.name == facts.names.service && service.namespace == facts.names.namespace
+    })
+}
+
+fn path(entry: &Entry) -> Option<&str> {
+    entry.client_config.service.as_ref()?.path.as_deref()
+}
+
+/// All that a selector asks for.
+fn requirements(selector: &Selector) -> Vec<Expression> {
+    let labels = selector.match_labels.iter();
+    let labels = labels.map(|(key, value)| expression(key, "In", [value.as_str()]));
+    labels
+        .chain(selector.match_expressions.iter().cloned())
+        .collect()
+}
+
+/// The same requirement, whatever the order of its values.
+fn is_met(wanted: &Expression, found: &Expression) -> bool {
+    let sorted = |expression: &Expression| {
+        let mut values = expression.values.clone();
+        values.sort();
+        values.dedup();
+        values
+    };
+    wanted.key == found.key && wanted.operator == found.operator && sorted(wanted) == sorted(found)
+}
+
+fn sentence(
+    Expression {
+        key,
+        operator,
+        values,
+    }: &Expression,
+) -> String {
+    if values.is_empty() {
+        format!("{key} {operator}")
+    } else {
+        format!("{key} {operator} ({})", values.join(", "))
+    }
+}
+
+const PROBE_ENTRY: &str = "probe.javelin.dev";
+
+const BY_ANNOTATION: &str = "a pod gets Javelin's agent where the other one is not asked for: leave out its annotation or label there";
+
+/// By what others are known, who they are, and how to live beside them. The longer mark comes first.
+const INJECTORS: [(&str, &str, &str); 13] = [
+    (
+        "opentelemetry-operator",
+        "The OpenTelemetry Operator",
+        BY_ANNOTATION,
+    ),
+    ("otel-operator", "The OpenTelemetry Operator", BY_ANNOTATION),
+    (
+        "dynatrace",
+        "Dynatrace",
+        "exclude the namespaces with Javelin's label by its namespaceSelector, or label pods oneagent.dynatrace.com/inject=false",
+    ),
+    (
+        "datadog",
+        "Datadog",
+        "label pods admission.datadoghq.com/enabled=false, or exclude their namespaces in its apm.instrumentation settings",
+    ),
+    (
+        "newrelic",
+        "New Relic",
+        "leave namespaces with Javelin's label out of its Instrumentation resources",
+    ),
+    (
+        "k8s-agents-operator",
+        "New Relic",
+        "leave namespaces with Javelin's label out of its Instrumentation resources",
+    ),
+    (
+        "instana",
+        "Instana",
+        "label namespaces or workloads instana-autotrace=false",
+    ),
+    (
+        "appdynamics",
+        "AppDynamics",
+        "leave namespaces with Javelin's label out of its instrumentation rules",
+    ),
+    (
+        "elastic-apm",
+        "Elastic APM",
+        "leave out the annotation co.elastic.apm/attach",
+    ),
+    (
+        "apm-attacher",
+        "Elastic APM",
+        "leave out the annotation co.elastic.apm/attach",
+    ),
+    (
+        "odigos",
+        "Odigos",
+        "leave those workloads out of its sources",
+    ),
+    (
+        "lumigo",
+        "Lumigo",
+        "leave namespaces with Javelin's label out of its Lumigo resources",
+    ),
+    ("dash0", "Dash0", "label workloads dash0.com/enable=false"),
+];

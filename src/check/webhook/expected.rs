@@ -1,0 +1,150 @@
+//! The entries that the chart makes for a configuration, as its `templates/webhook.yaml` has them: the two are held
+//! together by the cluster's cases, where every check passes on what the chart has installed.
+
+use crate::check::objects::Expression;
+use crate::config::{Config, DEFAULT_PROFILE};
+use crate::mutate::keys::{FROM_WORKLOAD, INJECT, PROBE};
+
+/// An entry as the chart makes it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Expected {
+    pub(super) name: String,
+    pub(super) path: String,
+    pub(super) namespace: Vec<Expression>,
+    pub(super) object: Vec<Expression>,
+    pub(super) conditions: &'static [&'static str],
+}
+
+/// All of them. `own_namespace` is Javelin's.
+pub(super) fn entries(config: &Config, own_namespace: &str) -> Vec<Expected> {
+    let mut all = of_pods(config);
+    all.extend(of_namespaces(config));
+    all.extend(of_workloads());
+    for entry in &mut all {
+        let elsewhere = expression(NAME_OF_NAMESPACE, "NotIn", config.excluded_namespaces());
+        entry.namespace.push(elsewhere);
+    }
+    let own = [expression(NAME_OF_NAMESPACE, "In", [own_namespace])];
+    let probe = [expression(PROBE, "In", ["true"])];
+    all.push(entry("probe", "/probe", &own, &probe));
+    all
+}
+
+/// Pods that ask themselves, or whose workload does, in namespaces that say nothing or no.
+fn of_pods(config: &Config) -> Vec<Expected> {
+    let labelled = [is_there(), is_not_false(INJECT)];
+    let copied = [is_absent(), is_copied(), is_not_false(FROM_WORKLOAD)];
+    let mut all = Vec::new();
+    for (opted_out, namespace) in [
+        ("", is_absent()),
+        ("-opted-out", expression(INJECT, "In", ["false"])),
+    ] {
+        let namespace = [namespace];
+        let name = format!("pod{opted_out}");
+        all.push(entry(&name, "/mutate/pod", &namespace, &labelled));
+        let name = format!("pod{opted_out}-from-workload");
+        all.push(entry(&name, "/mutate/pod", &namespace, &copied));
+        if config.reads_annotations() {
+            let name = format!("pod-annotated{opted_out}");
+            all.push(Expected {
+                conditions: &["annotated", "not-by-workload"],
+                ..entry(&name, "/mutate/pod", &namespace, &[is_absent()])
+            });
+        }
+    }
+    all
+}
+
+/// Pods of labelled namespaces: the path says the profile.
+fn of_namespaces(config: &Config) -> Vec<Expected> {
+    let profiles = config.profiles().map(|profile| profile.name.as_str());
+    let further: Vec<_> = profiles.filter(|name| *name != DEFAULT_PROFILE).collect();
+    let default = vec!["true", DEFAULT_PROFILE];
+    let known = ["true", "false", DEFAULT_PROFILE].into_iter();
+    let unknown = expression(INJECT, "NotIn", known.chain(further.iter().copied()));
+    let profiles = std::iter::once((DEFAULT_PROFILE, default))
+        .chain(further.iter().map(|name| (*name, vec![*name])));
+    let mut all: Vec<_> = profiles
+        .map(|(profile, values)| {
+            let namespace = [expression(INJECT, "In", values)];
+            let path = format!("/mutate/namespace/{profile}");
+            entry(
+                &format!("namespace-{profile}"),
+                &path,
+                &namespace,
+                &[is_not_false(INJECT)],
+            )
+        })
+        .collect();
+    all.push(entry(
+        "namespace-unknown",
+        "/mutate/namespace",
+        &[is_there(), unknown],
+        &[is_not_false(INJECT)],
+    ));
+    for entry in &mut all {
+        entry.conditions = &["not-opted-out-by-workload"];
+    }
+    all
+}
+
+/// Workloads that are labelled, or were.
+fn of_workloads() -> [Expected; 2] {
+    let path = "/mutate/workload";
+    [
+        entry("workload", path, &[], &[is_there()]),
+        entry(
+            "workload-unlabelled",
+            path,
+            &[],
+            &[is_absent(), is_copied()],
+        ),
+    ]
+    .map(|entry| Expected {
+        conditions: &["not-made-by-a-controller"],
+        ..entry
+    })
+}
+
+fn entry(name: &str, path: &str, namespace: &[Expression], object: &[Expression]) -> Expected {
+    Expected {
+        name: format!("{name}{OUR_ENTRIES}"),
+        path: path.to_owned(),
+        namespace: namespace.to_vec(),
+        object: object.to_vec(),
+        conditions: &[],
+    }
+}
+
+fn is_there() -> Expression {
+    expression(INJECT, "Exists", [])
+}
+
+fn is_absent() -> Expression {
+    expression(INJECT, "DoesNotExist", [])
+}
+
+fn is_copied() -> Expression {
+    expression(FROM_WORKLOAD, "Exists", [])
+}
+
+fn is_not_false(key: &str) -> Expression {
+    expression(key, "NotIn", ["false"])
+}
+
+pub(super) fn expression<'a>(
+    key: &str,
+    operator: &str,
+    values: impl IntoIterator<Item = &'a str>,
+) -> Expression {
+    Expression {
+        key: key.to_owned(),
+        operator: operator.to_owned(),
+        values: values.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// How the chart's entries end.
+pub(super) const OUR_ENTRIES: &str = ".javelin.dev";
+
+const NAME_OF_NAMESPACE: &str = "kubernetes.io/metadata.name";

@@ -1,0 +1,145 @@
+//! What verbs share that ask a cluster with the rights of the person who runs them.
+
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::time::timeout;
+
+use super::{Exit, Hinted, note};
+use crate::certs::ServiceName;
+use crate::cluster::census::{Scope, Seen};
+use crate::cluster::client::{self, Cluster, ClusterError, Names};
+
+/// Where to look, and for which Javelin.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// The namespace to look in [default: that of the context]
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Look in all namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    /// Context of the kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Javelin's namespace
+    #[arg(
+        long,
+        env = "JAVELIN_NAMESPACE",
+        value_name = "NAME",
+        default_value = "javelin-system"
+    )]
+    javelin_namespace: String,
+    /// Name of Javelin's Service, and of its ConfigMap
+    #[arg(
+        long,
+        env = "JAVELIN_SERVICE",
+        value_name = "NAME",
+        default_value = "javelin"
+    )]
+    service: String,
+}
+
+impl Place {
+    /// A client, and where to look with it.
+    pub(super) async fn connect(self) -> Result<(Cluster, Scope)> {
+        let Self {
+            namespace,
+            all_namespaces,
+            context,
+            javelin_namespace,
+            service,
+        } = self;
+        // Of these objects only the ConfigMap is read, which is called as the Service is.
+        let names = Names {
+            service: ServiceName::new(&service, &javelin_namespace)?,
+            secret: String::new(),
+            configuration: String::new(),
+            probe: String::new(),
+        };
+        let config = client::of_context(context.as_deref())
+            .await
+            .map_err(explain)?;
+        let scope = if all_namespaces {
+            Scope::All
+        } else {
+            Scope::Namespace(namespace.unwrap_or_else(|| config.default_namespace.clone()))
+        };
+        Ok((Cluster::new(config, names).map_err(explain)?, scope))
+    }
+}
+
+/// Runs a verb that asks the cluster.
+pub(super) fn block_on(verb: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    runtime.block_on(Box::pin(verb))
+}
+
+/// Says what could not be read; an error if that is everything.
+pub(super) fn seen(read: Result<Seen, ClusterError>) -> Result<Seen> {
+    let seen = read.map_err(explain)?;
+    for warning in &seen.warnings {
+        note(&format!("warning: {warning}"));
+    }
+    if seen.is_blind {
+        bail!(Hinted {
+            message: "nothing could be read".to_owned(),
+            hint: "ask for the right to list pods and workloads, and name a namespace with -n that you may read"
+                .to_owned(),
+            source: None,
+        });
+    }
+    Ok(seen)
+}
+
+/// Says what is being waited for, if it takes more than a moment and somebody is looking.
+pub(super) async fn with_patience<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let mut work = Box::pin(work);
+    if let Ok(done) = timeout(PATIENCE, &mut work).await {
+        return done;
+    }
+    if io::stderr().is_terminal() {
+        note(&format!("{what} …"));
+    }
+    work.await
+}
+
+/// Says a thing, unless it was the last that was said.
+pub(super) fn once(said: &mut String, line: String) {
+    if *said != line {
+        note(&line);
+        *said = line;
+    }
+}
+
+/// For a person, whose rights are not the chart's.
+pub(super) fn explain(error: ClusterError) -> anyhow::Error {
+    let (message, hint) = match &error {
+        ClusterError::NoCluster(_) => (
+            error.to_string(),
+            "set KUBECONFIG, or name a context with --context",
+        ),
+        ClusterError::Denied { message, .. } => (
+            format!("you may not do that: {message}"),
+            "ask for that right, or have somebody run it who has it",
+        ),
+        ClusterError::Transport { .. } | ClusterError::TimedOut(_) => (
+            format!("the cluster could not be asked: {error}"),
+            "does `kubectl version` answer? Set KUBECONFIG, or name a context with --context",
+        ),
+        _ => return error.into(),
+    };
+    Hinted {
+        message,
+        hint: hint.to_owned(),
+        source: std::error::Error::source(&error).map(|source| anyhow::anyhow!("{source}")),
+    }
+    .into()
+}
+
+/// From here on a person wonders.
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,166 @@
+//! `javelin status`: which workloads have the agent, and why others do not, with the rights of the person who runs it.
+//!
+//! Deliberately not here: what is read (`cluster::census`), and what to make of it ([`status`](crate::status)).
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+
+use super::{Exit, note, person};
+use crate::cluster::census::census;
+use crate::status::{self, Row};
+
+/// Show which workloads have the agent, which were missed, and why others are without it
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: person::Place,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t = Format::Table, conflicts_with = "missed")]
+    output: Format,
+    /// Only the names of those with missed pods, as -o name has them
+    #[arg(long)]
+    missed: bool,
+    /// Exit with 1 if pods were missed, or crash with the agent
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    /// One line for each, as kubectl takes it: -n NAMESPACE KIND/NAME
+    Name,
+}
+
+pub(super) fn run(args: Args) -> Result<Exit> {
+    person::block_on(show(args))
+}
+
+async fn show(args: Args) -> Result<Exit> {
+    let Args {
+        place,
+        output,
+        missed,
+        check,
+    } = args;
+    let (cluster, scope) = place.connect().await?;
+    let read = person::with_patience("asking the cluster", census(&cluster, &scope)).await;
+    let seen = person::seen(read)?;
+    let mut rows = status::rows(&seen.facts);
+    if missed {
+        rows.retain(|row| row.missed > 0);
+    }
+    let text = match output {
+        _ if missed => names(&rows),
+        Format::Name => names(&rows),
+        Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
+        Format::Table => table(&rows),
+    };
+    anstream::stdout().write_all(text.as_bytes())?;
+    if rows.is_empty() && output == Format::Table {
+        let what = if missed {
+            "no workload was missed"
+        } else {
+            "no workload asks for the agent"
+        };
+        note(what);
+    }
+    let is_bad = rows.iter().any(|row| row.missed > 0 || row.crashing > 0);
+    Ok(if check && is_bad {
+        Exit::Found
+    } else {
+        Exit::Done
+    })
+}
+
+/// Each line is what `xargs -L1 kubectl VERB` needs.
+fn names(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let _ = writeln!(text, "-n {} {}", row.namespace, row.resource());
+    }
+    text
+}
+
+fn table(rows: &[Row]) -> String {
+    let head = [
+        "NAMESPACE",
+        "WORKLOAD",
+        "PROFILE",
+        "PODS",
+        "INJECTED",
+        "MISSED",
+        "SKIPPED",
+        "WAITING",
+        "OUTDATED",
+        "CRASHING",
+        "DETAILS",
+    ];
+    let mut lines = vec![head.map(str::to_owned)];
+    if rows.is_empty() {
+        return String::new();
+    }
+    let count = |number: usize| {
+        if number == 0 {
+            "-".to_owned()
+        } else {
+            number.to_string()
+        }
+    };
+    for row in rows {
+        lines.push([
+            row.namespace.clone(),
+            row.resource(),
+            row.profile.clone(),
+            count(row.pods),
+            count(row.injected),
+            count(row.missed),
+            count(row.skipped),
+            count(row.waiting),
+            count(row.outdated),
+            count(row.crashing),
+            row.details.join("; "),
+        ]);
+    }
+    let widths: Vec<usize> = (0..head.len())
+        .map(|column| {
+            lines
+                .iter()
+                .filter_map(|line| line.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or_default()
+        })
+        .collect();
+    let mut text = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        let mut cells = String::new();
+        for ((cell, width), column) in line.iter().zip(&widths).zip(head) {
+            let style = match column {
+                _ if at == 0 => Style::new().bold(),
+                "MISSED" | "CRASHING" if cell != "-" => AnsiColor::Red.on_default(),
+                "SKIPPED" | "WAITING" | "OUTDATED" if cell != "-" => AnsiColor::Yellow.on_default(),
+                _ => Style::new(),
+            };
+            let gap = " ".repeat(width - cell.chars().count() + 2);
+            let _ = write!(cells, "{style}{cell}{style:#}{gap}");
+        }
+        let _ = writeln!(text, "{}", cells.trim_end());
+    }
+    text
+}
+
+const EXAMPLES: &str = "\
+MISSED: created while nobody answered. WAITING: older than the label. SKIPPED: left alone, docs/reasons.md says why.
+OUTDATED: has the agent as an older configuration wanted it. CRASHING: has the agent, and does not run.
+
+Examples:
+  javelin status                                          in the namespace of the context
+  javelin status -A -o json | jq '.[] | select(.crashing > 0)'
+  javelin status -A --missed | xargs -L1 kubectl get      each line is -n NAMESPACE KIND/NAME
+  javelin restart --missed -A                             mends what was missed";

@@ -1,0 +1,223 @@
+//! The few fields of Kubernetes objects that tell how pods stand. What is missing has its default.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::mutate::keys::{FROM_WORKLOAD, INJECT};
+use crate::mutate::pod::{OwnerReference, StringMap};
+use crate::workload::Kind;
+
+/// Of any object.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Metadata {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Labels.
+    pub labels: StringMap,
+    /// Annotations.
+    pub annotations: StringMap,
+    /// Who made it.
+    pub owner_references: Vec<OwnerReference>,
+    /// When, as RFC 3339.
+    pub creation_timestamp: String,
+    /// Is it on its way out?
+    pub deletion_timestamp: Option<String>,
+    /// Who has written what, and when.
+    pub managed_fields: Vec<Manager>,
+}
+
+/// Somebody who has written fields of an object.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Manager {
+    /// When last.
+    pub time: String,
+    /// Which fields.
+    pub fields_v1: Value,
+}
+
+/// A namespace.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Namespace {
+    /// All that is read of it.
+    pub metadata: Metadata,
+}
+
+/// A pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    /// Labels, annotations, owners.
+    pub metadata: Metadata,
+    /// How it is.
+    pub status: PodStatus,
+}
+
+/// How a pod is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodStatus {
+    /// `Running` and the like.
+    pub phase: String,
+    /// Of init containers.
+    pub init_container_statuses: Vec<ContainerStatus>,
+    /// Of regular ones.
+    pub container_statuses: Vec<ContainerStatus>,
+}
+
+/// How a container is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ContainerStatus {
+    /// Its name.
+    pub name: String,
+    /// Is it ready?
+    pub ready: bool,
+    /// How often it was started again.
+    pub restart_count: u32,
+    /// What it does.
+    pub state: ContainerState,
+    /// What it did before that.
+    pub last_state: ContainerState,
+}
+
+/// What a container does.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// It waits.
+    pub waiting: Option<Why>,
+    /// It has ended.
+    pub terminated: Option<Why>,
+}
+
+/// Why a container waits, or has ended.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Why {
+    /// A word.
+    pub reason: String,
+    /// 0 is success.
+    pub exit_code: i32,
+}
+
+/// Something with a pod template.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Workload {
+    /// Its own metadata.
+    pub metadata: Metadata,
+    /// The template, and how it is rolled out.
+    pub spec: Spec,
+    /// Lists do not say it of their items, so whoever reads them does.
+    #[serde(skip)]
+    pub kind: &'static str,
+}
+
+/// A pod template, and how it is rolled out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Spec {
+    /// Are new templates held back?
+    pub paused: bool,
+    /// How pods are replaced, of a `StatefulSet` or `DaemonSet`.
+    pub update_strategy: Option<Strategy>,
+    /// Of most kinds.
+    pub template: Option<Template>,
+    /// Of a `CronJob`.
+    pub job_template: Option<JobTemplate>,
+}
+
+/// How pods are replaced.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Strategy {
+    /// `RollingUpdate` or `OnDelete`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Details of the first.
+    pub rolling_update: Option<RollingUpdate>,
+}
+
+/// Details of a rolling update.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct RollingUpdate {
+    /// Pods below it stay as they are.
+    pub partition: u32,
+}
+
+/// A pod template.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Template {
+    /// All that is read of it.
+    pub metadata: Option<Metadata>,
+}
+
+/// A `CronJob`'s Job.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct JobTemplate {
+    /// It holds the template.
+    pub spec: JobSpec,
+}
+
+/// It holds the template.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct JobSpec {
+    /// Of the pods.
+    pub template: Template,
+}
+
+impl Namespace {
+    /// When its label was last written, as far as that is known.
+    pub fn labelled_at(&self) -> Option<&str> {
+        let key = format!("f:{INJECT}");
+        let wrote = |manager: &&Manager| {
+            let labels = manager
+                .fields_v1
+                .get("f:metadata")
+                .and_then(|metadata| metadata.get("f:labels"));
+            labels.is_some_and(|labels| labels.get(&key).is_some())
+        };
+        let times = self.metadata.managed_fields.iter().filter(wrote);
+        times.map(|manager| manager.time.as_str()).max()
+    }
+}
+
+impl Pod {
+    /// Has it neither ended, nor to go?
+    pub fn is_alive(&self) -> bool {
+        let has_ended = matches!(self.status.phase.as_str(), "Succeeded" | "Failed");
+        self.metadata.deletion_timestamp.is_none() && !has_ended
+    }
+}
+
+impl Workload {
+    /// Its pod template's metadata.
+    pub fn template(&self) -> Option<&Metadata> {
+        let of_job = self
+            .spec
+            .job_template
+            .as_ref()
+            .map(|job| &job.spec.template);
+        self.spec.template.as_ref().or(of_job)?.metadata.as_ref()
+    }
+
+    /// Does the template have our copy of its label?
+    pub fn has_copy(&self) -> bool {
+        self.template()
+            .is_some_and(|template| template.labels.contains_key(FROM_WORKLOAD))
+    }
+
+    /// Is its label copied into the template whenever it changes?
+    pub fn is_mutable(&self) -> bool {
+        Kind::of(self.kind).is_some_and(|kind| kind.is_mutable)
+    }
+}
