@@ -6,6 +6,7 @@
 
 use std::{fs, path::Path};
 
+mod check;
 mod cli;
 mod configuration;
 mod policy;
@@ -16,6 +17,7 @@ mod reasons;
 fn the_pages_say_what_the_code_says() {
     for (name, page) in [
         ("cli.md", cli::page()),
+        ("check.md", check::page()),
         ("configuration.md", configuration::page()),
         ("policy.md", policy::page()),
         ("probe.md", probe::page()),

@@ -1,1 +1,623 @@
-//! to come
+//! One thing is broken at a time, and exactly that check tells it, with what to do.
+
+use serde_json::{Value, json};
+
+use super::collector::{Collector, Said};
+use super::facts::{Certificates, Names, Pull, Reach, Replica, Right};
+use super::objects::{
+    Addresses, Callee, ClientConfig, Condition, Entry, Labelled, Rule, Selector,
+    WebhookConfiguration,
+};
+use super::trial::{Outcome, Trial};
+use super::webhook::expected::Expected;
+use super::*;
+use crate::config::Config;
+use crate::mutate::keys::{CA_BUNDLE, INJECT, INJECTED, SKIPPED};
+
+const CONFIG: &str = "
+excludedNamespaces: [kube-system, javelin-system]
+default: {otlp: {endpoint: 'http://otel.observability.svc:4318'}}
+profiles: {checkout: {}}
+";
+
+#[test]
+fn all_is_well() {
+    let findings = judge(&good());
+    let others: Vec<_> = findings
+        .iter()
+        .filter(|each| each.status != Status::Ok)
+        .collect();
+    assert!(others.is_empty(), "{others:#?}");
+    for check in Check::ALL.iter().filter(|check| **check != Check::DryRun) {
+        assert!(
+            findings.iter().any(|each| each.check == *check),
+            "{check:?} tells nothing"
+        );
+    }
+}
+
+#[test]
+fn codes_are_kept_apart() {
+    let mut codes: Vec<_> = Check::ALL.iter().map(|check| check.code()).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), Check::ALL.len());
+}
+
+#[test]
+fn whatever_is_not_in_order_has_a_hint() {
+    let mut facts = good();
+    facts.version = "v1.30.1".to_owned();
+    facts.others = Err(Unseen::Failed("gone".to_owned()));
+    facts.replicas = Ok(Vec::new());
+    for finding in judge(&facts) {
+        let is_hinted = finding.hint.as_ref().is_some_and(|hint| !hint.is_empty());
+        assert_eq!(is_hinted, finding.status != Status::Ok, "{finding:?}");
+    }
+}
+
+#[test]
+fn json_has_the_five_fields() {
+    let mut facts = good();
+    facts.replicas = Ok(Vec::new());
+    let findings = judge(&facts);
+    let finding = findings
+        .iter()
+        .find(|each| each.check == Check::Replicas)
+        .unwrap();
+    let value = serde_json::to_value(finding).unwrap();
+    assert_eq!(value["section"], "endpoints");
+    assert_eq!(value["id"], "replicas");
+    assert_eq!(value["status"], "failed");
+    assert!(value["message"].is_string() && value["hint"].is_string());
+    assert_eq!(value.as_object().unwrap().len(), 5);
+}
+
+// === Kubernetes, configuration, rights
+
+#[test]
+fn an_old_api_server_is_a_warning() {
+    let told = broken(|facts| facts.version = "v1.32.9-gke.100".to_owned());
+    assert_eq!(told, [(Check::KubernetesVersion, Status::Warning)]);
+}
+
+#[test]
+fn image_volumes_need_a_gate_and_a_runtime() {
+    let with = |version: &str, runtimes: &[&str]| {
+        let runtimes = runtimes.to_vec();
+        let version = version.to_owned();
+        broken(move |facts| {
+            facts.version = version;
+            let config = CONFIG.replace("default: {", "default: {delivery: image-volume, ");
+            facts.config = Ok(Ok(Config::parse(&config, "").unwrap()));
+            let nodes = runtimes.iter().map(
+                |runtime| json!({"status": {"nodeInfo": {"containerRuntimeVersion": runtime}}}),
+            );
+            facts.nodes = Some(Ok(nodes
+                .map(|node| serde_json::from_value(node).unwrap())
+                .collect()));
+        })
+    };
+    let fails = [(Check::ImageVolumes, Status::Failed)];
+    let warns = [(Check::ImageVolumes, Status::Warning)];
+    assert_eq!(
+        with("v1.37.2", &["containerd://2.2.0", "cri-o://1.36.0"]),
+        []
+    );
+    assert_eq!(
+        with("v1.36.0", &["containerd://2.2.0", "containerd://2.1.4"]),
+        warns
+    );
+    assert_eq!(
+        with("v1.35.0", &["containerd://2.10.0", "containerd://1.7.34"]),
+        fails
+    );
+    assert_eq!(with("v1.34.1", &["containerd://2.2.0"]), warns);
+    assert_eq!(with("v1.32.0", &[])[1], fails[0]);
+}
+
+#[test]
+fn the_minor_version_is_read_of_all_platforms() {
+    for (text, minor) in [
+        ("v1.37.2", Some(37)),
+        ("v1.33.5-gke.1000", Some(33)),
+        ("v1.35.1+k3s1", Some(35)),
+        ("1.36", Some(36)),
+        ("v1.36+", Some(36)),
+        ("v2.0.0", None),
+        ("nonsense", None),
+    ] {
+        assert_eq!(platform::minor(text), minor, "{text}");
+    }
+}
+
+#[test]
+fn a_bad_configuration_is_told_with_its_error() {
+    let told = broken(|facts| {
+        facts.config = Ok(Err("default.delivery: \"x\" is not one of".to_owned()));
+        facts.collectors = Vec::new();
+    });
+    assert_eq!(told, [(Check::Configuration, Status::Failed)]);
+}
+
+#[test]
+fn a_missing_right_of_the_account_is_named() {
+    let mut facts = good();
+    facts.account = Ok(vec![
+        Right {
+            what: "get secrets javelin-ca".to_owned(),
+            is_allowed: true,
+        },
+        Right {
+            what: "patch secrets javelin-ca".to_owned(),
+            is_allowed: false,
+        },
+    ]);
+    let findings = judge(&facts);
+    let bad: Vec<_> = findings
+        .iter()
+        .filter(|each| each.status != Status::Ok)
+        .collect();
+    assert_eq!(bad.len(), 1);
+    assert_eq!(
+        bad[0].message,
+        "ServiceAccount javelin-system/javelin may not patch secrets javelin-ca"
+    );
+}
+
+#[test]
+fn a_missing_right_of_the_person_is_a_warning_that_names_it() {
+    let why = "mutatingwebhookconfigurations.admissionregistration.k8s.io is forbidden: User \"bob\" cannot list resource \
+               \"mutatingwebhookconfigurations\" in API group \"admissionregistration.k8s.io\" at the cluster scope";
+    let mut facts = good();
+    facts.others = Err(Unseen::Denied(why.to_owned()));
+    let why = "services \"javelin\" is forbidden: User \"bob\" cannot get resource \"services\" in API group \"\" in the \
+               namespace \"javelin-system\"";
+    facts.service = Err(Unseen::Denied(why.to_owned()));
+    let findings = judge(&facts);
+    assert!(findings.iter().all(|each| each.status != Status::Failed));
+    let own = findings
+        .iter()
+        .find(|each| each.check == Check::YourRights)
+        .unwrap();
+    assert_eq!(
+        own.message,
+        "you may not: get services in namespace javelin-system; list mutatingwebhookconfigurations.admissionregistration.k8s.io"
+    );
+}
+
+// === The webhook configuration
+
+#[test]
+fn without_a_webhook_configuration_nothing_is_called() {
+    let told = broken(|facts| facts.configuration = Err(Unseen::Missing("it".to_owned())));
+    assert_eq!(told, [(Check::WebhookExists, Status::Failed)]);
+}
+
+#[test]
+fn a_missing_entry_fails() {
+    let told = broken(|facts| entries(facts).retain(|entry| entry.name != "workload.javelin.dev"));
+    assert_eq!(told, [(Check::WebhookEntries, Status::Failed)]);
+}
+
+#[test]
+fn a_profile_without_an_entry_fails_and_an_entry_without_a_profile_is_a_warning() {
+    let told = broken(|facts| {
+        entries(facts).retain(|entry| entry.name != "namespace-checkout.javelin.dev");
+    });
+    assert_eq!(told, [(Check::WebhookProfiles, Status::Failed)]);
+    let told = broken(|facts| {
+        let mut stale = entries(facts)[4].clone();
+        stale.name = "namespace-old.javelin.dev".to_owned();
+        stale.client_config.service.as_mut().unwrap().path =
+            Some("/mutate/namespace/old".to_owned());
+        entries(facts).push(stale);
+    });
+    assert_eq!(told, [(Check::WebhookProfiles, Status::Warning)]);
+}
+
+#[test]
+fn a_foreign_entry_is_a_warning() {
+    let told = broken(|facts| {
+        let mut foreign = entries(facts)[0].clone();
+        foreign.name = "somebody.example.com".to_owned();
+        entries(facts).push(foreign);
+    });
+    assert_eq!(told, [(Check::WebhookEntries, Status::Warning)]);
+}
+
+#[test]
+fn a_lost_requirement_fails_and_an_added_one_is_a_warning() {
+    let told = broken(|facts| {
+        entries(facts)[0].object_selector.match_expressions.clear();
+    });
+    assert_eq!(told, [(Check::WebhookSelectors, Status::Failed)]);
+    let told = broken(|facts| {
+        let labels = &mut entries(facts)[0].namespace_selector.match_labels;
+        labels.insert("added".to_owned(), "by-aks".to_owned());
+    });
+    assert_eq!(told, [(Check::WebhookSelectors, Status::Warning)]);
+    let told = broken(|facts| {
+        entries(facts)[0]
+            .client_config
+            .service
+            .as_mut()
+            .unwrap()
+            .name = "x".to_owned();
+    });
+    assert_eq!(told, [(Check::WebhookSelectors, Status::Failed)]);
+    // The order of values says nothing.
+    let told = broken(|facts| {
+        for entry in entries(facts) {
+            for expression in &mut entry.namespace_selector.match_expressions {
+                expression.values.reverse();
+            }
+        }
+    });
+    assert_eq!(told, []);
+}
+
+#[test]
+fn an_entry_without_a_ca_bundle_fails_unless_they_are_somebody_elses() {
+    let told = broken(|facts| entries(facts)[3].client_config.ca_bundle = None);
+    assert_eq!(told, [(Check::WebhookCaBundles, Status::Failed)]);
+    let told = broken(|facts| {
+        entries(facts)[3].client_config.ca_bundle = None;
+        let configuration = facts.configuration.as_mut().unwrap();
+        configuration.metadata.annotations =
+            Some([(CA_BUNDLE.to_owned(), "external".to_owned())].into());
+    });
+    assert_eq!(told, [(Check::WebhookCaBundles, Status::Warning)]);
+}
+
+#[test]
+fn only_the_probe_fails_closed() {
+    let told = broken(|facts| entries(facts)[0].failure_policy = Some("Fail".to_owned()));
+    assert_eq!(told, [(Check::WebhookFailurePolicy, Status::Failed)]);
+    let told = broken(|facts| {
+        entries(facts).last_mut().unwrap().failure_policy = Some("Ignore".to_owned());
+    });
+    assert_eq!(told, [(Check::WebhookFailurePolicy, Status::Warning)]);
+}
+
+#[test]
+fn who_calls_us_too_fails_and_another_javelin_is_a_warning() {
+    let other = |facts: &mut Facts, service: &str| {
+        let mut other = facts.configuration.clone().unwrap();
+        other.metadata.name = Some("older".to_owned());
+        for entry in &mut other.webhooks {
+            entry.client_config.service.as_mut().unwrap().name = service.to_owned();
+        }
+        facts.others.as_mut().unwrap().push(other);
+    };
+    let told = broken(|facts| other(facts, "javelin"));
+    assert_eq!(told, [(Check::WebhookStrangers, Status::Failed)]);
+    let told = broken(|facts| other(facts, "another"));
+    assert_eq!(told, [(Check::WebhookStrangers, Status::Warning)]);
+}
+
+#[test]
+fn other_injectors_are_known_by_their_webhooks() {
+    let told = |name: &str, service: &str, resource: &str| {
+        broken(|facts| {
+            let entry = Entry {
+                name: "mpod.kb.io".to_owned(),
+                client_config: calling("somewhere", service, "/mutate-v1-pod"),
+                rules: vec![Rule {
+                    operations: vec!["CREATE".to_owned()],
+                    resources: vec![resource.to_owned()],
+                }],
+                ..Entry::default()
+            };
+            let mut other = WebhookConfiguration {
+                webhooks: vec![entry],
+                ..Default::default()
+            };
+            other.metadata.name = Some(name.to_owned());
+            facts.others = Ok(vec![other]);
+        })
+    };
+    let warned = [(Check::OtherInjectors, Status::Warning)];
+    assert_eq!(told("opentelemetry-operator-mutation", "x", "pods"), warned);
+    assert_eq!(told("any", "dynatrace-webhook", "pods"), warned);
+    assert_eq!(told("datadog-webhook", "x", "*"), warned);
+    assert_eq!(told("istio-sidecar-injector", "istiod", "pods"), []);
+    assert_eq!(
+        told("opentelemetry-operator-mutation", "x", "instrumentations"),
+        []
+    );
+    assert_eq!(
+        told("newrelic-bundle-nri-metadata-injection", "x", "pods"),
+        []
+    );
+}
+
+// === Replicas, certificates, the probe, images
+
+#[test]
+fn replicas_are_counted() {
+    let with = |ready: &[bool]| {
+        let replicas = ready.iter().map(|ready| Replica {
+            name: "javelin-1".to_owned(),
+            ready: *ready,
+        });
+        let replicas = replicas.collect();
+        broken(|facts| facts.replicas = Ok(replicas))
+    };
+    assert_eq!(with(&[true, true]), []);
+    assert_eq!(with(&[true]), [(Check::Replicas, Status::Warning)]);
+    assert_eq!(
+        with(&[true, true, false]),
+        [(Check::Replicas, Status::Warning)]
+    );
+    assert_eq!(with(&[false]), [(Check::Replicas, Status::Failed)]);
+    assert_eq!(with(&[]), [(Check::Replicas, Status::Failed)]);
+}
+
+#[test]
+fn a_service_without_its_port_or_without_pods_fails() {
+    let told = broken(|facts| facts.service.as_mut().unwrap().spec.ports.clear());
+    assert_eq!(told, [(Check::Service, Status::Failed)]);
+    let told = broken(|facts| facts.addresses = Ok(Addresses::default()));
+    assert_eq!(told, [(Check::Endpoints, Status::Failed)]);
+}
+
+#[test]
+fn each_problem_of_certificates_is_a_failure() {
+    let told = broken(|facts| {
+        facts.certificates = Certificates::Own {
+            description: String::new(),
+            problems: vec!["one".to_owned(), "two".to_owned()],
+        };
+    });
+    assert_eq!(told, [(Check::Certificates, Status::Failed); 2]);
+}
+
+#[test]
+fn the_probe_fails_with_its_advice_and_is_a_warning_if_it_could_not_ask() {
+    let told = |code| {
+        broken(move |facts| {
+            facts.reach = Reach {
+                code,
+                meaning: "m",
+                said: Some("s".to_owned()),
+                next_step: "do".to_owned(),
+            };
+        })
+    };
+    assert_eq!(told("no-answer"), [(Check::Reachable, Status::Failed)]);
+    assert_eq!(
+        told("could-not-probe"),
+        [(Check::Reachable, Status::Warning)]
+    );
+}
+
+#[test]
+fn a_failed_pull_has_a_hint_for_its_cause() {
+    for (message, hint) in [
+        (
+            "ErrImagePull: failed to authorize: 401 Unauthorized",
+            "imagePullSecret",
+        ),
+        (
+            "ErrImagePull: registry.example/javelin:1: not found",
+            "mirror it",
+        ),
+        (
+            "ImagePullBackOff: x509: certificate signed by unknown authority",
+            "trust the registry",
+        ),
+        (
+            "ErrImagePull: dial tcp: lookup r.example: no such host",
+            "image.registry",
+        ),
+        ("ErrImageNeverPull: never", "kubectl describe pod"),
+    ] {
+        let mut facts = good();
+        facts.pulls = Ok(vec![Pull {
+            pod: "shop/orders-1".to_owned(),
+            message: message.to_owned(),
+        }]);
+        let findings = judge(&facts);
+        let found = findings
+            .iter()
+            .find(|each| each.check == Check::AgentImage)
+            .unwrap();
+        assert_eq!(found.status, Status::Failed);
+        assert!(
+            found.hint.as_ref().unwrap().contains(hint),
+            "{message}: {:?}",
+            found.hint
+        );
+    }
+}
+
+// === The dry run
+
+#[test]
+fn a_tried_pod_tells_what_became_of_it() {
+    let admitted = |annotation: &str, value: &str, spec: Value| {
+        let pod = json!({"metadata": {"annotations": {annotation: value}}, "spec": spec});
+        Outcome::Admitted(Box::new(serde_json::from_value(pod).unwrap()))
+    };
+    let receipt =
+        r#"{"version": "1", "profile": "default", "config": "", "delivery": "", "containers": {}}"#;
+    let refused = |why: &str| Outcome::Refused(why.to_owned());
+    let tried = |labelled: Outcome, plain: Option<Outcome>| {
+        broken(|facts| {
+            facts.trial = Some(Trial {
+                namespace: "shop".to_owned(),
+                labelled,
+                plain,
+            });
+        })
+    };
+    let plain = || admitted("x", "y", json!({}));
+    assert_eq!(tried(admitted(INJECTED, receipt, json!({})), None), []);
+    assert_eq!(
+        tried(admitted(SKIPPED, "does-not-fit: small", json!({})), None),
+        [(Check::DryRun, Status::Warning)]
+    );
+    assert_eq!(tried(plain(), None), [(Check::DryRun, Status::Failed)]);
+    assert_eq!(
+        tried(refused("policy"), Some(plain())),
+        [(Check::DryRun, Status::Failed)]
+    );
+    assert_eq!(
+        tried(refused("quota"), Some(refused("quota"))),
+        [(Check::DryRun, Status::Warning)]
+    );
+}
+
+#[test]
+fn an_image_volume_that_was_dropped_is_a_failure() {
+    let receipt = r#"{"version": "1", "profile": "default", "config": "", "delivery": "image-volume", "containers": {}}"#;
+    let tried = |spec: Value| {
+        broken(|facts| {
+            let config = CONFIG.replace("default: {", "default: {delivery: image-volume, ");
+            facts.config = Ok(Ok(Config::parse(&config, "").unwrap()));
+            facts.nodes = Some(Ok(Vec::new()));
+            let pod = json!({"metadata": {"annotations": {INJECTED: receipt}}, "spec": spec});
+            let labelled = Outcome::Admitted(Box::new(serde_json::from_value(pod).unwrap()));
+            facts.trial = Some(Trial {
+                namespace: "shop".to_owned(),
+                labelled,
+                plain: None,
+            });
+        })
+    };
+    assert_eq!(
+        tried(json!({"volumes": []})),
+        [(Check::DryRun, Status::Failed)]
+    );
+    assert_eq!(
+        tried(json!({"volumes": [{"name": "javelin-agent", "image": {}}]})),
+        []
+    );
+}
+
+// === What all of them need
+
+/// Breaks one thing; what is not in order then.
+fn broken(how: impl FnOnce(&mut Facts)) -> Vec<(Check, Status)> {
+    let mut facts = good();
+    how(&mut facts);
+    let findings = judge(&facts).into_iter();
+    let bad = findings.filter(|each| each.status != Status::Ok);
+    bad.map(|each| (each.check, each.status)).collect()
+}
+
+fn entries(facts: &mut Facts) -> &mut Vec<Entry> {
+    &mut facts.configuration.as_mut().unwrap().webhooks
+}
+
+fn calling(namespace: &str, name: &str, path: &str) -> ClientConfig {
+    ClientConfig {
+        service: Some(Callee {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            path: Some(path.to_owned()),
+        }),
+        url: None,
+        ca_bundle: Some("Zm9v".to_owned()),
+    }
+}
+
+/// Everything as it should be.
+pub(super) fn good() -> Facts {
+    let config = Config::parse(CONFIG, "").unwrap();
+    let webhooks = webhook::expected::entries(&config, "javelin-system").into_iter();
+    let webhooks = webhooks.map(
+        |Expected {
+             name,
+             path,
+             namespace,
+             object,
+             conditions,
+         }| Entry {
+            failure_policy: Some(if path == "/probe" { "Fail" } else { "Ignore" }.to_owned()),
+            client_config: calling("javelin-system", "javelin", &path),
+            rules: Vec::new(),
+            namespace_selector: Selector {
+                match_expressions: namespace,
+                ..Default::default()
+            },
+            object_selector: Selector {
+                match_expressions: object,
+                ..Default::default()
+            },
+            match_conditions: conditions
+                .iter()
+                .map(|name| Condition {
+                    name: (*name).to_owned(),
+                })
+                .collect(),
+            name,
+        },
+    );
+    let mut configuration = WebhookConfiguration {
+        webhooks: webhooks.collect(),
+        ..Default::default()
+    };
+    configuration.metadata.name = Some("javelin".to_owned());
+    let service = |ports: Value| serde_json::from_value(json!({"spec": {"ports": ports}})).unwrap();
+    let ready = || Addresses {
+        ready: 2,
+        waiting: 0,
+        ports: vec![("webhook".to_owned(), 10250)],
+    };
+    let mut collectors = Collector::all(&config);
+    for collector in &mut collectors {
+        collector.service = Some(Ok(service(json!([{"port": 4318}]))));
+        collector.addresses = Some(Ok(ready()));
+        collector.answer = Some(Ok(Said {
+            status: 200,
+            body: "{}".to_owned(),
+        }));
+    }
+    let labelled = json!({"metadata": {"name": "shop", "labels": {INJECT: "checkout"}}});
+    let labelled: Labelled = serde_json::from_value(labelled).unwrap();
+    Facts {
+        names: Names {
+            namespace: "javelin-system".to_owned(),
+            service: "javelin".to_owned(),
+            configuration: "javelin".to_owned(),
+        },
+        version: "v1.37.2".to_owned(),
+        nodes: None,
+        config: Ok(Ok(config)),
+        account: Ok(vec![Right {
+            what: "get secrets javelin-ca".to_owned(),
+            is_allowed: true,
+        }]),
+        configuration: Ok(configuration),
+        others: Ok(Vec::new()),
+        service: Ok(service(json!([{"port": 443}]))),
+        addresses: Ok(ready()),
+        replicas: Ok(["a", "b"]
+            .map(|name| Replica {
+                name: name.to_owned(),
+                ready: true,
+            })
+            .into()),
+        certificates: Certificates::Own {
+            description: "good".to_owned(),
+            problems: Vec::new(),
+        },
+        reach: Reach {
+            code: "reached",
+            meaning: "It reaches.",
+            said: None,
+            next_step: String::new(),
+        },
+        pulls: Ok(Vec::new()),
+        collectors,
+        namespaces: Ok(vec![Labelled {
+            kind: "Namespace",
+            ..labelled
+        }]),
+        workloads: Vec::new(),
+        workloads_unseen: Vec::new(),
+        trial: None,
+    }
+}

@@ -7,7 +7,7 @@ use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
 use crate::config::DEFAULT_PROFILE;
 use crate::mutate::keys::CA_BUNDLE;
 
-mod expected;
+pub(super) mod expected;
 
 use expected::{Expected, OUR_ENTRIES, expression};
 

@@ -245,8 +245,8 @@ fn json(findings: &[Finding]) -> Result<String> {
 const POLL: Duration = Duration::from_secs(3);
 
 const EXAMPLES: &str = "\
-Exits with 0 if nothing has failed, warnings or not; with 1 if something has; with 2 if the cluster could not be asked.
-docs/check.md explains each check.
+Exits with 0 if nothing has failed, warnings or not; with 1 if something has; with 2 if the cluster
+could not be asked. docs/check.md explains each check.
 
 Examples:
   javelin check

@@ -186,9 +186,10 @@ fn say(line: &str) -> io::Result<()> {
 const POLL: Duration = Duration::from_secs(1);
 
 const EXAMPLES: &str = "\
-Each is restarted as `kubectl rollout restart` does it, and has to be ready, with the agent, before the next one. The
-first that is not ends it, with exit code 1; 2 is for wrong usage, or a cluster that could not be asked. Jobs, pods of
-nobody and whatever else has no rolling restart are named and left.
+Each is restarted as `kubectl rollout restart` does it, and has to be ready, with the agent, before
+the next one. The first that is not ends it, with exit code 1; 2 is for wrong usage, or a cluster
+that could not be asked. Jobs, pods of nobody and whatever else has no rolling restart are named and
+left.
 
 Examples:
   javelin restart --missed -n shop --dry-run

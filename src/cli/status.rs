@@ -18,7 +18,7 @@ use crate::status::{self, Row};
 pub(super) struct Args {
     #[command(flatten)]
     place: person::Place,
-    /// How to print it
+    /// How to print it; name has a line for each, as kubectl takes it: -n NAMESPACE KIND/NAME
     #[arg(short, long, value_enum, default_value_t = Format::Table, conflicts_with = "missed")]
     output: Format,
     /// Only the names of those with missed pods, as -o name has them
@@ -33,7 +33,6 @@ pub(super) struct Args {
 enum Format {
     Table,
     Json,
-    /// One line for each, as kubectl takes it: -n NAMESPACE KIND/NAME
     Name,
 }
 
@@ -156,8 +155,9 @@ fn table(rows: &[Row]) -> String {
 }
 
 const EXAMPLES: &str = "\
-MISSED: created while nobody answered. WAITING: older than the label. SKIPPED: left alone, docs/reasons.md says why.
-OUTDATED: has the agent as an older configuration wanted it. CRASHING: has the agent, and does not run.
+MISSED    created while nobody answered        OUTDATED  has the agent of an older configuration
+WAITING   older than the label                 CRASHING  has the agent, and does not run
+SKIPPED   left alone; docs/reasons.md says why
 
 Examples:
   javelin status                                          in the namespace of the context

@@ -73,11 +73,6 @@ impl Config {
         self.excluded_namespaces.contains(namespace)
     }
 
-    /// Those namespaces, sorted.
-    pub fn excluded_namespaces(&self) -> impl Iterator<Item = &str> {
-        self.excluded_namespaces.iter().map(String::as_str)
-    }
-
     /// Does the inject key also count as an annotation of a pod?
     pub fn reads_annotations(&self) -> bool {
         self.annotations

@@ -1,1 +1,346 @@
-//! to come
+//! How each pod is counted, and in which row.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const HASH: &str = "6d4cf56db6";
+
+#[test]
+fn a_pod_that_asks_and_has_neither_receipt_nor_reason_was_missed() {
+    let row = only(&Facts {
+        workloads: vec![deployment(
+            json!({"name": "orders", "labels": {INJECT: "true"}}),
+            json!({FROM_WORKLOAD: "true"}),
+        )],
+        pods: vec![
+            pod(json!({FROM_WORKLOAD: "true"}), json!({})),
+            pod(
+                json!({FROM_WORKLOAD: "true"}),
+                json!({INJECTED: receipt(&Config::default())}),
+            ),
+            pod(
+                json!({FROM_WORKLOAD: "true"}),
+                json!({SKIPPED: "does-not-fit: too small"}),
+            ),
+            // It was there before the label, and the rollout goes on.
+            pod(json!({}), json!({})),
+        ],
+        config: Some(Config::default()),
+        ..Facts::default()
+    });
+    assert_eq!(row.title(), "shop/deployment.apps/orders");
+    assert_eq!(
+        (row.profile.as_str(), row.asked_by),
+        ("default", Source::Workload)
+    );
+    assert_eq!(
+        (row.pods, row.injected, row.missed, row.skipped, row.waiting),
+        (4, 1, 1, 1, 1)
+    );
+    assert_eq!((row.outdated, row.crashing), (0, 0));
+    assert_eq!(row.details, ["does-not-fit", "older than the label"]);
+    assert_eq!(row.no_restart, None);
+}
+
+#[test]
+fn a_label_that_was_never_copied_was_missed_where_it_can_be_copied() {
+    let facts = |kind: &'static str, owner: Value| {
+        let workload = json!({"metadata": {"name": "orders", "namespace": "shop", "labels": {INJECT: "true"}}, "spec": {"template": {}}});
+        let mut pod = pod(json!({}), json!({}));
+        pod.metadata.owner_references = serde_json::from_value(json!([owner])).unwrap();
+        let workload: Workload = serde_json::from_value(workload).unwrap();
+        Facts {
+            workloads: vec![Workload { kind, ..workload }],
+            pods: vec![pod],
+            ..Facts::default()
+        }
+    };
+    let owner = |kind: &str| json!({"kind": kind, "name": "orders", "controller": true});
+    let row = only(&facts("StatefulSet", owner("StatefulSet")));
+    assert_eq!((row.missed, row.waiting), (1, 0));
+    // A Job's template never changes, so nobody was away.
+    let row = only(&facts("Job", owner("Job")));
+    assert_eq!((row.missed, row.waiting), (0, 1));
+}
+
+#[test]
+fn a_pod_of_a_labelled_namespace_was_missed_unless_it_is_older_than_the_label() {
+    let facts = |created: &str| {
+        let mut pod = pod(json!({}), json!({}));
+        pod.metadata.creation_timestamp = created.to_owned();
+        Facts {
+            namespaces: vec![namespace("true", "2026-11-23T06:00:00Z")],
+            pods: vec![pod],
+            ..Facts::default()
+        }
+    };
+    let row = only(&facts("2026-11-23T05:59:59Z"));
+    assert_eq!(
+        (row.missed, row.waiting, row.asked_by),
+        (0, 1, Source::Namespace)
+    );
+    let row = only(&facts("2026-11-23T06:00:00Z"));
+    assert_eq!((row.missed, row.waiting), (1, 0));
+}
+
+#[test]
+fn false_wins_over_the_namespace_and_such_pods_are_in_no_row() {
+    for (labels, workload) in [
+        (json!({INJECT: "false"}), json!({})),
+        (json!({FROM_WORKLOAD: "false"}), json!({})),
+        (json!({}), json!({INJECT: "false"})),
+    ] {
+        let facts = Facts {
+            namespaces: vec![namespace("true", "2026-11-23T06:00:00Z")],
+            workloads: vec![deployment(
+                json!({"name": "orders", "labels": workload}),
+                labels.clone(),
+            )],
+            pods: vec![pod(labels, json!({}))],
+            ..Facts::default()
+        };
+        let found = rows(&facts);
+        assert!(found.iter().all(|row| row.pods == 0), "{found:?}");
+    }
+}
+
+#[test]
+fn pods_that_have_ended_or_go_and_excluded_namespaces_do_not_count() {
+    let asking = || pod(json!({INJECT: "true"}), json!({}));
+    let mut ended = asking();
+    ended.status.phase = "Succeeded".to_owned();
+    let mut going = asking();
+    going.metadata.deletion_timestamp = Some("2026-11-23T06:00:00Z".to_owned());
+    let facts = Facts {
+        pods: vec![ended, going],
+        ..Facts::default()
+    };
+    assert_eq!(rows(&facts), []);
+    let config = Config::parse("excludedNamespaces: [shop]", "").unwrap();
+    let facts = Facts {
+        pods: vec![asking()],
+        config: Some(config),
+        ..Facts::default()
+    };
+    assert_eq!(rows(&facts), []);
+}
+
+#[test]
+fn an_annotation_asks_only_where_the_configuration_says_so() {
+    let facts = |text: &str| Facts {
+        pods: vec![pod(json!({}), json!({INJECT: "true"}))],
+        config: Some(Config::parse(text, "").unwrap()),
+        ..Facts::default()
+    };
+    assert_eq!(rows(&facts("annotations: false")), []);
+    assert_eq!(only(&facts("annotations: true")).missed, 1);
+}
+
+#[test]
+fn what_has_another_configuration_profile_or_image_is_outdated() {
+    let of = |value: &str, receipt: String| {
+        let config = Config::parse(
+            "{default: {agent: {image: 'r/javelin:2'}}, profiles: {checkout: {}}}",
+            "",
+        )
+        .unwrap();
+        let pods = vec![pod(json!({INJECT: value}), json!({INJECTED: receipt}))];
+        let row = only(&Facts {
+            pods,
+            config: Some(config),
+            ..Facts::default()
+        });
+        assert_eq!(
+            (row.injected, row.outdated),
+            (1, usize::from(!row.details.is_empty()))
+        );
+        row.details.join("; ")
+    };
+    let config = Config::parse(
+        "{default: {agent: {image: 'r/javelin:2'}}, profiles: {checkout: {}}}",
+        "",
+    )
+    .unwrap();
+    let current = receipt(&config);
+    let with = |key: &str, value: &str| {
+        let mut receipt: Value = serde_json::from_str(&current).unwrap();
+        receipt[key] = json!(value);
+        receipt.to_string()
+    };
+    assert_eq!(of("true", current.clone()), "");
+    assert_eq!(
+        of("true", with("config", "0")),
+        "has an older configuration"
+    );
+    assert_eq!(
+        of("true", with("image", "r/javelin:1")),
+        "has the agent of r/javelin:1"
+    );
+    assert_eq!(of("checkout", current.clone()), "has profile default");
+    assert_eq!(of("gone", current.clone()), "profile gone is gone");
+    assert_eq!(
+        of("false", current.clone()),
+        "has the agent, and nothing asks for it any more"
+    );
+    // Another version may hash the same profile in another way.
+    let mut other: Value = serde_json::from_str(&with("config", "0")).unwrap();
+    other["version"] = json!("0.0.1");
+    assert_eq!(of("true", other.to_string()), "");
+}
+
+#[test]
+fn containers_with_the_agent_that_do_not_run_crash() {
+    let of = |status: Value| {
+        let mut pod = pod(
+            json!({INJECT: "true"}),
+            json!({INJECTED: receipt(&Config::default())}),
+        );
+        pod.status = serde_json::from_value(status).unwrap();
+        let row = only(&Facts {
+            pods: vec![pod],
+            config: Some(Config::default()),
+            ..Facts::default()
+        });
+        assert_eq!(row.crashing, usize::from(!row.details.is_empty()));
+        row.details.join("; ")
+    };
+    let app = |state: Value| json!({"containerStatuses": [state]});
+    let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
+    let killed = json!({"terminated": {"reason": "OOMKilled", "exitCode": 137}});
+    assert_eq!(
+        of(app(
+            json!({"name": "app", "restartCount": 4, "state": waiting("CrashLoopBackOff"), "lastState": killed})
+        )),
+        "app: CrashLoopBackOff, OOMKilled with exit code 137"
+    );
+    assert_eq!(
+        of(app(
+            json!({"name": "app", "restartCount": 1, "ready": false, "state": {}, "lastState": killed})
+        )),
+        "app: restarted, OOMKilled with exit code 137"
+    );
+    assert_eq!(
+        of(app(
+            json!({"name": "app", "restartCount": 1, "ready": true, "state": {}, "lastState": killed})
+        )),
+        ""
+    );
+    assert_eq!(
+        of(app(
+            json!({"name": "app", "state": waiting("PodInitializing")})
+        )),
+        ""
+    );
+    // Not one of ours.
+    assert_eq!(
+        of(app(
+            json!({"name": "sidecar", "state": waiting("CrashLoopBackOff")})
+        )),
+        ""
+    );
+    let init = |state: Value| json!({"initContainerStatuses": [{"name": "javelin-agent", "state": state}]});
+    assert_eq!(
+        of(init(waiting("ImagePullBackOff"))),
+        "javelin-agent: ImagePullBackOff"
+    );
+    assert_eq!(
+        of(init(
+            json!({"terminated": {"reason": "Error", "exitCode": 1}})
+        )),
+        "javelin-agent: Error, exit code 1"
+    );
+    assert_eq!(
+        of(init(
+            json!({"terminated": {"reason": "Completed", "exitCode": 0}})
+        )),
+        ""
+    );
+}
+
+#[test]
+fn names_are_as_kubectl_takes_them() {
+    let mut row = only(&Facts {
+        pods: vec![pod(json!({INJECT: "true"}), json!({}))],
+        ..Facts::default()
+    });
+    for (kind, resource) in [
+        ("Deployment", "deployment.apps/orders"),
+        ("StatefulSet", "statefulset.apps/orders"),
+        ("CronJob", "cronjob.batch/orders"),
+        ("Rollout", "rollout.argoproj.io/orders"),
+        ("Pod", "pod/orders"),
+    ] {
+        row.kind = kind.to_owned();
+        assert_eq!(row.resource(), resource);
+    }
+}
+
+#[test]
+fn a_workload_without_pods_has_a_row() {
+    let workload = deployment(
+        json!({"name": "orders", "labels": {INJECT: "checkout"}}),
+        json!({}),
+    );
+    let row = only(&Facts {
+        workloads: vec![workload],
+        ..Facts::default()
+    });
+    assert_eq!((row.pods, row.profile.as_str()), (0, "checkout"));
+}
+
+// === What all of them need
+
+fn only(facts: &Facts) -> Row {
+    let mut rows = rows(facts);
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    rows.remove(0)
+}
+
+fn receipt(config: &Config) -> String {
+    let profile = config.profile("true").unwrap();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"), "profile": profile.name, "config": profile.hash,
+        "image": profile.agent.image, "delivery": "init-container", "containers": {"app": []},
+    })
+    .to_string()
+}
+
+/// A pod of the Deployment `orders`.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "so that it is called with a literal"
+)]
+fn pod(mut labels: Value, annotations: Value) -> Pod {
+    labels["pod-template-hash"] = json!(HASH);
+    let owner = json!({"kind": "ReplicaSet", "name": format!("orders-{HASH}"), "controller": true});
+    let metadata = json!({
+        "name": "orders-1", "namespace": "shop", "labels": labels, "annotations": annotations, "ownerReferences": [owner],
+    });
+    serde_json::from_value(json!({"metadata": metadata, "status": {"phase": "Running"}})).unwrap()
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "so that it is called with a literal"
+)]
+fn deployment(mut metadata: Value, template_labels: Value) -> Workload {
+    metadata["namespace"] = json!("shop");
+    let spec = json!({"template": {"metadata": {"labels": template_labels}}});
+    let workload: Workload =
+        serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap();
+    Workload {
+        kind: "Deployment",
+        ..workload
+    }
+}
+
+fn namespace(value: &str, labelled: &str) -> Namespace {
+    let fields = json!({"f:metadata": {"f:labels": {format!("f:{INJECT}"): {}}}});
+    let managed = json!([
+        {"time": "2020-01-01T00:00:00Z", "fieldsV1": {"f:metadata": {"f:labels": {"f:other": {}}}}},
+        {"time": labelled, "fieldsV1": fields},
+    ]);
+    let metadata = json!({"name": "shop", "labels": {INJECT: value}, "managedFields": managed});
+    serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+}

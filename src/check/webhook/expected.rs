@@ -7,16 +7,16 @@ use crate::mutate::keys::{FROM_WORKLOAD, INJECT, PROBE};
 
 /// An entry as the chart makes it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Expected {
-    pub(super) name: String,
-    pub(super) path: String,
-    pub(super) namespace: Vec<Expression>,
-    pub(super) object: Vec<Expression>,
-    pub(super) conditions: &'static [&'static str],
+pub(in crate::check) struct Expected {
+    pub(in crate::check) name: String,
+    pub(in crate::check) path: String,
+    pub(in crate::check) namespace: Vec<Expression>,
+    pub(in crate::check) object: Vec<Expression>,
+    pub(in crate::check) conditions: &'static [&'static str],
 }
 
 /// All of them. `own_namespace` is Javelin's.
-pub(super) fn entries(config: &Config, own_namespace: &str) -> Vec<Expected> {
+pub(in crate::check) fn entries(config: &Config, own_namespace: &str) -> Vec<Expected> {
     let mut all = of_pods(config);
     all.extend(of_namespaces(config));
     all.extend(of_workloads());
