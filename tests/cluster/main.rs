@@ -15,6 +15,7 @@ mod api;
 mod cases;
 mod certificates_cli;
 mod charts;
+mod check;
 mod environment;
 mod figures;
 #[path = "../common/golden.rs"]
@@ -34,6 +35,7 @@ mod rotation;
 mod security;
 #[path = "../../xtask/src/spans.rs"]
 mod spans;
+mod status;
 mod trial;
 #[path = "../common/ugly.rs"]
 mod ugly;
@@ -97,7 +99,7 @@ fn circumstances(began: Option<&load::LogPosition>) -> String {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 49] = [
+const CASES: [(&str, Case); 54] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -249,6 +251,26 @@ const CASES: [(&str, Case); 49] = [
     (
         "policies_inject_what_the_engine_says_or_leave_alone_what_is_listed",
         policy::equals_the_engine,
+    ),
+    (
+        "javelin_check_finds_nothing_wrong_with_what_the_chart_installs",
+        check::all_is_well,
+    ),
+    (
+        "javelin_check_tells_exactly_what_is_broken",
+        check::one_thing_at_a_time,
+    ),
+    (
+        "javelin_check_tells_that_nobody_is_there_and_waits_for_it",
+        check::nobody_is_there,
+    ),
+    (
+        "javelin_status_shows_what_was_missed_and_a_restart_mends_it",
+        status::missed_and_mended,
+    ),
+    (
+        "a_restart_stops_at_the_first_that_is_missed_again",
+        status::a_restart_stops_at_the_first_that_fails,
     ),
     (
         "the_label_removed_takes_the_agent_away",
