@@ -262,3 +262,6 @@ const MOST_SHOWN: usize = 300;
 
 /// Asks for a list of nothing but metadata.
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+
+#[cfg(test)]
+mod tests;

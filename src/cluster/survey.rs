@@ -462,3 +462,6 @@ const PULL_STATES: [&str; 4] = [
     "ErrImageNeverPull",
     "InvalidImageName",
 ];
+
+#[cfg(test)]
+mod tests;
