@@ -190,7 +190,7 @@ fn excluded(
 
 /// Was our key meant, and something else written?
 fn is_near_miss(key: &str) -> bool {
-    if key == INJECT || OTHERS.contains(&key) {
+    if key == INJECT {
         return false;
     }
     let key = key.to_ascii_lowercase();
@@ -220,21 +220,12 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Keys of the OpenTelemetry Operator for other languages, which are meant as they are.
-const OTHERS: [&str; 7] = [
-    "instrumentation.opentelemetry.io/inject-apache-httpd",
-    "instrumentation.opentelemetry.io/inject-dotnet",
-    "instrumentation.opentelemetry.io/inject-go",
-    "instrumentation.opentelemetry.io/inject-nginx",
-    "instrumentation.opentelemetry.io/inject-nodejs",
-    "instrumentation.opentelemetry.io/inject-python",
-    "instrumentation.opentelemetry.io/inject-sdk",
-];
-
 /// Names that are the right words in another way.
 const TURNED: [&str; 4] = ["inject", "java", "java-inject", "injectjava"];
 
 const NEAR_PREFIX: usize = 4;
+
+/// Less than what lies between Java and the other languages that the OpenTelemetry Operator has keys for.
 const NEAR_NAME: usize = 3;
 
 #[cfg(test)]

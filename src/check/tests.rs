@@ -246,6 +246,11 @@ fn a_lost_requirement_fails_and_an_added_one_is_a_warning() {
             .name = "x".to_owned();
     });
     assert_eq!(told, [(Check::WebhookSelectors, Status::Failed)]);
+    let told = broken(|facts| {
+        entries(facts)[0].object_selector.match_expressions[0].key = "another".to_owned();
+    });
+    let both = [Status::Failed, Status::Warning].map(|status| (Check::WebhookSelectors, status));
+    assert_eq!(told, both);
     // The order of values says nothing.
     let told = broken(|facts| {
         for entry in entries(facts) {
