@@ -1,12 +1,13 @@
 //! Manifests with the agent in them, and without it again: text in, text out, no cluster.
 //!
 //! What becomes of an object is the engine's decision, the same that the webhook carries out; here it is written into the
-//! text of a manifest. Three things are different from an admission:
+//! text of a manifest. Four things are different from an admission:
 //!
 //! - No variable is named twice. Where a value may come from envFrom the webhook composes it with a repeated name of
 //!   ours; who applies such a manifest again is refused, or loses an entry. Whether a ConfigMap or Secret has the key
 //!   is looked up in the same input; where it is not there, the value is not composed.
 //! - What somebody's controller made is left alone: it is made anew from the object that a person applies.
+//! - A skip leaves no word in the manifest: it is told to whoever runs this.
 //! - The receipt says how to take everything out again.
 //!
 //! Deliberately not here: files (see `cli`), and how a text is edited (see [`crate::manifest`]).
@@ -281,13 +282,12 @@ impl<'a> Injector<'a> {
                 return None;
             }
         }
-        let Treatment { decision, patch } = treatment;
-        match decision {
+        match treatment.decision {
             Decision::Skip(reason) => {
                 if !reason.is_expected() {
                     report.what = What::left(reason.code(), &reason.to_string());
                 }
-                (!patch.is_empty()).then_some(value)
+                None
             }
             Decision::Inject(plan) => {
                 Self::finish(object, place, &pod, &plan, &mut value, report);

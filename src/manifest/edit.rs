@@ -695,7 +695,7 @@ fn is_plain_part(text: &str) -> bool {
 }
 
 /// Pairs of items that are the same, or have the same name, in order: as many as can be.
-fn align(old: &[Value], new: &[Value]) -> Vec<(usize, usize)> {
+fn align<'v>(old: &'v [Value], new: &'v [Value]) -> Vec<(usize, usize)> {
     let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
     let (old_names, new_names): (Vec<_>, Vec<_>) = (
         old.iter().map(name).collect(),
@@ -703,6 +703,11 @@ fn align(old: &[Value], new: &[Value]) -> Vec<(usize, usize)> {
     );
     let score = |i: usize, j: usize| -> u32 {
         if old.get(i) == new.get(j) {
+            return 4;
+        }
+        // A variable of another name, from the same source.
+        let source = |value: Option<&'v Value>| value.and_then(|value| value.get("valueFrom"));
+        if source(old.get(i)).is_some_and(|from| Some(from) == source(new.get(j))) {
             return 3;
         }
         match (old_names.get(i), new_names.get(j)) {

@@ -322,16 +322,15 @@ impl<'t> Reader<'t> {
     fn end_of_block(&self, start: usize, end: usize, value: &str) -> usize {
         let text = self.text.get(start..end).unwrap_or_default();
         let header = text.lines().next().unwrap_or_default();
-        let keeps = header.split('#').next().unwrap_or_default().contains('+');
-        let kept = if keeps || value.trim().is_empty() {
-            text.trim_end_matches([' ', '\t']).trim_end_matches('\n')
+        let keeps = header.split('#').next().unwrap_or_default();
+        let keeps = keeps.contains('+') || value.trim().is_empty();
+        let kept = if keeps {
+            // The blanks before what comes next are not its own.
+            let lines = text.trim_end_matches([' ', '\t']);
+            let lines = if lines.ends_with('\n') { lines } else { text };
+            lines.strip_suffix('\n').unwrap_or(lines)
         } else {
             text.trim_end_matches([' ', '\t', '\r', '\n'])
-        };
-        let kept = if keeps {
-            text.strip_suffix('\n').unwrap_or(text)
-        } else {
-            kept
         };
         start + kept.strip_suffix('\r').unwrap_or(kept).len()
     }

@@ -13,6 +13,7 @@ mod cli;
 mod golden;
 #[path = "../common/golden.rs"]
 mod golden_case;
+mod inject;
 mod instrumentation;
 mod properties;
 mod shells;

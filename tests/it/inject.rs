@@ -1,0 +1,294 @@
+//! `javelin inject` over manifests as they are really written: `tests/corpus`.
+//!
+//! `tests/corpus/injected` has what comes out, and nothing for a manifest in which nothing changes. `cargo xtask bless`
+//! writes it anew.
+
+use std::{
+    env, fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::ugly;
+
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus");
+
+/// Those in which a value is written anew: the way back is the same to a reader, not to the byte.
+const NOT_TO_THE_BYTE: [&str; 1] = ["anchors.yaml"];
+
+fn corpus() -> Vec<PathBuf> {
+    let entries = fs::read_dir(CORPUS)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.is_file()).collect();
+    files.sort();
+    assert!(files.len() > 15);
+    files
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
+/// Runs `javelin inject` as a filter.
+fn filter(text: &str, arguments: &[&str]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_javelin"))
+        .arg("inject")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn injected(text: &str, arguments: &[&str]) -> String {
+    let output = filter(text, arguments);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn manifests_come_out_as_expected_and_go_back() {
+    let is_blessing = crate::is_blessing();
+    for path in corpus() {
+        let name = name_of(&path);
+        let text = fs::read_to_string(&path).unwrap();
+        let found = injected(&text, &[]);
+        assert_eq!(injected(&found, &[]), found, "{name}: a second time");
+        if !NOT_TO_THE_BYTE.contains(&name) {
+            assert_eq!(injected(&found, &["--remove"]), text, "{name}: and back");
+        }
+        let expected = Path::new(CORPUS).join("injected").join(name);
+        let is_changed = found != text;
+        if is_blessing && is_changed {
+            fs::write(&expected, &found).unwrap();
+        } else if is_changed {
+            let wanted = fs::read_to_string(&expected).unwrap_or_default();
+            assert_eq!(found, wanted, "{name}: `cargo xtask bless` takes it over");
+        } else {
+            assert!(!expected.exists(), "{name} does not change any more");
+        }
+    }
+}
+
+/// All that kubectl reads in a text, nulls as they are.
+fn kubectl_reads(kubectl: &Path, path: &Path) -> Vec<Value> {
+    let output = Command::new(kubectl)
+        .args([
+            "patch",
+            "--local",
+            "--type=merge",
+            "-p",
+            "{}",
+            "-o",
+            "json",
+            "-f",
+        ])
+        .arg(path)
+        .output()
+        .unwrap();
+    if String::from_utf8_lossy(&output.stderr).contains("no objects passed") {
+        return Vec::new();
+    }
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        path.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let values = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
+    values.map(Result::unwrap).collect()
+}
+
+/// What we read ourselves, Lists taken apart.
+fn we_read(text: &str) -> Vec<Value> {
+    let mut values = Vec::new();
+    for piece in javelin::manifest::Documents::of(text.as_bytes()) {
+        let value = javelin::manifest::Tree::parse(&piece.unwrap().text)
+            .unwrap()
+            .value;
+        match javelin::inject::items_of(&value) {
+            Some(items) => values.extend(items.iter().cloned()),
+            None if value.is_null() => {}
+            None => values.push(value),
+        }
+    }
+    values
+}
+
+/// kubectl writes numbers without a fraction as it likes.
+fn without_fractions(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let number = number.as_f64().unwrap();
+            *value = json!(number);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_fractions),
+        Value::Object(map) => map.values_mut().for_each(without_fractions),
+        _ => {}
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`cargo xtask test` tells by it where its tools are"
+)]
+fn kubectl() -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let tools = env::var_os("JAVELIN_TOOLS").map(PathBuf::from);
+    let folders = tools.into_iter().chain(env::split_paths(&path));
+    let mut programs = folders.map(|folder| folder.join("kubectl"));
+    programs.find(|path| path.is_file())
+}
+
+#[test]
+fn kubectl_reads_what_we_read_before_and_after() {
+    let Some(kubectl) = kubectl() else {
+        println!("skipped: no kubectl in JAVELIN_TOOLS or on PATH");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for path in corpus() {
+        let text = fs::read_to_string(&path).unwrap();
+        let there = injected(&text, &[]);
+        let back = injected(&there, &["--remove"]);
+        let mut readings = Vec::new();
+        for text in [&text, &there, &back] {
+            let copy = folder.path().join(name_of(&path));
+            fs::write(&copy, text).unwrap();
+            let (mut theirs, mut ours) = (kubectl_reads(&kubectl, &copy), we_read(text));
+            theirs
+                .iter_mut()
+                .chain(&mut ours)
+                .for_each(without_fractions);
+            assert_eq!(theirs, ours, "{}", path.display());
+            readings.push(theirs);
+        }
+        assert_eq!(readings[0], readings[2], "{}: and back", path.display());
+    }
+}
+
+#[test]
+fn files_are_written_anew_whole_and_only_where_they_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let (changed, other) = (
+        folder.path().join("list.yaml"),
+        folder.path().join("crd.yaml"),
+    );
+    for path in [&changed, &other] {
+        fs::copy(Path::new(CORPUS).join(name_of(path)), path).unwrap();
+    }
+    let before = fs::metadata(&other).unwrap().modified().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_javelin"));
+        command
+            .arg("inject")
+            .args(arguments)
+            .arg("-f")
+            .arg(folder.path());
+        command.output().unwrap().status.code()
+    };
+    assert_eq!(run(&["--check"]), Some(1));
+    assert_eq!(run(&["--in-place"]), Some(0));
+    assert_eq!(run(&["--check"]), Some(0));
+    assert!(
+        fs::read_to_string(&changed)
+            .unwrap()
+            .contains("-javaagent:")
+    );
+    assert_eq!(fs::metadata(&other).unwrap().modified().unwrap(), before);
+    assert_eq!(run(&["--remove", "--in-place"]), Some(0));
+    assert_eq!(
+        fs::read(&changed).unwrap(),
+        fs::read(Path::new(CORPUS).join("list.yaml")).unwrap()
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn several_files_are_one_stream() {
+    let file = |name: &str| format!("{CORPUS}/{name}");
+    let output = Command::new(env!("CARGO_BIN_EXE_javelin"))
+        .args([
+            "inject",
+            "-f",
+            &file("bom.yaml"),
+            "-f",
+            &file("crd.yaml"),
+            "-f",
+            &file("comments-only.yaml"),
+        ])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(we_read(&text).len(), 2, "{text}");
+    assert!(text.contains("\n---\napiVersion: apiextensions"), "{text}");
+}
+
+#[test]
+fn what_is_no_manifest_stops_the_stream_with_its_line() {
+    let output = filter("kind: Service\n---\nkind: [\n", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "kind: Service\n");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.contains("standard input is neither YAML nor JSON") && error.contains("line "),
+        "{error}"
+    );
+}
+
+/// The pod in three spellings.
+fn spellings(pod: &Value) -> [String; 3] {
+    [
+        serde_saphyr::to_string(pod).unwrap(),
+        serde_json::to_string_pretty(pod).unwrap(),
+        pod.to_string(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_pod_comes_back(mut pod in ugly::pod()) {
+        use javelin::{config::Config, inject::{Action, Injector, Surroundings}, manifest::{Syntax, Tree}};
+
+        if !pod["metadata"]["labels"].is_object() {
+            pod["metadata"]["labels"] = json!({});
+        }
+        pod["metadata"]["labels"]["instrumentation.opentelemetry.io/inject-java"] = json!("true");
+        let (config, surroundings) = (Config::default(), Surroundings::default());
+        let inject = Injector::new(&config, &surroundings, Action::Inject);
+        let remove = Injector::new(&config, &surroundings, Action::Remove);
+        for (text, syntax) in spellings(&pod).into_iter().zip([Syntax::Yaml, Syntax::Json, Syntax::Json]) {
+            let before = Tree::parse(&text).unwrap().value;
+            let outcome = inject.document(&text, syntax).unwrap();
+            let Some(edited) = outcome.edited else { continue };
+            let again = inject.document(&edited.text, syntax).unwrap();
+            prop_assert_eq!(again.edited, None);
+            if outcome.reports.iter().any(|report| report.warnings.iter().any(|warning| warning.starts_with("not-removable"))) {
+                continue;
+            }
+            let back = remove.document(&edited.text, syntax).unwrap().edited;
+            let after = back.map_or(edited.text, |back| back.text);
+            let mut before = before;
+            if let Some(annotations) = before.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+                annotations.remove("javelin.dev/skipped");
+            }
+            prop_assert_eq!(Tree::parse(&after).unwrap().value, before);
+        }
+    }
+}
