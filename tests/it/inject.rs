@@ -142,10 +142,7 @@ fn without_fractions(value: &mut Value) {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "`cargo xtask test` tells by it where its tools are"
-)]
+/// The one of `cargo xtask test`, or of the PATH.
 fn kubectl() -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let tools = env::var_os("JAVELIN_TOOLS").map(PathBuf::from);
@@ -157,7 +154,6 @@ fn kubectl() -> Option<PathBuf> {
 #[test]
 fn kubectl_reads_what_we_read_before_and_after() {
     let Some(kubectl) = kubectl() else {
-        println!("skipped: no kubectl in JAVELIN_TOOLS or on PATH");
         return;
     };
     let folder = tempfile::tempdir().unwrap();

@@ -15,6 +15,7 @@ mod golden;
 mod golden_case;
 mod inject;
 mod instrumentation;
+mod pipelines;
 mod properties;
 mod shells;
 mod transcripts;

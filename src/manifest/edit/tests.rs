@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -190,4 +191,81 @@ fn comments_and_markers_around_stay_where_they_are() {
         there_and_back(text, &json!({ "kind": "Pod", "a": "b" })),
         "# licence\n---\n# Source: x\nkind: Pod\na: b\n...\n"
     );
+}
+
+/// Objects with names, as manifests have them, and texts that YAML may take for something else.
+fn value() -> impl Strategy<Value = Value> {
+    let words = [
+        "a",
+        "yes",
+        "1e3",
+        "0123",
+        "~",
+        "",
+        " x ",
+        "a: b",
+        "#c",
+        "it's",
+        "say \"hi\"",
+        "two\nlines",
+        "two\nlines\n",
+        "é☃",
+        "- x",
+        "{}",
+        "64Mi",
+        "12:30",
+        "-javaagent:/x.jar",
+        "$(A),b=c",
+        "tab\there",
+        "%d",
+        "@x",
+        "!y",
+        "*z",
+        "&a",
+        "\u{85}",
+    ];
+    let leaf = prop_oneof![
+        4 => prop::sample::select(words.to_vec()).prop_map(Value::from),
+        1 => any::<i64>().prop_map(Value::from),
+        1 => any::<bool>().prop_map(Value::from),
+        1 => Just(Value::Null),
+    ];
+    let node = leaf.prop_recursive(4, 40, 5, |inner| {
+        let keys = prop::sample::select(vec!["name", "env", "on", "value", "a b", "c/d", "e"]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((keys, inner), 0..5).prop_map(|entries| entries
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect()),
+        ]
+    });
+    prop::collection::vec(
+        (prop::sample::select(vec!["kind", "spec", "metadata"]), node),
+        1..4,
+    )
+    .prop_map(|entries| {
+        entries
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_text_can_be_made_to_say_anything(old in value(), new in value(), crlf in any::<bool>()) {
+        let block = Layout { unit: 2, dash: 0, eol: if crlf { "\r\n" } else { "\n" } };
+        for (text, syntax) in [
+            (block.block(&old, 0), Syntax::Yaml),
+            (Layout { unit: 4, dash: 2, ..block }.block(&old, 0), Syntax::Yaml),
+            (serde_json::to_string_pretty(&old).unwrap(), Syntax::Json),
+            (old.to_string(), Syntax::Json),
+        ] {
+            let tree = Tree::parse(&text).unwrap();
+            prop_assert_eq!(&tree.value, &old, "{}", text);
+            let edited = edit(&text, &tree, &new, syntax);
+            prop_assert!(edited.is_some(), "{} -> {}", text, new);
+        }
+    }
 }
