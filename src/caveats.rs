@@ -1,22 +1,20 @@
 //! What admission does not see, and a person should know: what other manifests tell of a pod's environment, and what
 //! nobody can tell before the container runs.
 //!
-//! Pure, and for the command line only: the webhook sees one pod at a time, and must not read other objects.
+//! Pure, and for the command line only.
 //!
 //! Deliberately not here: what the pod alone tells. The engine warns of that ([`Warning`](crate::mutate::Warning)),
 //! wherever it runs.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::fmt;
 
-use serde_json::Value;
-
-use crate::mutate::{
-    Plan, keys,
-    pod::{Container, Pod},
-    predicted_environment,
+use crate::{
+    mutate::{
+        Plan, keys,
+        pod::{Container, EnvFrom, Pod},
+        predicted_environment,
+    },
+    surroundings::Surroundings,
 };
 
 /// What the person should know. Display gives one sentence.
@@ -66,137 +64,61 @@ pub enum Caveat {
     },
 }
 
-/// What the manifests tell beside the pods.
-#[derive(Debug, Default)]
-pub struct Surroundings {
-    /// `ConfigMaps` and `Secrets`, with those of their keys that are variables of ours.
-    sources: BTreeMap<Source, Vec<String>>,
-    /// What admission measures pods against.
-    restrictions: BTreeSet<(String, String)>,
-}
-
-/// A `ConfigMap` or `Secret`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Source {
-    kind: &'static str,
-    namespace: Option<String>,
-    name: String,
-}
-
-impl Surroundings {
-    /// The kinds of objects that tell something.
-    pub const KINDS: &'static [&'static str] = &[
-        "Namespace",
-        "ConfigMap",
-        "Secret",
-        "LimitRange",
-        "ResourceQuota",
-    ];
-
-    /// Takes note of one object. `default` is the namespace of those that name none.
-    pub fn note(&mut self, object: &Value, default: Option<&str>) {
-        let text = |path: &str| object.pointer(path).and_then(Value::as_str);
-        let namespace = text("/metadata/namespace").or(default).map(str::to_owned);
-        let Some(name) = text("/metadata/name").map(str::to_owned) else {
-            return;
-        };
-        match text("/kind").unwrap_or_default() {
-            kind @ ("ConfigMap" | "Secret") => {
-                let kind = if kind == "Secret" {
-                    "Secret"
-                } else {
-                    "ConfigMap"
-                };
-                let parts = ["data", "stringData"].map(|part| object.get(part)?.as_object());
-                let keys = parts.into_iter().flatten().flat_map(|part| part.keys());
-                let keys = keys.filter(|key| is_ours(key)).cloned().collect();
-                let source = Source {
-                    kind,
-                    namespace,
-                    name,
-                };
-                self.sources.insert(source, keys);
-            }
-            kind @ ("LimitRange" | "ResourceQuota") => {
-                let namespace = namespace.unwrap_or_default();
-                self.restrictions
-                    .insert((namespace, format!("{kind} {name}")));
-            }
-            "Namespace" => {
-                let level = object
-                    .pointer("/metadata/labels")
-                    .and_then(|labels| labels.get(ENFORCE)?.as_str());
-                if let Some(level) = level {
-                    self.restrictions
-                        .insert((name, format!("Pod Security level {level}")));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// What pods of the namespace are measured against, as far as the manifests tell.
-    pub fn restrictions(&self, namespace: Option<&str>) -> impl Iterator<Item = &str> {
-        let namespace = namespace.unwrap_or_default();
-        let here = self.restrictions.iter();
-        here.filter(move |(of, _)| of == namespace)
-            .map(|(_, what)| what.as_str())
-    }
-
-    /// What is to be known of a pod that the plan was carried out on.
-    pub fn caveats(&self, pod: &Pod, plan: &Plan, namespace: Option<&str>) -> Vec<Caveat> {
-        let mut caveats = Vec::new();
-        let all = pod
-            .spec
-            .init_containers()
+/// What is to be known of a pod that the plan was carried out on.
+pub fn of(
+    pod: &Pod,
+    plan: &Plan,
+    namespace: Option<&str>,
+    surroundings: &Surroundings,
+) -> Vec<Caveat> {
+    let mut caveats = Vec::new();
+    let all = pod
+        .spec
+        .init_containers()
+        .iter()
+        .chain(&pod.spec.containers);
+    let is_target = |container: &&Container| {
+        plan.containers
             .iter()
-            .chain(&pod.spec.containers);
-        let is_target = |container: &&Container| {
-            plan.containers
-                .iter()
-                .any(|each| each.name == container.name)
-        };
-        for container in all.filter(is_target) {
-            self.of_env_from(container, namespace, &mut caveats);
-            of_endpoints(container, &mut caveats);
-            of_image(pod, container, &mut caveats);
-        }
-        caveats
+            .any(|each| each.name == container.name)
+    };
+    for container in all.filter(is_target) {
+        of_env_from(container, namespace, surroundings, &mut caveats);
+        of_endpoints(container, &mut caveats);
+        of_image(pod, container, &mut caveats);
     }
+    caveats
+}
 
-    fn of_env_from(
-        &self,
-        container: &Container,
-        namespace: Option<&str>,
-        caveats: &mut Vec<Caveat>,
-    ) {
-        for from in container.env_from() {
-            let config_map = from.config_map_ref.as_ref().map(|of| ("ConfigMap", of));
-            let secret = from.secret_ref.as_ref().map(|of| ("Secret", of));
-            let Some((kind, of)) = config_map.or(secret) else {
-                continue;
-            };
-            let source = Source {
-                kind,
-                namespace: namespace.map(str::to_owned),
-                name: of.name.clone(),
-            };
-            let (container, shown) = (container.name.clone(), format!("{kind} {}", of.name));
-            let prefix = from.prefix.as_deref().unwrap_or_default();
-            match self.sources.get(&source) {
-                // Its keys get the prefix, and are then other variables.
-                _ if !prefix.is_empty() => {}
-                None => caveats.push(Caveat::UnseenEnvFrom {
-                    container,
-                    source: shown,
-                }),
-                Some(keys) if keys.is_empty() => {}
-                Some(keys) => caveats.push(Caveat::EnvFromSets {
-                    container,
-                    source: shown,
-                    variables: keys.clone(),
-                }),
-            }
+fn of_env_from(
+    container: &Container,
+    namespace: Option<&str>,
+    surroundings: &Surroundings,
+    caveats: &mut Vec<Caveat>,
+) {
+    // The keys get a prefix, where there is one, and are then other variables.
+    let plain = |from: &&EnvFrom| from.prefix.as_deref().unwrap_or_default().is_empty();
+    for from in container.env_from().iter().filter(plain) {
+        let config_map = from.config_map_ref.as_ref();
+        let secret = from.secret_ref.as_ref();
+        let source = config_map
+            .map(|of| ("configMapRef", "ConfigMap", &of.name))
+            .or_else(|| secret.map(|of| ("secretRef", "Secret", &of.name)));
+        let Some((reference, kind, name)) = source else {
+            continue;
+        };
+        let (container, source) = (container.name.clone(), format!("{kind} {name}"));
+        let Some(keys) = surroundings.keys_of(reference, namespace, name) else {
+            caveats.push(Caveat::UnseenEnvFrom { container, source });
+            continue;
+        };
+        let variables: Vec<_> = keys.iter().filter(|key| is_ours(key)).cloned().collect();
+        if !variables.is_empty() {
+            caveats.push(Caveat::EnvFromSets {
+                container,
+                source,
+                variables,
+            });
         }
     }
 }
@@ -324,8 +246,6 @@ impl fmt::Display for Caveat {
         }
     }
 }
-
-const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 #[cfg(test)]
 mod tests;

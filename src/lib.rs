@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`mutate`] | what is to be done with this pod? A value in, a [`mutate::Decision`] out |
 //! | [`patch`] | how does a decision become a JSON Patch that surely applies? |
+//! | [`surroundings`] | what do manifests say about the places in which their objects are? |
 //! | [`caveats`] | what should a person know that admission does not see? |
 //! | [`policy`] | how does the API server do the same by itself, with no webhook? |
 //! | [`workload`] | what does the label on a Deployment do? |
@@ -54,6 +55,7 @@ pub mod review;
 pub mod server;
 pub mod shutdown;
 pub mod status;
+pub mod surroundings;
 pub mod telemetry;
 pub mod time;
 pub mod workload;

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
@@ -12,9 +12,9 @@ fn check(container: &Value, others: &[Value], expected: &[&str]) {
     let mut container = container.clone();
     container["name"] = "app".into();
     let document = json!({ "kind": "Pod", "metadata": {}, "spec": { "containers": [container] } });
-    let mut surroundings = Surroundings::default();
+    let mut surroundings = Surroundings::new(Some("shop".to_owned()), &[]);
     for object in others {
-        surroundings.note(object, Some("shop"));
+        surroundings.learn(object);
     }
     let pod = Pod::from_value(&document).unwrap();
     let subject = Subject {
@@ -31,7 +31,7 @@ fn check(container: &Value, others: &[Value], expected: &[&str]) {
         panic!("{:?}", treatment.decision);
     };
     let after = Pod::from_value(treatment.patch.result()).unwrap();
-    let caveats = surroundings.caveats(&after, &plan, Some("shop"));
+    let caveats = of(&after, &plan, Some("shop"), &surroundings);
     let codes: Vec<_> = caveats.iter().map(Caveat::code).collect();
     assert_eq!(codes, expected, "{caveats:?}");
 }
@@ -39,22 +39,22 @@ fn check(container: &Value, others: &[Value], expected: &[&str]) {
 #[test]
 fn env_from_is_looked_up_among_the_manifests() {
     let container = json!({ "envFrom": [{ "configMapRef": { "name": "app" } }] });
-    let of = |kind: &str, namespace: &str, key: &str| json!({ "kind": kind, "metadata": { "name": "app", "namespace": namespace }, "data": { key: "" } });
+    let object = |kind: &str, namespace: &str, key: &str| json!({ "kind": kind, "metadata": { "name": "app", "namespace": namespace }, "data": { key: "" } });
     check(&container, &[], &["unseen-env-from"]);
     check(
         &container,
-        &[of("Secret", "shop", "A")],
+        &[object("Secret", "shop", "A")],
         &["unseen-env-from"],
     );
     check(
         &container,
-        &[of("ConfigMap", "other", "A")],
+        &[object("ConfigMap", "other", "A")],
         &["unseen-env-from"],
     );
-    check(&container, &[of("ConfigMap", "shop", "A")], &[]);
+    check(&container, &[object("ConfigMap", "shop", "A")], &[]);
     check(
         &container,
-        &[of("ConfigMap", "shop", "OTEL_SERVICE_NAME")],
+        &[object("ConfigMap", "shop", "OTEL_SERVICE_NAME")],
         &["env-from-sets"],
     );
     let nowhere = json!({ "kind": "ConfigMap", "metadata": { "name": "app" } });
@@ -95,24 +95,4 @@ fn an_image_tells_little() {
     );
     check(&json!({ "image": "openjdk:17" }), &[], &["unseen-image"]);
     check(&json!({ "image": "shop:7" }), &[], &["unseen-image"]);
-}
-
-#[test]
-fn restrictions_are_those_of_the_pods_namespace() {
-    let mut surroundings = Surroundings::default();
-    let labels = json!({ (ENFORCE): "restricted" });
-    surroundings.note(
-        &json!({ "kind": "Namespace", "metadata": { "name": "shop", "labels": labels } }),
-        None,
-    );
-    surroundings.note(
-        &json!({ "kind": "LimitRange", "metadata": { "name": "limits" } }),
-        Some("shop"),
-    );
-    surroundings.note(
-        &json!({ "kind": "ResourceQuota", "metadata": { "name": "q", "namespace": "other" } }),
-        None,
-    );
-    let here: Vec<_> = surroundings.restrictions(Some("shop")).collect();
-    assert_eq!(here, ["LimitRange limits", "Pod Security level restricted"]);
 }

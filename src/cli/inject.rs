@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     config::Config,
-    inject::{self, Action, InjectError, Injector, Outcome, Report, Surroundings, What},
-    manifest::{Edited, Tree, edit, tree},
+    inject::{self, Action, InjectError, Injector, Outcome, Report, What},
+    manifest::{Edited, Tree, edit},
+    surroundings::Surroundings,
 };
 
 /// Put the agent into manifests, or take it out again
@@ -71,11 +72,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let config = read_config(config.as_ref())?;
     let input = open(filename, *in_place)?;
     let mut surroundings = Surroundings::new(namespace.clone(), namespace_label);
-    for source in input.sources() {
-        for text in source.texts()? {
-            learn(&text?, &mut surroundings)?;
-        }
-    }
+    input.teach(&mut surroundings)?;
     let run = Run {
         surroundings,
         config,
@@ -136,19 +133,6 @@ fn open(files: &[PathBuf], in_place: bool) -> anyhow::Result<Input> {
     } else {
         files
     })
-}
-
-/// What is known of Namespaces, `ConfigMap`s and Secrets, wherever they stand.
-fn learn(text: &Text, surroundings: &mut Surroundings) -> anyhow::Result<()> {
-    if !Surroundings::may_learn(&text.piece.text) {
-        return Ok(());
-    }
-    let value = tree::read(&text.piece.text, text.syntax()).map_err(|error| text.error(&error))?;
-    match inject::items_of(&value) {
-        Some(items) => items.iter().for_each(|item| surroundings.learn(item)),
-        None => surroundings.learn(&value),
-    }
-    Ok(())
 }
 
 /// What is the same for all manifests.

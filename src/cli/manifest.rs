@@ -13,6 +13,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 
 use crate::manifest::{Documents, Piece, Syntax, TreeError, tree};
+use crate::surroundings::Surroundings;
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,13 +101,13 @@ impl Input {
         self.documents_of(|_| true)
     }
 
-    /// Those of documents in which one of the words stands, as `kind: WORD` is written, and perhaps more: a first look that
-    /// need not parse everything.
-    pub(super) fn documents_with(
-        &self,
-        words: &'static [&'static str],
-    ) -> impl Iterator<Item = anyhow::Result<Document>> + '_ {
-        self.documents_of(|text| words.iter().any(|word| text.has_word(word)))
+    /// Tells what the objects say about others, wherever they stand: so manifests are read twice, but those that surely say
+    /// nothing.
+    pub(super) fn teach(&self, surroundings: &mut Surroundings) -> anyhow::Result<()> {
+        for document in self.documents_of(|text| Surroundings::may_learn(&text.piece.text)) {
+            surroundings.learn(&document?.value);
+        }
+        Ok(())
     }
 
     fn documents_of<'a>(
@@ -168,17 +169,6 @@ impl Text {
         } else {
             Syntax::Yaml
         }
-    }
-
-    /// Does the word stand in it by itself, with or without quotes?
-    fn has_word(&self, word: &str) -> bool {
-        let is_edge = |byte: Option<&u8>| !byte.is_some_and(u8::is_ascii_alphanumeric);
-        let text = &self.piece.text;
-        text.match_indices(word).any(|(at, _)| {
-            let bytes = text.as_bytes();
-            let before = at.checked_sub(1).and_then(|before| bytes.get(before));
-            is_edge(before) && is_edge(bytes.get(at + word.len()))
-        })
     }
 
     /// Where it stands, as a person would say it: `FILE, document 2 (line 7)`.

@@ -4,7 +4,7 @@
 //! Deliberately not here: the decisions ([`mutate`](crate::mutate)), what other manifests tell
 //! ([`caveats`](crate::caveats)), and changed manifests to keep: that is `javelin inject`.
 
-use std::{collections::BTreeMap, fs, io::Write, path::PathBuf};
+use std::{fs, io::Write, path::PathBuf};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -16,11 +16,13 @@ use super::{
     note,
 };
 use crate::{
-    caveats::{Caveat, Surroundings},
+    caveats::{self, Caveat},
     cluster::objects::Reference,
     config::Config,
-    mutate::{self, Decision, Namespace, NamespaceLabel, Step, Subject, keys, pod::Pod},
+    inject::{Action, Injector},
+    mutate::{self, Decision, Namespace, NamespaceLabel, Step, Subject, pod::Pod},
     patch::{PodPath, Treatment},
+    surroundings::Surroundings,
     workload,
 };
 
@@ -124,7 +126,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             live.extend(server.read(reference, args.namespace.as_deref())?);
         }
     }
-    let known = Known::of(args, &input, &live)?;
+    let mut surroundings = Surroundings::new(args.namespace.clone(), &args.namespace_label);
+    input.teach(&mut surroundings)?;
+    for document in &live {
+        surroundings.learn(&document.value);
+    }
+    let injector = Injector::new(&config, &surroundings, Action::Inject);
 
     let mut stdout = anstream::stdout().lock();
     let (mut exit, mut is_first_unseen) = (Exit::Done, true);
@@ -133,18 +140,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         let Some(path) = pod_path(&document) else {
             continue;
         };
-        let mut treated = known.treat(document, path, args.explain, &config)?;
+        let mut treated = treat(document, path, args.explain, &surroundings, &config)?;
         if args.check && !treated.treatment.patch.is_empty() {
             exit = exit.max(Exit::Found);
         }
         if let Some(server) = server.as_ref().filter(|_| args.server) {
-            let namespace = known.namespace_of(&treated.document);
+            let namespace = surroundings.namespace_of(&treated.document.value);
             treated.trial = server.try_out(&treated, path, namespace)?;
             if treated.trial.as_ref().is_some_and(Trial::is_refused) {
                 exit = exit.max(Exit::Found);
             }
         }
-        treated.print(&mut stdout, args.output, &mut is_first_unseen)?;
+        treated.print(&mut stdout, args.output, &injector, &mut is_first_unseen)?;
     }
     Ok(exit)
 }
@@ -181,6 +188,7 @@ impl Treated {
         &self,
         out: &mut impl Write,
         output: Output,
+        injector: &Injector<'_>,
         is_first_unseen: &mut bool,
     ) -> anyhow::Result<()> {
         let patch = &self.treatment.patch;
@@ -196,11 +204,10 @@ impl Treated {
             }
             Output::Yaml => {
                 text::tell(self, is_first_unseen);
-                writeln!(
-                    out,
-                    "---\n{}",
-                    serde_saphyr::to_string(self.result())?.trim_end()
-                )?;
+                // What a manifest says is a little less than what a webhook may do.
+                let (written, _) = injector.value(&self.document.value);
+                let written = written.as_ref().unwrap_or(&self.document.value);
+                writeln!(out, "---\n{}", serde_saphyr::to_string(written)?.trim_end())?;
             }
             Output::Json => {
                 writeln!(out, "{}", serde_json::to_string(&record::of(self))?)?;
@@ -220,96 +227,48 @@ impl Treated {
     }
 }
 
-/// What is known of namespaces.
-struct Known<'a> {
-    default: Option<&'a str>,
-    labels: BTreeMap<Option<String>, String>,
-    surroundings: Surroundings,
-}
-
-impl<'a> Known<'a> {
-    /// They may stand behind the objects that they are about, so the manifests are read twice.
-    fn of(args: &'a Args, input: &Input, live: &[Document]) -> anyhow::Result<Self> {
-        let mut known = Self {
-            default: args.namespace.as_deref(),
-            labels: BTreeMap::new(),
-            surroundings: Surroundings::default(),
-        };
-        for document in input.documents_with(Surroundings::KINDS) {
-            known.note(&document?);
-        }
-        for document in live {
-            known.note(document);
-        }
-        let given = args.namespace_label.iter();
-        if let Some((_, value)) = given.rev().find(|(key, _)| key == keys::INJECT) {
-            known.labels.insert(args.namespace.clone(), value.clone());
-        }
-        Ok(known)
-    }
-
-    fn note(&mut self, document: &Document) {
-        self.surroundings.note(&document.value, self.default);
-        if document.kind() != "Namespace" {
-            return;
-        }
-        let name = document.text(&["metadata", "name"]);
-        let label = document.text(&["metadata", "labels", keys::INJECT]);
-        if let (Some(name), Some(label)) = (name, label) {
-            self.labels.insert(Some(name.to_owned()), label.to_owned());
-        }
-    }
-
-    fn namespace_of<'d>(&'d self, document: &'d Document) -> Option<&'d str> {
-        document.text(&["metadata", "namespace"]).or(self.default)
-    }
-
-    fn treat(
-        &self,
-        document: Document,
-        path: PodPath,
-        explain: bool,
-        config: &Config,
-    ) -> anyhow::Result<Treated> {
-        let place = || format!("{}: {} cannot be read", document.origin, document.title());
-        let pod = path.of(&document.value).unwrap_or(&Value::Null);
-        let pod = Pod::from_value(pod).with_context(place)?;
-        let name = self.namespace_of(&document);
-        let label = self.labels.get(&name.map(str::to_owned));
-        let (owners, from_workload) =
-            workload::surroundings(document.kind(), &document.value, &pod);
-        let subject = Subject {
-            pod: &pod,
-            namespace: Namespace {
-                name,
-                inject: label.map_or(NamespaceLabel::Absent, |value| NamespaceLabel::Value(value)),
-            },
-            owners,
-            from_workload,
-        };
-        let treatment = Treatment::of(&subject, &document.value, path, config);
-        let steps = if explain {
-            mutate::explain(&subject, config)
-        } else {
-            Vec::new()
-        };
-        let after = path.of(treatment.patch.result()).map(Pod::from_value);
-        let caveats = match (&treatment.decision, after) {
-            (Decision::Inject(plan), Some(Ok(after))) => {
-                self.surroundings.caveats(&after, plan, name)
-            }
-            _ => Vec::new(),
-        };
-        let restrictions = self.surroundings.restrictions(name).map(str::to_owned);
-        Ok(Treated {
-            caveats,
-            steps,
-            restrictions: restrictions.collect(),
-            trial: None,
-            treatment,
-            document,
-        })
-    }
+fn treat(
+    document: Document,
+    path: PodPath,
+    explain: bool,
+    surroundings: &Surroundings,
+    config: &Config,
+) -> anyhow::Result<Treated> {
+    let place = || format!("{}: {} cannot be read", document.origin, document.title());
+    let pod = path.of(&document.value).unwrap_or(&Value::Null);
+    let pod = Pod::from_value(pod).with_context(place)?;
+    let name = surroundings.namespace_of(&document.value);
+    let label = surroundings.inject_label(name);
+    let (owners, from_workload) = workload::surroundings(document.kind(), &document.value, &pod);
+    let subject = Subject {
+        pod: &pod,
+        namespace: Namespace {
+            name,
+            inject: label.map_or(NamespaceLabel::Absent, NamespaceLabel::Value),
+        },
+        owners,
+        from_workload,
+    };
+    let treatment = Treatment::of(&subject, &document.value, path, config);
+    let steps = if explain {
+        mutate::explain(&subject, config)
+    } else {
+        Vec::new()
+    };
+    let after = path.of(treatment.patch.result()).map(Pod::from_value);
+    let caveats = match (&treatment.decision, after) {
+        (Decision::Inject(plan), Some(Ok(after))) => caveats::of(&after, plan, name, surroundings),
+        _ => Vec::new(),
+    };
+    let restrictions = surroundings.restrictions(name).map(str::to_owned);
+    Ok(Treated {
+        caveats,
+        steps,
+        restrictions: restrictions.collect(),
+        trial: None,
+        treatment,
+        document,
+    })
 }
 
 pub(super) fn read_config(file: Option<&PathBuf>) -> anyhow::Result<Config> {

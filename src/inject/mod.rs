@@ -19,14 +19,12 @@ use crate::{
     manifest::{self, Edited, Syntax, Tree, TreeError},
     mutate::{Decision, Namespace, NamespaceLabel, Plan, Receipt, Subject, keys, pod::Pod},
     patch::{PodPath, Treatment},
+    surroundings::Surroundings,
     workload,
 };
 
 pub mod remove;
-mod surroundings;
 mod unique;
-
-pub use surroundings::Surroundings;
 
 /// What is done to manifests.
 #[derive(Debug)]
@@ -259,8 +257,8 @@ impl<'a> Injector<'a> {
         let mut value = treatment.patch.result().clone();
         if matches!(treatment.decision, Decision::Inject(_))
             && let Err(sources) = unique::make(&mut value, place, |kind, name, key| {
-                self.surroundings
-                    .has_key(kind, namespace.as_deref(), name, key)
+                let keys = self.surroundings.keys_of(kind, namespace.as_deref(), name);
+                keys.map(|keys| keys.contains(key))
             })
         {
             let sources = sources.join(", ");

@@ -260,7 +260,7 @@ proptest! {
 
     #[test]
     fn any_pod_comes_back(mut pod in ugly::pod()) {
-        use javelin::{config::Config, inject::{Action, Injector, Surroundings}, manifest::{Syntax, Tree}};
+        use javelin::{config::Config, inject::{Action, Injector}, manifest::{Syntax, Tree}, surroundings::Surroundings};
 
         if !pod["metadata"]["labels"].is_object() {
             pod["metadata"]["labels"] = json!({});
