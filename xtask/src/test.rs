@@ -51,6 +51,7 @@ pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
         ("documentation", documentation),
         ("dependencies", dependencies),
         ("chart", chart),
+        ("pipelines", pipelines),
         ("JVM", jvm_suite),
     ];
     if !options.no_cluster {
@@ -230,6 +231,17 @@ fn mirror_of_advisories(paths: &Paths, archive: &Path) -> Result<Mirror> {
         config: config.display().to_string(),
         repository: format!("file://{}", folder.display()),
     })
+}
+
+/// `javelin inject` between the programs that people use it with; `kubectl` only where the cluster's programs are built.
+fn pipelines(paths: &Paths) -> Result<()> {
+    let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3, Tool::Kustomize])?;
+    for tests in ["pipelines::", "inject::"] {
+        let mut command = cargo_command(paths);
+        command.args(["test", "--test", "it", "--locked", tests]);
+        succeed(command.env("JAVELIN_TOOLS", tools.program("")))?;
+    }
+    Ok(())
 }
 
 /// Lint, and the same bytes from two renders, by both majors of Helm.

@@ -1,4 +1,4 @@
-//! Tools built from Go modules: Kubernetes, containerd, Helm, a Collector, `CoreDNS`.
+//! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`.
 //!
 //! Each lives in the user cache under a key of its module's files and link flags, so a second run and a fresh clone
 //! cost nothing. A build happens in a temporary folder that is renamed into place when it is whole. One lock keeps two
@@ -28,6 +28,7 @@ pub(crate) enum Tool {
     CoreDns,
     Helm4,
     Helm3,
+    Kustomize,
     Collector,
 }
 
@@ -86,13 +87,14 @@ pub(crate) fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Kubernetes,
         Self::Containerd,
         Self::CoreDns,
         Self::Helm4,
         Self::Collector,
         Self::Helm3,
+        Self::Kustomize,
     ];
 
     fn recipe(self) -> Recipe {
@@ -164,6 +166,16 @@ impl Tool {
                 version_flags: "-X helm.sh/helm/v3/internal/version.version=v{}",
                 programs: &[("helm", &["helm3"])],
                 minutes: 2,
+            },
+            Self::Kustomize => Recipe {
+                module: "kustomize",
+                title: "kustomize",
+                versioned_by: "sigs.k8s.io/kustomize/kustomize/v5",
+                package: "tool",
+                tags: "",
+                version_flags: "-X sigs.k8s.io/kustomize/api/provenance.version=v{}",
+                programs: &[("kustomize", &["kustomize"])],
+                minutes: 1,
             },
             Self::Collector => Recipe {
                 module: "collector",
