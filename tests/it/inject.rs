@@ -5,9 +5,10 @@
 
 use std::{
     env, fs,
-    io::Write as _,
+    io::{BufWriter, Write as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use proptest::prelude::*;
@@ -287,4 +288,65 @@ proptest! {
             prop_assert_eq!(Tree::parse(&after).unwrap().value, before);
         }
     }
+}
+
+/// A manifest as charts make them, the agent asked for in it.
+fn deployment(number: u32) -> String {
+    let text = fs::read_to_string(Path::new(CORPUS).join("sidecars.yaml")).unwrap();
+    format!(
+        "---\n# Source: shop/templates/{number}.yaml\n{}",
+        text.replace("name: cassandra,", &format!("name: cassandra-{number},"))
+    )
+}
+
+/// How long a run over that many manifests takes, and its largest resident memory in KiB.
+fn measure(file: &Path, count: u32, arguments: &[&str]) -> (Duration, u64) {
+    let mut out = BufWriter::new(fs::File::create(file).unwrap());
+    for number in 0..count {
+        out.write_all(deployment(number).as_bytes()).unwrap();
+    }
+    out.flush().unwrap();
+    let start = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_javelin"))
+        .args(arguments)
+        .arg("-f")
+        .arg(file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        peak = peak.max(kib.unwrap_or_default());
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            return (start.elapsed(), peak);
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+#[ignore = "figures, of a release build: cargo test --release --test it figures -- --ignored --nocapture"]
+fn figures_of_large_inputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("many.yaml");
+    let mut peaks = Vec::new();
+    for count in [1_000_u32, 10_000, 50_000] {
+        let (time, peak) = measure(&file, count, &["inject", "--quiet"]);
+        // The same manifests, read twice and not changed.
+        let (reading, _) = measure(&file, count, &["inject", "--quiet", "--remove"]);
+        let figure = format!(
+            "{count} manifests: {:.0} a second, {:.1} times the reading alone, {peak} KiB at most\n",
+            f64::from(count) / time.as_secs_f64(),
+            time.as_secs_f64() / reading.as_secs_f64(),
+        );
+        std::io::stderr().write_all(figure.as_bytes()).unwrap();
+        peaks.push(peak);
+    }
+    assert!(peaks[2] < peaks[0] + 8 * 1024, "{peaks:?}");
 }
