@@ -1,6 +1,6 @@
 //! The webhook configuration, entry by entry, and whoever else changes pods.
 //!
-//! What the entries should be is computed from the configuration ([`expected`]).
+//! What the entries should be is computed from the configuration (`expected`).
 
 use super::objects::{Entry, Expression, Selector, WebhookConfiguration};
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
