@@ -42,7 +42,7 @@ impl Difference {
 }
 
 /// All of them, what a pod loses first.
-pub const DIFFERENCES: [Difference; 19] = [
+pub const DIFFERENCES: [Difference; 20] = [
     Difference {
         effect: Effect::LeftAlone("policy-agent-reference"),
         what: "an option or argument with both the word agent and $(NAME) in it",
@@ -82,6 +82,11 @@ pub const DIFFERENCES: [Difference; 19] = [
         effect: Effect::LeftAlone("other-agent"),
         what: "an option that looks like another vendor's agent inside another word or behind a quote",
         instead: "left alone; the webhook reads words as the JVM does",
+    },
+    Difference {
+        effect: Effect::Differs,
+        what: "more than about 3,000 variables in all targets of a pod",
+        instead: "left as it is without a word: the API server stops an expression that costs too much; the ValidatingAdmissionPolicy warns",
     },
     Difference {
         effect: Effect::Differs,

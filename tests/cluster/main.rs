@@ -99,7 +99,7 @@ fn circumstances(began: Option<&load::LogPosition>) -> String {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 54] = [
+const CASES: [(&str, Case); 56] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -271,6 +271,14 @@ const CASES: [(&str, Case); 54] = [
     (
         "a_restart_stops_at_the_first_that_is_missed_again",
         status::a_restart_stops_at_the_first_that_fails,
+    ),
+    (
+        "policies_copy_labels_of_workloads_and_warn_of_pods_without_the_agent",
+        policy::copy_labels_and_warn,
+    ),
+    (
+        "policies_have_a_jvm_traced_with_no_javelin_in_the_cluster",
+        policy::trace_without_javelin,
     ),
     (
         "the_label_removed_takes_the_agent_away",

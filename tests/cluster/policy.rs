@@ -18,16 +18,19 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{Answer, Api},
-    cases::{ENDPOINT, INJECT, SOON, SYSTEM, install_with, receipt},
+    cases::{
+        ENDPOINT, INJECT, SOON, SYSTEM, first_span, injected_pod, install_with, java_deployment,
+        receipt,
+    },
     figures, judge,
-    kube::{Namespace, Result, apply, ensure, eventually, helm, kubectl_with},
+    kube::{Namespace, Result, apply, ensure, eventually, get, helm, kubectl, kubectl_with, pods},
     trial::Problems,
 };
 
 /// Many pods through the policies: what comes out is what the engine says, or the pod is left alone for a listed reason.
 pub(crate) fn equals_the_engine() -> Result {
     let _away = Away::new()?;
-    let config = parse(PROFILES)?;
+    let config = parse(&format!("{PROFILES}{}", large_profile()))?;
     let _policies = Policies::apply(&config)?;
     let namespace = Namespace::new("t-policy", &[])?;
     let api = Api::new()?;
@@ -46,7 +49,11 @@ pub(crate) fn equals_the_engine() -> Result {
         .enumerate()
         .map(|(at, pod)| labelled(pod, &profiles[at % profiles.len()]))
         .collect();
+    let pods: Vec<_> = pods.into_iter().chain([largest()]).collect();
     let tries = Try::all(&api, namespace.0, &pods, &config)?;
+    // An expression that costs too much fails, and a failure is ignored: the pod would come out as it is.
+    let outcome = tries.last().ok_or("no pod")?.outcome()?;
+    ensure!(outcome == INJECTED, "the largest pod: {outcome}");
     let mut problems = Problems::default();
     let mut counts = BTreeMap::<String, usize>::new();
     for (pod, tried) in pods.iter().zip(&tries) {
@@ -79,6 +86,185 @@ pub(crate) fn equals_the_engine() -> Result {
         of(SKIPPED),
     ));
     Ok(())
+}
+
+/// The label of a workload goes into its pod template and out of it again, whatever its kind; a person at the terminal is
+/// told of a pod that has no agent.
+pub(crate) fn copy_labels_and_warn() -> Result {
+    let _away = Away::new()?;
+    let _policies = Policies::apply(&Config::default())?;
+    let namespace = Namespace::new("t-policy-label", &[])?;
+    in_effect(&Api::new()?, namespace.0)?;
+    let copies = |object: &Value| {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let template = match kind {
+            "CronJob" => &object["spec"]["jobTemplate"]["spec"]["template"],
+            "PodTemplate" => &object["template"],
+            _ => &object["spec"]["template"],
+        };
+        [object, template].map(|place| place["metadata"]["labels"][keys::FROM_WORKLOAD].clone())
+    };
+    for (kind, object) in workloads(namespace.0) {
+        apply(&object.to_string())?;
+        let name = format!("{kind}/one");
+        let made = get(&[&name, "-n", namespace.0])?;
+        ensure!(
+            copies(&made) == [json!("true"), json!("true")],
+            "{kind}: {made}"
+        );
+        if kind == "job" {
+            // Its template never changes; an update is nobody's.
+            kubectl(&["label", &name, "-n", namespace.0, &format!("{INJECT}-")])?;
+            continue;
+        }
+        kubectl(&["label", &name, "-n", namespace.0, &format!("{INJECT}-")])?;
+        let without = get(&[&name, "-n", namespace.0])?;
+        ensure!(
+            copies(&without) == [Value::Null, Value::Null],
+            "{kind}: {without}"
+        );
+        let value = format!("{INJECT}=other");
+        kubectl(&["label", &name, "-n", namespace.0, &value])?;
+        let again = get(&[&name, "-n", namespace.0])?;
+        ensure!(copies(&again)[1] == "other", "{kind}: {again}");
+    }
+    for (value, limit, expected) in [
+        ("true", "64Mi", "does-not-fit"),
+        ("nonsense", "1Gi", "names no profile"),
+    ] {
+        let mut pod = plain(1).remove(0);
+        pod["metadata"]["labels"][INJECT] = json!(value);
+        pod["spec"]["containers"][0]["resources"] = json!({ "limits": { "memory": limit } });
+        let arguments = ["create", "--dry-run=server", "-n", namespace.0];
+        let (_, said) = kubectl_with(&arguments, &pod.to_string())?;
+        ensure!(
+            said.contains("Warning") && said.contains(expected),
+            "of {value} kubectl said {said:?}"
+        );
+    }
+    Ok(())
+}
+
+/// A JVM is traced with no Javelin in the cluster, by either delivery. Before that: beside the webhook nothing is done twice.
+pub(crate) fn trace_without_javelin() -> Result {
+    let config = parse(TRACED)?;
+    let policies = Policies::apply(&config)?;
+    {
+        let namespace = Namespace::new("t-policy-beside", &[(INJECT, "true")])?;
+        let api = Api::new()?;
+        in_effect(&api, namespace.0)?;
+        let mut injected = 0;
+        for answer in &api.dry_run(namespace.0, &plain(12))? {
+            let pod = answer.admitted()?;
+            if receipt(pod).is_none() {
+                continue;
+            }
+            injected += 1;
+            let names = |list: &Value| {
+                let list = list.as_array().into_iter().flatten();
+                list.filter(|one| one["name"] == keys::AGENT_NAME).count()
+            };
+            let spec = &pod["spec"];
+            let options = spec
+                .to_string()
+                .matches("-javaagent:/javelin-agent/")
+                .count();
+            ensure!(
+                (
+                    names(&spec["volumes"]),
+                    names(&spec["initContainers"]),
+                    options
+                ) == (1, 1, 1)
+                    && pod["metadata"]["annotations"][keys::SKIPPED].is_null(),
+                "beside the webhook: {pod}"
+            );
+        }
+        ensure!(injected > 5, "{injected} injected");
+    }
+    let _away = Away::new()?;
+    eventually("no pod of Javelin is left", SOON, || {
+        let left = pods(SYSTEM)?.len();
+        ensure!(left == 0, "{left} pods");
+        Ok(())
+    })?;
+    let copied = Namespace::new("t-policy-traced", &[])?;
+    let mounted = Namespace::new("t-policy-volume", &[])?;
+    apply(&java_deployment(copied.0, "", ""))?;
+    let label = format!("{INJECT}=true");
+    kubectl(&["label", "deployment/stock", "-n", copied.0, &label])?;
+    let volume = format!(", {INJECT}: volume");
+    apply(&java_deployment(mounted.0, &volume, ""))?;
+    for (namespace, delivery) in [(&copied, "init-container"), (&mounted, "image-volume")] {
+        let pod = injected_pod(namespace.0)?;
+        let receipt = receipt(&pod).unwrap_or_default();
+        ensure!(receipt.contains(delivery), "{}: {receipt}", namespace.0);
+        let span = first_span("stock", namespace.0, &pod)?;
+        ensure!(
+            span.attribute("k8s.deployment.name") == "stock",
+            "{:?}",
+            span.attribute("k8s.deployment.name")
+        );
+    }
+    drop(policies);
+    figures::add("admission policies: a JVM traced with no Javelin in the cluster, by init container and by image volume".to_owned());
+    Ok(())
+}
+
+/// One of each kind whose label is copied.
+fn workloads(namespace: &str) -> Vec<(&'static str, Value)> {
+    let pod = json!({ "restartPolicy": "Never", "containers": [{ "name": "a", "image": "a" }] });
+    let always = json!({ "containers": [{ "name": "a", "image": "a" }] });
+    let labelled = json!({ "metadata": { "labels": { "app": "a" } }, "spec": always });
+    let apps = json!({ "replicas": 0, "selector": { "matchLabels": { "app": "a" } }, "template": labelled });
+    let set = json!({ "selector": { "matchLabels": { "app": "a" } }, "template": labelled });
+    let job = json!({ "suspend": true, "template": { "spec": pod } });
+    let named = |kind: &str, version: &str, spec: Value| {
+        json!({ "apiVersion": version, "kind": kind, "spec": spec,
+                "metadata": { "name": "one", "namespace": namespace, "labels": { INJECT: "true" } } })
+    };
+    let mut template = named("PodTemplate", "v1", Value::Null);
+    template.as_object_mut().map(|object| object.remove("spec"));
+    template["template"] = json!({ "spec": always });
+    vec![
+        ("deployment", named("Deployment", "apps/v1", apps.clone())),
+        ("replicaset", named("ReplicaSet", "apps/v1", apps.clone())),
+        ("statefulset", named("StatefulSet", "apps/v1", apps)),
+        (
+            "daemonset",
+            named(
+                "DaemonSet",
+                "apps/v1",
+                json!({ "updateStrategy": { "type": "OnDelete" },
+            "selector": set["selector"], "template": { "metadata": labelled["metadata"],
+                "spec": { "nodeSelector": { "no": "node" }, "containers": always["containers"] } } }),
+            ),
+        ),
+        (
+            "cronjob",
+            named(
+                "CronJob",
+                "batch/v1",
+                json!({ "suspend": true, "schedule": "@yearly", "jobTemplate": { "spec": job } }),
+            ),
+        ),
+        ("job", named("Job", "batch/v1", job)),
+        ("podtemplate", template),
+    ]
+}
+
+/// Twenty targets with a hundred variables each, and a profile that adds a hundred entries to each.
+fn largest() -> Value {
+    let env: Vec<_> = (0..100)
+        .map(|n| json!({ "name": format!("VARIABLE_{n}"), "value": format!("-Dp{n}=$$x \"{n}\"") }))
+        .collect();
+    let containers: Vec<_> = (0..20)
+        .map(|n| json!({ "name": format!("c{n}"), "image": "app:1", "env": env }))
+        .collect();
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": "largest", "labels": { INJECT: "large" }, "annotations": { (keys::CONTAINER_NAMES): "*" } },
+        "spec": { "containers": containers },
+    })
 }
 
 /// A pod, as the engine leaves it and as the policies do.
@@ -249,6 +435,11 @@ fn opted_out(pod: &Value) -> Value {
 fn plain(count: u64) -> Vec<Value> {
     let environments = [
         json!([]),
+        json!([{ "name": "JAVA_OPTS", "value": "-javaagent:/opt/jmx_exporter.jar=8080:/c.yaml -Dx='a b'" }]),
+        json!([{ "name": "JAVA_OPTS", "value": "-Da=b -javaagent:'/opt/new relic/newrelic.jar'" }]),
+        json!([{ "name": "CATALINA_OPTS", "value": "-javaagent:/opt/opentelemetry-javaagent.jar" }]),
+        json!([{ "name": "LD_PRELOAD", "value": "/opt/dynatrace/oneagent.so" }]),
+        json!([{ "name": "DIR", "value": "/opt" }, { "name": "JAVA_OPTS", "value": "-javaagent:$(DIR)/datadog.jar" }]),
         json!([{ "name": "JAVA_TOOL_OPTIONS", "value": "-Xmx512m -XX:+UseZGC" }]),
         json!([{ "name": "JAVA_OPTS", "value": "-Dfile.encoding=UTF-8" }, { "name": "SPRING_PROFILES_ACTIVE", "value": "prod" }]),
         json!([{ "name": "OTEL_SERVICE_NAME", "value": "till" }, { "name": "OTEL_RESOURCE_ATTRIBUTES", "value": "team=blue,service.version=7" }]),
@@ -345,6 +536,12 @@ fn in_effect(api: &Api, namespace: &str) -> Result {
         let answers = api.dry_run(namespace, std::slice::from_ref(&pod))?;
         let answer = answers.first().ok_or("no answer")?.admitted()?;
         ensure!(receipt(answer).is_some(), "no receipt: {answer}");
+        // Each policy is taken over by itself.
+        for (_, workload) in workloads(namespace).into_iter().take(1) {
+            let arguments = ["create", "--dry-run=server", "-o", "json"];
+            let (made, _) = kubectl_with(&arguments, &workload.to_string())?;
+            ensure!(made.contains(keys::FROM_WORKLOAD), "no copy: {made}");
+        }
         Ok(())
     })
 }
@@ -352,6 +549,27 @@ fn in_effect(api: &Api, namespace: &str) -> Result {
 fn parse(text: &str) -> Result<Config> {
     Config::parse(text, "the case's configuration").map_err(|error| error.to_string())
 }
+
+/// As much as a profile may say.
+fn large_profile() -> String {
+    let of = |name: &str, count: usize| {
+        let entries = (0..count).map(|n| format!("{name}{n}: \"value {n} ü\""));
+        entries.collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "  large:\n    env: {{{}}}\n    resourceAttributes: {{{}}}\n",
+        of("LARGE_", 50),
+        of("large.", 50)
+    )
+}
+
+/// Both deliveries that bring the agent, for the Collector of the suite.
+const TRACED: &str = "
+default:
+  otlp: {endpoint: 'http://otel-collector.observability.svc:4318'}
+profiles:
+  volume: {delivery: image-volume}
+";
 
 /// One profile for each way in which an expression can go.
 const PROFILES: &str = "
