@@ -2,7 +2,7 @@
 //!
 //! Everything or nothing: an object of which one part cannot be taken out for sure stays as it is, and a person is told
 //! which part. What was only added is known by its name; what was changed is in the receipt of a manifest
-//! ([`Undo`](crate::mutate::Undo)), not in that of a pod that a webhook injected.
+//! ([`Undo`]), not in that of a pod that a webhook injected.
 
 use serde_json::{Value, json};
 

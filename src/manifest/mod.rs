@@ -4,7 +4,7 @@
 //!
 //! - [`split`] cuts a stream into documents, byte for byte: put together again they are the stream.
 //! - [`tree`] reads one of them and knows where in the text each value stands.
-//! - [`edit`] changes the text until it says another value, and touches no other line.
+//! - [`mod@edit`] changes the text until it says another value, and touches no other line.
 //!
 //! Deliberately not here: files and folders (see `cli::manifest`).
 
