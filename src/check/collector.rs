@@ -320,7 +320,11 @@ fn addresses(collector: &Collector, place: &ServicePlace, findings: &mut Finding
         );
         return false;
     }
-    findings.ok(check, format!("{} ready pods are behind it", found.ready));
+    let ready = match found.ready {
+        1 => "a ready pod is behind it".to_owned(),
+        ready => format!("{ready} ready pods are behind it"),
+    };
+    findings.ok(check, ready);
     true
 }
 

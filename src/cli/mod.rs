@@ -34,6 +34,16 @@ mod status;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    /// When to use colours: auto, always or never; `NO_COLOR` is honoured
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
+    color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,7 +87,12 @@ struct Hinted {
 pub fn main() -> ExitCode {
     // clap itself ends the program with 2 on wrong usage and with 0 after help.
     let matches = command().get_matches();
-    let Cli { verb } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let Cli { verb, color } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
     let result = match verb {
         Verb::Serve(args) => serve::run(*args).map(|()| Exit::Done),
         Verb::Preview(args) => preview::run(&args),

@@ -69,9 +69,6 @@ pub(super) struct Args {
     /// Exit with 1 when something would change
     #[arg(long)]
     check: bool,
-    /// When to use colours: auto, always or never; `NO_COLOR` is honoured
-    #[arg(long, value_enum, default_value_t = Color::Auto, hide_possible_values = true)]
-    color: Color,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -80,13 +77,6 @@ enum Output {
     Patch,
     Yaml,
     Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Color {
-    Auto,
-    Always,
-    Never,
 }
 
 /// One object, and what became of it.
@@ -102,11 +92,6 @@ struct Treated {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    match args.color {
-        Color::Auto => {}
-        Color::Always => anstream::ColorChoice::Always.write_global(),
-        Color::Never => anstream::ColorChoice::Never.write_global(),
-    }
     if args.explain && !matches!(args.output, Output::Diff | Output::Json) {
         return Err(Hinted {
             message: "--explain goes with the outputs diff and json only".to_owned(),
