@@ -23,11 +23,6 @@ use crate::{
 };
 
 /// Put the agent into manifests, or take it out again
-///
-/// Prints all documents, those without the agent byte for byte. Reads standard input where no file is named, so that it
-/// is a post-renderer for Helm; a `ResourceList` on it makes it a function for kustomize. What is done is told on stderr.
-///
-/// Exit codes: 0 done, 1 with --check when something would change, 2 wrong usage or a manifest that cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -337,6 +332,9 @@ impl<W: Write> Write for Joined<W> {
 }
 
 const EXAMPLES: &str = "\
+Prints all documents, those without the agent byte for byte. Without -f it is a post-renderer for Helm,
+and a function for kustomize. What is done is told on stderr.
+
 Examples:
   kustomize build . | javelin inject | kubectl apply -f -
   helm upgrade shop ./shop --post-renderer javelin --post-renderer-args inject

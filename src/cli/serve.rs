@@ -39,12 +39,9 @@ use crate::time;
 mod source;
 mod supervision;
 
-/// Run the admission webhook.
-///
-/// Keeps a certificate authority in a Secret, signs its own certificate with it, and writes the caBundle of
-/// every webhook entry that calls its Service. With --tls-cert and --tls-key it serves that certificate instead
-/// and needs no cluster; whoever made the certificate also writes the caBundle.
+/// Run the admission webhook
 #[derive(Debug, clap::Args)]
+#[command(after_help = ABOUT)]
 pub(super) struct Args {
     /// Address of the webhook (HTTPS); `[::]` includes IPv4
     #[arg(
@@ -139,12 +136,13 @@ pub(super) struct Args {
     #[arg(long, env = "JAVELIN_DRAIN_GRACE", value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
     drain_grace: Duration,
 
-    /// How log lines look
+    /// How log lines look: json or text
     #[arg(
         long,
         env = "JAVELIN_LOG_FORMAT",
         value_name = "FORMAT",
         value_enum,
+        hide_possible_values = true,
         default_value_t
     )]
     log_format: LogFormat,
@@ -316,6 +314,11 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .await
         .with_context(|| format!("failed to listen on {address}"))
 }
+
+const ABOUT: &str = "\
+Keeps a certificate authority in a Secret, signs its own certificate with it, and writes the caBundle of every webhook
+entry that calls its Service. With --tls-cert and --tls-key it serves that certificate instead and needs no cluster;
+whoever made the certificate also writes the caBundle.";
 
 /// A review is some tens of microseconds of CPU, and each thread costs memory: one for the work and one beside
 /// it.
