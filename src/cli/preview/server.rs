@@ -6,7 +6,10 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{super::manifest::Document, Treated};
+use super::{
+    super::{manifest::Document, person},
+    Treated,
+};
 use crate::{
     cluster::{
         client,
@@ -45,7 +48,8 @@ impl Server {
         let objects = runtime.block_on(async {
             let config = client::of_context(context).await?;
             Objects::new(config)
-        })?;
+        });
+        let objects = objects.map_err(person::explain)?;
         Ok(Self { runtime, objects })
     }
 
@@ -61,7 +65,8 @@ impl Server {
             .unwrap_or_else(|| self.objects.default_namespace())
             .to_owned();
         reference.namespace = Some(namespace.clone());
-        let mut value = self.runtime.block_on(self.objects.get(&reference))?;
+        let value = self.runtime.block_on(self.objects.get(&reference));
+        let mut value = value.map_err(person::explain)?;
         if let Some(fields) = value.as_object_mut() {
             fields.remove("status");
         }
@@ -102,7 +107,10 @@ impl Server {
             return Ok(None);
         }
         let namespace = namespace.unwrap_or_else(|| self.objects.default_namespace());
-        let create = |pod: &Value| self.runtime.block_on(self.objects.try_pod(namespace, pod));
+        let create = |pod: &Value| {
+            let tried = self.runtime.block_on(self.objects.try_pod(namespace, pod));
+            tried.map_err(person::explain)
+        };
         let template = |object| path.of(object).unwrap_or(&Value::Null);
         Ok(Some(
             match create(&pod_of(template(treated.result()), namespace, None))? {
