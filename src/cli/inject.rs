@@ -14,6 +14,7 @@ use super::{
     manifest::{Input, Source, Text},
     note,
     preview::{key_value, read_config},
+    progress::Progress,
 };
 use crate::{
     config::Config,
@@ -79,21 +80,22 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         is_quiet: *quiet,
     };
     let mut changes = false;
+    let mut progress = Progress::new();
     if *in_place {
         for source in input.sources() {
             if let Source::File(path) = source {
-                changes |= run.in_place(source, path)?;
+                changes |= run.in_place(source, path, &mut progress)?;
             }
         }
     } else if *check {
         for source in input.sources() {
-            changes |= run.stream(source, &mut io::sink())?;
+            changes |= run.stream(source, &mut io::sink(), &mut progress)?;
         }
     } else {
         let mut out = Joined::of(BufWriter::new(io::stdout().lock()));
         for source in input.sources() {
             out.next_stream();
-            run.stream(source, &mut out)?;
+            run.stream(source, &mut out, &mut progress)?;
         }
         out.flush()?;
     }
@@ -140,11 +142,17 @@ struct Run {
 
 impl Run {
     /// Passes one stream through; did anything change?
-    fn stream(&self, source: &Source, out: &mut impl Write) -> anyhow::Result<bool> {
+    fn stream(
+        &self,
+        source: &Source,
+        out: &mut impl Write,
+        progress: &mut Progress,
+    ) -> anyhow::Result<bool> {
         let injector = Injector::new(&self.config, &self.surroundings, self.action);
         let mut changes = false;
         for text in source.texts()? {
             let text = text?;
+            progress.step();
             let outcome = match self.function(&text)? {
                 Some(outcome) => outcome,
                 None => injector
@@ -190,12 +198,17 @@ impl Run {
     }
 
     /// Writes a file anew, whole or not at all.
-    fn in_place(&self, source: &Source, path: &Path) -> anyhow::Result<bool> {
+    fn in_place(
+        &self,
+        source: &Source,
+        path: &Path,
+        progress: &mut Progress,
+    ) -> anyhow::Result<bool> {
         let cannot = || format!("cannot write {}", path.display());
         // What a link points to is changed, not the link.
         let path = fs::canonicalize(path).with_context(cannot)?;
         let mut new = Vec::new();
-        if !self.stream(source, &mut new)? {
+        if !self.stream(source, &mut new, progress)? {
             return Ok(false);
         }
         let name = path

@@ -24,6 +24,7 @@ mod objects;
 mod person;
 mod policy;
 mod preview;
+mod progress;
 mod restart;
 mod serve;
 mod status;

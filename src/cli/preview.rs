@@ -14,6 +14,7 @@ use super::{
     Exit, Hinted,
     manifest::{Document, Input},
     note,
+    progress::Progress,
 };
 use crate::{
     caveats::{self, Caveat},
@@ -120,8 +121,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 
     let mut stdout = anstream::stdout().lock();
     let (mut exit, mut is_first_unseen) = (Exit::Done, true);
+    let mut progress = Progress::new();
     for document in input.documents().chain(live.into_iter().map(Ok)) {
         let document = unwrapped(document?);
+        progress.step();
         let Some(path) = pod_path(&document) else {
             continue;
         };
