@@ -6,7 +6,7 @@ use std::{fmt::Write as _, io::Write as _, path::PathBuf};
 
 use serde_json::json;
 
-use super::{Exit, manifest, preview};
+use super::{Exit, manifest::Input, preview};
 use crate::images::{self, Image, Uses};
 
 /// List the images that a mirror has to have
@@ -40,8 +40,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         let config = preview::read_config(args.config.as_ref())?;
         uses.extend(images::of_config(&config));
     }
-    for document in manifest::read(&args.filename)? {
-        for (image, what) in images::of_object(&document.value) {
+    for document in Input::open(&args.filename)?.documents() {
+        for (image, what) in images::of_object(&document?.value) {
             uses.entry(image).or_default().extend(what);
         }
     }
