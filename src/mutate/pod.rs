@@ -194,7 +194,7 @@ pub struct EnvFrom {
 impl Pod {
     /// Decodes a Pod, or a pod template, from JSON text. The error names the path of the wrong field.
     pub fn from_json(text: &str) -> Result<Self, PodError> {
-        // Noting the way costs as much as decoding: only a pod that cannot be decoded pays for it.
+        // Noting the way costs time: only a pod that cannot be decoded pays for it.
         if let Ok(pod) = serde_json::from_str(text) {
             return Ok(pod);
         }
