@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     fs,
     path::Path,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     kube::{
         Namespace, Result, apply, ca_bundles, checkout, ensure, eventually, example, get, helm,
-        kubectl, kubectl_output, kubectl_with, pods, wipe_ca_bundles,
+        javelin, kubectl, kubectl_output, kubectl_with, pods, wipe_ca_bundles,
     },
     spans::{self, Span},
 };
@@ -322,8 +321,7 @@ pub(crate) fn preview() -> Result {
         .ok_or_else(|| format!("no patch: {answer}"))?;
     let from_webhook = BASE64.decode(patch).map_err(|error| error.to_string())?;
 
-    let preview = Command::new(env!("CARGO_BIN_EXE_javelin"))
-        .args(["preview", "-o", "patch", "-f"])
+    let preview = javelin(&["preview", "-o", "patch", "-f"])
         .arg(&pod_file)
         .arg("--config")
         .arg(&config_file)

@@ -1,10 +1,10 @@
 //! `javelin cert` as the person at the terminal runs it, on the real thing.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 
-use crate::kube::{Result, ensure, get, kubectl, pods};
+use crate::kube::{Result, ensure, get, javelin, kubectl, pods};
 
 const SYSTEM: &str = "javelin-system";
 
@@ -89,9 +89,7 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn cert(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_javelin"))
-        .arg("cert")
-        .args(arguments)
+    javelin(&[&["cert"], arguments].concat())
         .output()
         .expect("javelin starts")
 }

@@ -1,20 +1,15 @@
 //! `javelin check` as the person at the terminal runs it: on an installation that is as it should be, and on one in which
 //! one thing at a time is broken. Each time exactly that is told, with what to do.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    process::{Command, Output},
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, process::Output, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::{
     cases::{ENDPOINT, INJECT, SOON, SYSTEM, pause_pod},
     kube::{
-        Namespace, Result, apply, checkout, ensure, eventually, get, helm, kubectl, kubectl_with,
-        pods,
+        Namespace, Result, apply, checkout, ensure, eventually, get, helm, javelin, kubectl,
+        kubectl_with, pods,
     },
 };
 
@@ -300,12 +295,6 @@ fn findings(output: &Output) -> Result<Vec<Value>> {
 fn check(arguments: &[&str]) -> Output {
     let mut command = javelin(&["check"]);
     command.args(arguments).output().expect("javelin starts")
-}
-
-pub(crate) fn javelin(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_javelin"));
-    command.args(arguments);
-    command
 }
 
 /// Until no pod, or every pod, of Javelin is there.

@@ -43,6 +43,13 @@ fn program(name: &str) -> Command {
     )
 }
 
+/// Our own program.
+pub(crate) fn javelin(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_javelin"));
+    command.args(arguments);
+    command
+}
+
 /// Runs `kubectl`; its standard output, or an error with what it said.
 pub(crate) fn kubectl(arguments: &[&str]) -> Result<String> {
     succeed("kubectl", arguments, program("kubectl").args(arguments))

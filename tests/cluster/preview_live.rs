@@ -1,12 +1,12 @@
 //! `javelin preview` on objects in the cluster, and what the API server says of the pods.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 
 use crate::{
     cases::INJECT,
-    kube::{Namespace, Result, apply, ensure, eventually, kubectl_with},
+    kube::{Namespace, Result, apply, ensure, eventually, javelin, kubectl_with},
 };
 
 /// Reads a live object, tries its pod, and tells who refuses it, and whether the agent is the reason.
@@ -71,9 +71,7 @@ fn one(arguments: &[&str]) -> Result<Value> {
 }
 
 fn preview(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_javelin"))
-        .arg("preview")
-        .args(arguments)
+    javelin(&[&["preview"], arguments].concat())
         .output()
         .expect("javelin starts")
 }

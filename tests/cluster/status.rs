@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::{
     cases::{INJECT, SOON, pause_pod, receipt},
-    check::{javelin, scale},
-    kube::{Namespace, Result, apply, ensure, eventually, kubectl, pods},
+    check::scale,
+    kube::{Namespace, Result, apply, ensure, eventually, javelin, kubectl, pods},
 };
 
 /// Workloads in every state; what was missed is mended by a restart, and nothing else is restarted.
