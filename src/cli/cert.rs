@@ -9,11 +9,11 @@
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use tokio::time::sleep;
 
 use super::objects::Objects;
-use super::{Exit, Hinted, duration, note};
+use super::{Exit, Hinted, duration, note, person};
 use crate::certs::report::{Facts, Replica, Report, Rotation, Told};
 use crate::certs::state::Entry;
 use crate::certs::store::Stored;
@@ -99,11 +99,7 @@ enum Format {
 
 pub(super) fn run(args: Args) -> Result<Exit> {
     let Args { verb, show: plain } = args;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
-    runtime.block_on(async {
+    person::runtime()?.block_on(async {
         match verb {
             None => Box::pin(show(plain)).await,
             Some(Verb::Show(args)) => Box::pin(show(args)).await,

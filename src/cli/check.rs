@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::objects::Objects;
+use super::person::Home;
 use super::{Exit, cert, duration, note, person};
 use crate::certs::report::{Report, Role};
 use crate::check::facts::Certificates;
@@ -36,17 +37,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, num_args = 0..=1, require_equals = true,
         default_missing_value = "5m")]
     wait: Option<Duration>,
-    /// Context of the kubeconfig [default: the current one]
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
-    /// Javelin's namespace
-    #[arg(
-        long,
-        env = "JAVELIN_NAMESPACE",
-        value_name = "NAME",
-        default_value = "javelin-system"
-    )]
-    javelin_namespace: String,
+    #[command(flatten)]
+    home: Home,
     #[command(flatten)]
     objects: Objects,
 }
@@ -66,8 +58,10 @@ async fn check(args: Args) -> Result<Exit> {
         namespace,
         output,
         wait,
-        context,
-        javelin_namespace,
+        home: Home {
+            context,
+            javelin_namespace,
+        },
         objects,
     } = args;
     let names = objects.names(&javelin_namespace)?;

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::{Exit, Hinted, note};
@@ -20,17 +21,8 @@ pub(super) struct Place {
     /// Look in all namespaces
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
-    /// Context of the kubeconfig [default: the current one]
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
-    /// Javelin's namespace
-    #[arg(
-        long,
-        env = "JAVELIN_NAMESPACE",
-        value_name = "NAME",
-        default_value = "javelin-system"
-    )]
-    javelin_namespace: String,
+    #[command(flatten)]
+    home: Home,
     /// Name of Javelin's Service, and of its ConfigMap
     #[arg(
         long,
@@ -41,14 +33,32 @@ pub(super) struct Place {
     service: String,
 }
 
+/// Where Javelin is, for verbs whose `--namespace` is another one.
+#[derive(Debug, clap::Args)]
+pub(super) struct Home {
+    /// Context of the kubeconfig [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub(super) context: Option<String>,
+    /// Javelin's namespace
+    #[arg(
+        long,
+        env = "JAVELIN_NAMESPACE",
+        value_name = "NAME",
+        default_value = "javelin-system"
+    )]
+    pub(super) javelin_namespace: String,
+}
+
 impl Place {
     /// A client, and where to look with it.
     pub(super) async fn connect(self) -> Result<(Cluster, Scope)> {
         let Self {
             namespace,
             all_namespaces,
-            context,
-            javelin_namespace,
+            home: Home {
+                context,
+                javelin_namespace,
+            },
             service,
         } = self;
         // Of these objects only the ConfigMap is read, which is called as the Service is.
@@ -72,11 +82,14 @@ impl Place {
 
 /// Runs a verb that asks the cluster.
 pub(super) fn block_on(verb: impl Future<Output = Result<Exit>>) -> Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
-    runtime.block_on(Box::pin(verb))
+    runtime()?.block_on(Box::pin(verb))
+}
+
+/// To ask a cluster with, one thing after the other.
+pub(super) fn runtime() -> Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build();
+    runtime.context("failed to start the runtime")
 }
 
 /// Says what could not be read; an error if that is everything.

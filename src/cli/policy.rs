@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{Exit, Hinted, note};
+use super::{Exit, Hinted, note, person};
 use crate::{
     cluster::client,
     config::Config,
@@ -128,11 +128,7 @@ fn refused(refusals: &[crate::policy::Refusal], text: &str, origin: &str) -> Hin
 }
 
 fn version_of_cluster(context: Option<&str>) -> Result<KubernetesVersion> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
-    let text = runtime.block_on(async {
+    let text = person::runtime()?.block_on(async {
         let config = client::of_context(context).await?;
         client::server_version(config).await
     })?;

@@ -70,6 +70,16 @@ pub enum Refuser {
     Other,
 }
 
+impl Kind {
+    const fn named(
+        title: &'static str,
+        path: &'static str,
+        names: &'static [&'static str],
+    ) -> Self {
+        Self { title, path, names }
+    }
+}
+
 impl Reference {
     /// Reads `[NAMESPACE/]KIND/NAME`; the error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -252,56 +262,40 @@ const LIMIT_RANGE: [&str; 3] = [
 ];
 
 const KINDS: [Kind; 10] = [
-    Kind {
-        title: "Pod",
-        path: "/api/v1",
-        names: &["pods", "pod", "po"],
-    },
-    Kind {
-        title: "Deployment",
-        path: "/apis/apps/v1",
-        names: &["deployments", "deployment", "deploy"],
-    },
-    Kind {
-        title: "StatefulSet",
-        path: "/apis/apps/v1",
-        names: &["statefulsets", "statefulset", "sts"],
-    },
-    Kind {
-        title: "DaemonSet",
-        path: "/apis/apps/v1",
-        names: &["daemonsets", "daemonset", "ds"],
-    },
-    Kind {
-        title: "ReplicaSet",
-        path: "/apis/apps/v1",
-        names: &["replicasets", "replicaset", "rs"],
-    },
-    Kind {
-        title: "Job",
-        path: "/apis/batch/v1",
-        names: &["jobs", "job"],
-    },
-    Kind {
-        title: "CronJob",
-        path: "/apis/batch/v1",
-        names: &["cronjobs", "cronjob", "cj"],
-    },
-    Kind {
-        title: "ReplicationController",
-        path: "/api/v1",
-        names: &["replicationcontrollers", "replicationcontroller", "rc"],
-    },
-    Kind {
-        title: "PodTemplate",
-        path: "/api/v1",
-        names: &["podtemplates", "podtemplate"],
-    },
-    Kind {
-        title: "Rollout",
-        path: "/apis/argoproj.io/v1alpha1",
-        names: &["rollouts", "rollout"],
-    },
+    Kind::named("Pod", "/api/v1", &["pods", "pod", "po"]),
+    Kind::named(
+        "Deployment",
+        "/apis/apps/v1",
+        &["deployments", "deployment", "deploy"],
+    ),
+    Kind::named(
+        "StatefulSet",
+        "/apis/apps/v1",
+        &["statefulsets", "statefulset", "sts"],
+    ),
+    Kind::named(
+        "DaemonSet",
+        "/apis/apps/v1",
+        &["daemonsets", "daemonset", "ds"],
+    ),
+    Kind::named(
+        "ReplicaSet",
+        "/apis/apps/v1",
+        &["replicasets", "replicaset", "rs"],
+    ),
+    Kind::named("Job", "/apis/batch/v1", &["jobs", "job"]),
+    Kind::named("CronJob", "/apis/batch/v1", &["cronjobs", "cronjob", "cj"]),
+    Kind::named(
+        "ReplicationController",
+        "/api/v1",
+        &["replicationcontrollers", "replicationcontroller", "rc"],
+    ),
+    Kind::named("PodTemplate", "/api/v1", &["podtemplates", "podtemplate"]),
+    Kind::named(
+        "Rollout",
+        "/apis/argoproj.io/v1alpha1",
+        &["rollouts", "rollout"],
+    ),
 ];
 
 #[cfg(test)]

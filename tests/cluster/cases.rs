@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     kube::{
         Namespace, Result, apply, ca_bundles, checkout, ensure, eventually, example, get, helm,
-        javelin, kubectl, kubectl_output, kubectl_with, pods, wipe_ca_bundles,
+        javelin, javelin_is_rolled_out, kubectl, kubectl_output, kubectl_with, pods,
+        wipe_ca_bundles,
     },
     spans::{self, Span},
 };
@@ -432,14 +433,7 @@ pub(crate) fn webhook_away() -> Result {
     );
 
     kubectl(&["scale", "-n", SYSTEM, "deploy/javelin", "--replicas=2"])?;
-    kubectl(&[
-        "rollout",
-        "status",
-        "-n",
-        SYSTEM,
-        "deploy/javelin",
-        "--timeout=2m",
-    ])?;
+    javelin_is_rolled_out()?;
     // The first update may come before the API server's node knows the new endpoints, and is then missed as well.
     let mut update = 0;
     eventually("an update takes the copy away", SOON, || {

@@ -19,8 +19,8 @@ use crate::{
     cases::{INJECT, SOON, SYSTEM, install_with, receipt},
     figures,
     kube::{
-        Namespace, Result, checkout, ensure, eventually, get, helm, kubectl, kubectl_start,
-        kubectl_with,
+        Namespace, Result, checkout, ensure, eventually, get, helm, javelin_is_rolled_out, kubectl,
+        kubectl_start, kubectl_with,
     },
 };
 
@@ -432,14 +432,7 @@ impl Bench {
     }
 
     fn serving(&mut self) -> Result {
-        kubectl(&[
-            "rollout",
-            "status",
-            "-n",
-            SYSTEM,
-            "deploy/javelin",
-            "--timeout=2m",
-        ])?;
+        javelin_is_rolled_out()?;
         self.watch = Watch::start()?;
         Ok(())
     }

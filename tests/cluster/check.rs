@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     cases::{ENDPOINT, INJECT, SOON, SYSTEM, pause_pod},
     kube::{
-        Namespace, Result, apply, checkout, ensure, eventually, get, helm, javelin, kubectl,
-        kubectl_with, pods,
+        Namespace, Result, apply, checkout, ensure, eventually, get, helm, javelin,
+        javelin_is_rolled_out, kubectl, kubectl_with, pods,
     },
 };
 
@@ -307,14 +307,7 @@ pub(crate) fn scale(replicas: usize) -> Result {
         &format!("--replicas={replicas}"),
     ])?;
     if replicas > 0 {
-        kubectl(&[
-            "rollout",
-            "status",
-            "-n",
-            SYSTEM,
-            "deploy/javelin",
-            "--timeout=2m",
-        ])?;
+        javelin_is_rolled_out()?;
     }
     eventually(
         "as many replicas as were asked for",

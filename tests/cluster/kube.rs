@@ -181,6 +181,13 @@ pub(crate) fn example(path: &str) -> Result<String> {
     fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
+/// Waits until every replica of Javelin is of the last template, and ready.
+pub(crate) fn javelin_is_rolled_out() -> Result {
+    let which = ["deploy/javelin", "-n", "javelin-system"];
+    kubectl(&[&["rollout", "status"], &which[..], &["--timeout=2m"]].concat())?;
+    Ok(())
+}
+
 /// The caBundle of each entry of our webhook configuration, as PEM; empty where there is none.
 pub(crate) fn ca_bundles() -> Result<Vec<String>> {
     let configuration = get(&["mutatingwebhookconfiguration", "javelin"])?;

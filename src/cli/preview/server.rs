@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -41,10 +41,7 @@ pub(super) enum Trial {
 
 impl Server {
     pub(super) fn connect(context: Option<&str>) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("failed to start the runtime")?;
+        let runtime = person::runtime()?;
         let objects = runtime.block_on(async {
             let config = client::of_context(context).await?;
             Objects::new(config)
