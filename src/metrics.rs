@@ -25,6 +25,7 @@ use crate::time::unix_seconds;
 pub struct Metrics {
     registry: Registry,
     reviews: Family<ReviewLabels, Counter>,
+    second_chances: Family<ReviewLabels, Counter>,
     review_duration: Family<EntryLabels, Histogram, fn() -> Histogram>,
     /// Bodies that are no AdmissionReview.
     pub malformed_requests: Counter,
@@ -65,6 +66,7 @@ impl Metrics {
         let mut metrics = Self {
             registry,
             reviews: Family::default(),
+            second_chances: Family::default(),
             review_duration: Family::new_with_constructor(review_duration_histogram),
             malformed_requests: Counter::default(),
             panics: Counter::default(),
@@ -103,6 +105,15 @@ impl Metrics {
         self.review_duration
             .get_or_create(&EntryLabels { entry })
             .observe(took.as_secs_f64());
+    }
+
+    /// Counts an answered review, which [`Metrics::reviewed`] counts too, that came only because earlier calls for the
+    /// same object had failed.
+    pub fn second_chance(&self, entry: &Entry, outcome: &'static str) {
+        let entry = entry_label(entry);
+        self.second_chances
+            .get_or_create(&ReviewLabels { entry, outcome })
+            .inc();
     }
 
     /// Counts one attempt to reload the configuration.
@@ -173,6 +184,11 @@ impl Metrics {
             "reviews",
             "Admission reviews answered, by entry and outcome",
             self.reviews.clone(),
+        );
+        registry.register(
+            "second_chances",
+            "Those of them for which an earlier call had failed, by entry and outcome",
+            self.second_chances.clone(),
         );
         registry.register_with_unit(
             "review_duration",

@@ -201,17 +201,39 @@ fn a_missing_entry_fails() {
 }
 
 #[test]
+fn second_chances_are_known_and_a_missing_one_fails() {
+    let second = "pod.second-chance-2.javelin.dev";
+    let told = broken(|facts| entries(facts).retain(|entry| entry.name != second));
+    assert_eq!(told, [(Check::WebhookEntries, Status::Failed)]);
+    let told = broken(|facts| {
+        let entry = entries(facts).iter_mut().find(|entry| entry.name == second);
+        entry.unwrap().match_conditions.clear();
+    });
+    assert_eq!(told, [(Check::WebhookSelectors, Status::Failed)]);
+    // As with `webhook.secondChance.attempts: 0`.
+    let told = broken(|facts| entries(facts).retain(|entry| !entry.name.contains("second")));
+    assert_eq!(told, []);
+}
+
+#[test]
 fn a_profile_without_an_entry_fails_and_an_entry_without_a_profile_is_a_warning() {
     let told = broken(|facts| {
-        entries(facts).retain(|entry| entry.name != "namespace-checkout.javelin.dev");
+        entries(facts).retain(|entry| !entry.name.starts_with("namespace-checkout."));
     });
     assert_eq!(told, [(Check::WebhookProfiles, Status::Failed)]);
     let told = broken(|facts| {
-        let mut stale = entries(facts)[4].clone();
-        stale.name = "namespace-old.javelin.dev".to_owned();
-        stale.client_config.service.as_mut().unwrap().path =
-            Some("/mutate/namespace/old".to_owned());
-        entries(facts).push(stale);
+        for (name, path) in [
+            ("namespace-old.javelin.dev", "/mutate/namespace/old"),
+            (
+                "namespace-old.second-chance.javelin.dev",
+                "/second-chance/namespace/old",
+            ),
+        ] {
+            let mut stale = entries(facts)[0].clone();
+            stale.name = name.to_owned();
+            stale.client_config.service.as_mut().unwrap().path = Some(path.to_owned());
+            entries(facts).push(stale);
+        }
     });
     assert_eq!(told, [(Check::WebhookProfiles, Status::Warning)]);
 }
@@ -531,7 +553,7 @@ fn calling(namespace: &str, name: &str, path: &str) -> ClientConfig {
 /// Everything as it should be.
 pub(super) fn good() -> Facts {
     let config = Config::parse(CONFIG, "").unwrap();
-    let webhooks = webhook::expected::entries(&config, "javelin-system").into_iter();
+    let webhooks = webhook::expected::entries(&config, "javelin-system", 2).into_iter();
     let webhooks = webhooks.map(
         |Expected {
              name,

@@ -2,6 +2,8 @@
 //!
 //! What the entries should be is computed from the configuration (`expected`).
 
+use std::collections::BTreeSet;
+
 use super::objects::{Entry, Expression, Selector, WebhookConfiguration};
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
 use crate::config::DEFAULT_PROFILE;
@@ -54,8 +56,10 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
     let Some(config) = facts.config() else {
         return;
     };
-    let expected = expected::entries(config, &facts.names.namespace);
-    let (mut gone, mut without_entry) = (Vec::new(), Vec::new());
+    let names = configuration.webhooks.iter().map(|entry| &*entry.name);
+    let second_chances = expected::second_chances(&names.collect::<Vec<_>>());
+    let expected = expected::entries(config, &facts.names.namespace, second_chances);
+    let (mut gone, mut without_entry) = (Vec::new(), BTreeSet::new());
     let mut selectors_differ = false;
     for each in &expected {
         let Some(entry) = configuration
@@ -63,9 +67,9 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
             .iter()
             .find(|entry| entry.name == each.name)
         else {
-            match each.path.strip_prefix("/mutate/namespace/") {
+            match profile(&each.path) {
                 Some(profile) if profile != DEFAULT_PROFILE => {
-                    without_entry.push(profile.to_owned());
+                    without_entry.insert(profile.to_owned());
                 }
                 _ => gone.push(each.name.clone()),
             }
@@ -75,13 +79,16 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
     }
     let known = |entry: &&Entry| expected.iter().any(|each| each.name == entry.name);
     let others = configuration.webhooks.iter().filter(|entry| !known(entry));
-    let (mut stale, mut foreign) = (Vec::new(), Vec::new());
+    let (mut stale, mut foreign) = (BTreeSet::new(), Vec::new());
     for entry in others {
-        match path(entry).and_then(|path| path.strip_prefix("/mutate/namespace/")) {
-            Some(profile) if calls(entry, facts) => stale.push(profile.to_owned()),
+        match path(entry).and_then(profile) {
+            Some(profile) if calls(entry, facts) => {
+                stale.insert(profile.to_owned());
+            }
             _ => foreign.push(entry.name.clone()),
         }
     }
+    let [without_entry, stale] = [without_entry, stale].map(Vec::from_iter);
     if !gone.is_empty() {
         let message = format!(
             "missing entries: {}; what they select stays without the agent",
@@ -372,6 +379,12 @@ fn calls(entry: &Entry, facts: &Facts) -> bool {
 
 fn path(entry: &Entry) -> Option<&str> {
     entry.client_config.service.as_ref()?.path.as_deref()
+}
+
+/// The profile in a path of an entry for namespaces.
+fn profile(path: &str) -> Option<&str> {
+    let prefixes = ["/mutate/namespace/", "/second-chance/namespace/"];
+    prefixes.iter().find_map(|prefix| path.strip_prefix(prefix))
 }
 
 /// All that a selector asks for.

@@ -8,6 +8,7 @@ fn names_are_stable_and_labels_closed() {
         "injected",
         Duration::from_micros(40),
     );
+    metrics.second_chance(&Entry::Pod, "injected");
     metrics.config_reloaded(false);
     metrics.certificate_reloaded(true);
     metrics.certificate_reloaded(false);
@@ -22,6 +23,7 @@ fn names_are_stable_and_labels_closed() {
     for line in [
         r#"javelin_build_info{version="0.1.0"} 1"#,
         r#"javelin_reviews_total{entry="namespace",outcome="injected"} 1"#,
+        r#"javelin_second_chances_total{entry="pod",outcome="injected"} 1"#,
         r#"javelin_review_duration_seconds_bucket{le="0.00005",entry="namespace"} 1"#,
         "javelin_malformed_requests_total 0",
         "javelin_panics_total 0",

@@ -1,6 +1,7 @@
 //! The webhook port's routes: from a path and a body to an AdmissionReview.
 //!
-//! The path says which entry of the webhook configuration sent the review; a query (`?timeout=10s`) is ignored.
+//! The path says which entry of the webhook configuration sent the review, and whether as a second chance: the chart
+//! repeats each entry for objects that a failed call has left undecided. A query (`?timeout=10s`) is ignored.
 //!
 //! | answer | when |
 //! |---|---|
@@ -20,13 +21,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
@@ -71,25 +72,30 @@ impl Reviews {
 
     /// The routes of the webhook port.
     pub fn router(self) -> Router {
+        let entries = || {
+            Router::new()
+                .route(
+                    "/pod",
+                    post(|state, request| handle(state, Entry::Pod, request)),
+                )
+                .route(
+                    "/namespace/{profile}",
+                    post(|state, Path(profile), request| {
+                        handle(state, Entry::Namespace(profile), request)
+                    }),
+                )
+                .route(
+                    "/namespace",
+                    post(|state, request| handle(state, Entry::UnknownNamespace, request)),
+                )
+                .route(
+                    "/workload",
+                    post(|state, request| handle(state, Entry::Workload, request)),
+                )
+        };
         Router::new()
-            .route(
-                "/mutate/pod",
-                post(|state, request| handle(state, Entry::Pod, request)),
-            )
-            .route(
-                "/mutate/namespace/{profile}",
-                post(|state, Path(profile), request| {
-                    handle(state, Entry::Namespace(profile), request)
-                }),
-            )
-            .route(
-                "/mutate/namespace",
-                post(|state, request| handle(state, Entry::UnknownNamespace, request)),
-            )
-            .route(
-                "/mutate/workload",
-                post(|state, request| handle(state, Entry::Workload, request)),
-            )
+            .nest("/mutate", entries())
+            .nest("/second-chance", entries().layer(Extension(SecondChance)))
             .route(
                 "/probe",
                 post(|state, request| handle(state, Entry::Probe, request)),
@@ -115,7 +121,12 @@ impl Reviews {
     }
 }
 
+/// With a request that came by an entry's second chance.
+#[derive(Debug, Clone, Copy)]
+struct SecondChance;
+
 async fn handle(State(reviews): State<Arc<Reviews>>, entry: Entry, request: Request) -> Response {
+    let is_second_chance = request.extensions().get::<SecondChance>().is_some();
     let weight = weight(request.body());
     let Ok(Ok(_permit)) = timeout(reviews.limits.queue, reviews.permits.acquire_many(weight)).await
     else {
@@ -137,7 +148,10 @@ async fn handle(State(reviews): State<Arc<Reviews>>, entry: Entry, request: Requ
             reviews
                 .metrics
                 .reviewed(&entry, answer.outcome.code, began.elapsed());
-            log(&entry, &answer);
+            if is_second_chance {
+                reviews.metrics.second_chance(&entry, answer.outcome.code);
+            }
+            log(&entry, is_second_chance, &answer);
             ([(CONTENT_TYPE, "application/json")], answer.body).into_response()
         }
         Err(malformed) => {
@@ -181,7 +195,7 @@ async fn read(body: Body, limits: &Limits) -> Result<Bytes, (StatusCode, &'stati
 }
 
 /// No pod contents: see [`telemetry`](crate::telemetry).
-fn log(entry: &Entry, answer: &Answer) {
+fn log(entry: &Entry, is_second_chance: bool, answer: &Answer) {
     let Answer {
         uid,
         body: _,
@@ -194,6 +208,7 @@ fn log(entry: &Entry, answer: &Answer) {
         outcome = outcome.code,
         uid,
         dry_run = outcome.dry_run,
+        second_chance = is_second_chance,
         "reviewed"
     );
 }

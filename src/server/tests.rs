@@ -168,6 +168,13 @@ async fn every_path_is_its_entry_and_a_query_is_ignored() {
         ),
         ("/mutate/namespace", "UnknownNamespace"),
         ("/mutate/workload", "Workload"),
+        ("/second-chance/pod?timeout=1s", "Pod"),
+        (
+            "/second-chance/namespace/checkout",
+            r#"Namespace("checkout")"#,
+        ),
+        ("/second-chance/namespace", "UnknownNamespace"),
+        ("/second-chance/workload", "Workload"),
         ("/probe", "Probe"),
     ] {
         // One connection for all: it is kept open.
@@ -184,8 +191,13 @@ async fn every_path_is_its_entry_and_a_query_is_ignored() {
     }
     assert_eq!(
         server.count(r#"javelin_reviews_total{entry="pod",outcome="injected"}"#),
-        2
+        3
     );
+    for (entry, times) in [("pod", 1), ("namespace", 1), ("workload", 1)] {
+        let series =
+            format!(r#"javelin_second_chances_total{{entry="{entry}",outcome="injected"}}"#);
+        assert_eq!(server.count(&series), times, "{series}");
+    }
     assert_eq!(server.count("javelin_open_connections"), 1);
 }
 
@@ -214,6 +226,13 @@ async fn everything_else_is_refused() {
         (Method::POST, "/mutate", StatusCode::NOT_FOUND),
         (Method::POST, "/mutate/pod/", StatusCode::NOT_FOUND),
         (Method::POST, "/mutate/namespace/a/b", StatusCode::NOT_FOUND),
+        (Method::POST, "/mutate/probe", StatusCode::NOT_FOUND),
+        (
+            Method::GET,
+            "/second-chance/pod",
+            StatusCode::METHOD_NOT_ALLOWED,
+        ),
+        (Method::POST, "/second-chance/probe", StatusCode::NOT_FOUND),
         (Method::GET, "/metrics", StatusCode::NOT_FOUND),
     ] {
         assert_eq!(

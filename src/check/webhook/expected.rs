@@ -12,14 +12,27 @@ pub(in crate::check) struct Expected {
     pub(in crate::check) path: String,
     pub(in crate::check) namespace: Vec<Expression>,
     pub(in crate::check) object: Vec<Expression>,
-    pub(in crate::check) conditions: &'static [&'static str],
+    pub(in crate::check) conditions: Vec<&'static str>,
 }
 
-/// All of them. `own_namespace` is Javelin's.
-pub(in crate::check) fn entries(config: &Config, own_namespace: &str) -> Vec<Expected> {
-    let mut all = of_pods(config);
-    all.extend(of_namespaces(config));
-    all.extend(of_workloads());
+/// All of them. `own_namespace` is Javelin's; `second_chances` has each entry that often again, for what a failed call
+/// has left undecided.
+pub(in crate::check) fn entries(
+    config: &Config,
+    own_namespace: &str,
+    second_chances: usize,
+) -> Vec<Expected> {
+    let mut pods = of_pods(config);
+    pods.extend(of_namespaces(config));
+    let opt_out = config
+        .reads_annotations()
+        .then_some("not-opted-out-by-annotation");
+    let mut all = with_second_chances(pods, second_chances, opt_out);
+    all.extend(with_second_chances(
+        of_workloads().into(),
+        second_chances,
+        None,
+    ));
     for entry in &mut all {
         let elsewhere = expression(NAME_OF_NAMESPACE, "NotIn", config.excluded_namespaces());
         entry.namespace.push(elsewhere);
@@ -28,6 +41,50 @@ pub(in crate::check) fn entries(config: &Config, own_namespace: &str) -> Vec<Exp
     let probe = [expression(PROBE, "In", ["true"])];
     all.push(entry("probe", "/probe", &own, &probe));
     all
+}
+
+/// Each entry, and what the chart repeats of it. `further` is one more condition of the repeated.
+fn with_second_chances(
+    entries: Vec<Expected>,
+    second_chances: usize,
+    further: Option<&'static str>,
+) -> Vec<Expected> {
+    let again = |entry: &Expected, attempt| {
+        let name = entry.name.strip_suffix(OUR_ENTRIES).unwrap_or(&entry.name);
+        let conditions = entry.conditions.iter().copied();
+        Expected {
+            name: format!("{name}{}", second_chance(attempt)),
+            path: entry.path.replacen("/mutate/", "/second-chance/", 1),
+            namespace: entry.namespace.clone(),
+            object: entry.object.clone(),
+            conditions: conditions.chain(["undecided"]).chain(further).collect(),
+        }
+    };
+    let each = |entry: Expected| {
+        let again: Vec<_> = (1..=second_chances)
+            .map(|attempt| again(&entry, attempt))
+            .collect();
+        std::iter::once(entry).chain(again)
+    };
+    entries.into_iter().flat_map(each).collect()
+}
+
+/// How often the entries of these names are repeated; the chart allows no more than [`MOST_SECOND_CHANCES`].
+pub(super) fn second_chances(names: &[&str]) -> usize {
+    (1..=MOST_SECOND_CHANCES)
+        .take_while(|attempt| {
+            let suffix = second_chance(*attempt);
+            names.iter().any(|name| name.ends_with(&suffix))
+        })
+        .count()
+}
+
+/// How the name of an entry ends that is there for the `attempt`th time after the first.
+fn second_chance(attempt: usize) -> String {
+    match attempt {
+        1 => format!(".second-chance{OUR_ENTRIES}"),
+        further => format!(".second-chance-{further}{OUR_ENTRIES}"),
+    }
 }
 
 /// Pods that ask themselves, or whose workload does, in namespaces that say nothing or no.
@@ -47,7 +104,7 @@ fn of_pods(config: &Config) -> Vec<Expected> {
         if config.reads_annotations() {
             let name = format!("pod-annotated{opted_out}");
             all.push(Expected {
-                conditions: &["annotated", "not-by-workload"],
+                conditions: vec!["annotated", "not-by-workload"],
                 ..entry(&name, "/mutate/pod", &namespace, &[is_absent()])
             });
         }
@@ -83,7 +140,7 @@ fn of_namespaces(config: &Config) -> Vec<Expected> {
         &[is_not_false(INJECT)],
     ));
     for entry in &mut all {
-        entry.conditions = &["not-opted-out-by-workload"];
+        entry.conditions = vec!["not-opted-out-by-workload"];
     }
     all
 }
@@ -101,7 +158,7 @@ fn of_workloads() -> [Expected; 2] {
         ),
     ]
     .map(|entry| Expected {
-        conditions: &["not-made-by-a-controller"],
+        conditions: vec!["not-made-by-a-controller"],
         ..entry
     })
 }
@@ -112,7 +169,7 @@ fn entry(name: &str, path: &str, namespace: &[Expression], object: &[Expression]
         path: path.to_owned(),
         namespace: namespace.to_vec(),
         object: object.to_vec(),
-        conditions: &[],
+        conditions: Vec::new(),
     }
 }
 
@@ -146,5 +203,8 @@ pub(super) fn expression<'a>(
 
 /// How the chart's entries end.
 pub(super) const OUR_ENTRIES: &str = ".javelin.dev";
+
+/// As `values.schema.json` has it.
+const MOST_SECOND_CHANCES: usize = 3;
 
 const NAME_OF_NAMESPACE: &str = "kubernetes.io/metadata.name";
