@@ -171,10 +171,14 @@ impl Validity {
         self.not_before <= now && now <= self.not_after
     }
 
-    /// When two thirds of the life are over that began with the signature, [`CLOCK_SKEW`] after `not_before`: time to
-    /// replace what is valid so.
+    /// When what is valid so was signed: [`CLOCK_SKEW`] after `not_before`.
+    pub fn signed(&self) -> SystemTime {
+        self.not_before + CLOCK_SKEW
+    }
+
+    /// When two thirds of the life are over that began with the signature: time to replace what is valid so.
     pub fn two_thirds(&self) -> SystemTime {
-        let signed = self.not_before + CLOCK_SKEW;
+        let signed = self.signed();
         let whole = self.not_after.duration_since(signed).unwrap_or_default();
         signed + whole * 2 / 3
     }

@@ -177,6 +177,14 @@ impl Keeper {
         if let Stored::Sound(contents) = &stored {
             self.metrics
                 .authority_expires(contents.authority.certificate().validity().not_after);
+            // Of an older authority others are ready, or nobody is, and then waiting helps nobody.
+            let signed = contents.authority.certificate().validity().signed();
+            if now
+                .duration_since(signed)
+                .is_ok_and(|age| age > NEW_RELEASE)
+            {
+                self.readiness.set(Condition::Way, true);
+            }
             self.known = Some(contents.clone());
         }
         let entries = configuration
@@ -319,6 +327,10 @@ impl Keeper {
             return Ok(Progress::Wrote);
         }
         self.cluster.write_secret(version, change).await?;
+        if happening == Happening::AuthorityMade {
+            // The one that all the others wait for.
+            self.readiness.set(Condition::Way, true);
+        }
         if is_repair {
             self.storing.used(Instant::now());
         }
@@ -572,6 +584,9 @@ const JUST_AFTER: Duration = Duration::from_millis(50);
 
 /// From reading to writing; each request has a limit far below.
 const LONGEST_ROUND: Duration = Duration::from_mins(5);
+
+/// So young is the authority of a release that is just being installed.
+const NEW_RELEASE: Duration = Duration::from_mins(1);
 
 /// Between two attempts to switch, while clients keep refusing.
 const LONGEST_HOLD: Duration = Duration::from_hours(1);

@@ -5,8 +5,10 @@
 //! `failurePolicy: Fail`: when the call fails, the API server refuses the pretended `ConfigMap`, and its refusal
 //! has the exact cause (`docs/adr/0007`).
 //!
-//! Invariant: the result is told (a metric, `/readyz?verbose`, and an Event when it changes) and changes nothing. Readiness that hung on it would have no way back: without an endpoint there is no call, without a
-//! call no endpoint.
+//! Invariant: the result is told (a metric, `/readyz?verbose`, and an Event when it changes) and changes nothing. Readiness
+//! that hung on it would have no way back: without an endpoint there is no call, without a call no endpoint. Only the
+//! replicas of a new release that are not its first wait for a call to come through, and not for long
+//! (`docs/adr/0011`).
 //!
 //! Deliberately not here: the answer to the review ([`review`](crate::review)), and what to do about a finding
 //! ([`advice`](super::advice)).
@@ -16,14 +18,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::advice::{Place, Platform, next_step};
 use super::client::{Cluster, ClusterError};
 use super::events::{Happening, Reporter};
 use crate::causes::with_causes;
 use crate::metrics::Metrics;
-use crate::server::readiness::Readiness;
+use crate::server::readiness::{Condition, Readiness};
 use crate::time::{jittered, now, rfc3339};
 
 /// What a probe found. Where the API server said something, its words are kept, shortened.
@@ -187,6 +189,7 @@ pub async fn run(
     reporter: Reporter,
     port: u16,
 ) -> Infallible {
+    follow_the_first(&cluster, &readiness, LONGEST_WAIT).await;
     readiness.reached().await;
     let mut platform: Option<Platform> = None;
     let mut opinion = Opinion::default();
@@ -221,6 +224,26 @@ pub async fn run(
             tell(&report, &reporter);
         }
     }
+}
+
+/// Holds this replica back, if [`Condition::Way`] is all that it lacks, until the API server reaches one, or for `longest`:
+/// then there is no way that anybody could wait for, and whatever is found later says so.
+async fn follow_the_first(cluster: &Cluster, readiness: &Readiness, longest: Duration) {
+    readiness.lacks_at_most(Condition::Way).await;
+    if readiness.is_ready() {
+        return;
+    }
+    let way = async {
+        while ask(cluster).await != Finding::Reached {
+            sleep(jittered(BETWEEN_TRIES)).await;
+        }
+    };
+    if timeout(longest, way).await.is_err() {
+        tracing::warn!(
+            "no call of the API server has come through to another replica; not waiting any longer"
+        );
+    }
+    readiness.set(Condition::Way, true);
 }
 
 /// What has been told, and whether it may be about to change.
@@ -381,6 +404,13 @@ const HEAD: usize = 200;
 const TAIL: usize = 100;
 
 const INTERVAL: Duration = Duration::from_mins(5);
+
+/// How long a replica of a new release waits for a way to the first one. That one is ready within seconds, and kube-proxy
+/// knows it a second later.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// Between two tries to find it.
+const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 
 /// Between probes while the result is anything but good.
 const SUSPICIOUS: Duration = Duration::from_secs(5);

@@ -25,6 +25,9 @@ pub enum Condition {
     Certificate,
     /// Every entry of the live webhook configuration that calls us trusts that certificate.
     Trusted,
+    /// Right after an install: the API server's calls find the replica that was ready first, so that whoever waits for
+    /// all replicas may rely on it.
+    Way,
 }
 
 /// The state of all conditions. With files as the source of the certificate, nobody can know whether it is
@@ -33,7 +36,7 @@ pub enum Condition {
 pub struct Readiness {
     conditions: Vec<(Condition, AtomicBool)>,
     reached: AtomicBool,
-    became_ready: Notify,
+    changed: Notify,
     note: ArcSwapOption<String>,
     shutdown: Shutdown,
 }
@@ -47,7 +50,7 @@ impl Readiness {
                 .map(|&each| (each, AtomicBool::new(false)))
                 .collect(),
             reached: AtomicBool::new(false),
-            became_ready: Notify::new(),
+            changed: Notify::new(),
             note: ArcSwapOption::empty(),
             shutdown,
         }
@@ -67,8 +70,8 @@ impl Readiness {
             && !self.reached.swap(true, Ordering::SeqCst)
         {
             tracing::info!("ready");
-            self.became_ready.notify_waiters();
         }
+        self.changed.notify_waiters();
     }
 
     /// Should the endpoint get requests?
@@ -78,9 +81,27 @@ impl Readiness {
 
     /// Waits until all conditions have held.
     pub async fn reached(&self) {
+        self.until(|| self.reached.load(Ordering::SeqCst)).await;
+    }
+
+    /// Waits until all conditions but this one hold.
+    pub async fn lacks_at_most(&self, condition: Condition) {
+        let others = self
+            .conditions
+            .iter()
+            .filter(|(each, _)| *each != condition);
+        self.until(|| {
+            others
+                .clone()
+                .all(|(_, value)| value.load(Ordering::SeqCst))
+        })
+        .await;
+    }
+
+    async fn until(&self, holds: impl Fn() -> bool) {
         loop {
-            let notified = self.became_ready.notified();
-            if self.reached.load(Ordering::SeqCst) {
+            let notified = self.changed.notified();
+            if holds() {
                 return;
             }
             notified.await;
@@ -121,6 +142,9 @@ fn sentence(condition: Condition) -> &'static str {
         Condition::Certificate => "certificate: there is one to serve",
         Condition::Trusted => {
             "trusted: the caBundle of every webhook entry that calls this service verifies it"
+        }
+        Condition::Way => {
+            "way: the API server's calls find the first replica of a new release, or nobody has to wait for that"
         }
     }
 }

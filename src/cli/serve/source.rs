@@ -66,6 +66,7 @@ impl Source {
                 Condition::Listening,
                 Condition::Certificate,
                 Condition::Trusted,
+                Condition::Way,
             ],
         }
     }

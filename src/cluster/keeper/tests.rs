@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use http_body_util::BodyExt;
 use kube::Client;
 use serde_json::{Value, json};
@@ -58,6 +59,10 @@ impl ApiServer {
     }
 
     fn keeper(&self) -> Keeper {
+        self.keeper_whose_readiness_needs(&[Condition::Certificate, Condition::Trusted])
+    }
+
+    fn keeper_whose_readiness_needs(&self, conditions: &[Condition]) -> Keeper {
         let api_server = self.clone();
         let router =
             Router::new().fallback(async move |request: Request| api_server.answer(request).await);
@@ -67,12 +72,11 @@ impl ApiServer {
             configuration: "javelin".to_owned(),
             probe: "javelin-probe".to_owned(),
         };
-        let conditions = [Condition::Certificate, Condition::Trusted];
         let metrics = Arc::new(Metrics::new());
         Keeper::new(
             Cluster::over(Client::new(router, "default"), names),
             Arc::new(Identity::new()),
-            Arc::new(Readiness::new(&conditions, Shutdown::new())),
+            Arc::new(Readiness::new(conditions, Shutdown::new())),
             Arc::clone(&metrics),
             Reporter::new(Arc::clone(&metrics)).0,
             Lifetimes::default(),
@@ -213,6 +217,34 @@ async fn two_replicas_come_to_rest_with_one_authority_and_one_bundle() {
         (1, 1),
         "nothing is written that is right already"
     );
+}
+
+#[tokio::test]
+async fn of_a_new_release_the_replica_that_makes_the_authority_is_ready_first() {
+    let api_server = ApiServer::new();
+    let replica = || api_server.keeper_whose_readiness_needs(&[Condition::Way]);
+    let (mut first, mut second) = (replica(), replica());
+    settle(&mut first).await;
+    settle(&mut second).await;
+    assert!(first.readiness.is_ready());
+    assert!(!second.readiness.is_ready());
+}
+
+#[tokio::test]
+async fn nobody_waits_for_another_replica_of_a_release_that_is_there() {
+    let api_server = ApiServer::new();
+    let name = ServiceName::new("javelin", "javelin-system").unwrap();
+    let made = now() - NEW_RELEASE - Duration::from_secs(2);
+    let authority = Authority::generate(&name, Lifetimes::default().authority, made).unwrap();
+    let data: serde_json::Map<_, _> = Contents::new(authority)
+        .to_data()
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), BASE64.encode(value?).into())))
+        .collect();
+    api_server.edit(|store| store.secret.as_mut().unwrap()["data"] = data.into());
+    let mut restarted = api_server.keeper_whose_readiness_needs(&[Condition::Way]);
+    settle(&mut restarted).await;
+    assert!(restarted.readiness.is_ready());
 }
 
 #[tokio::test]

@@ -6,12 +6,14 @@ use std::time::UNIX_EPOCH;
 use axum::Router;
 use axum::body::Body;
 use axum::http::StatusCode;
+use futures_util::FutureExt as _;
 use kube::Client;
 use serde_json::{Value, json};
 
 use super::super::client::Names;
 use super::*;
 use crate::certs::ServiceName;
+use crate::shutdown::Shutdown;
 
 /// A cluster that answers everything with `status` and `body`.
 fn cluster(status: u16, body: &Value) -> Cluster {
@@ -295,6 +297,35 @@ fn a_failure_is_told_when_it_lasts_and_once() {
     assert_eq!(hear(&dropped("4")), (false, SUSPICIOUS));
     assert_eq!(hear(&Finding::NotCalled), (true, SUSPICIOUS));
     assert_eq!(hear(&Finding::Reached), (true, INTERVAL));
+}
+
+#[tokio::test]
+async fn a_replica_of_a_new_release_is_ready_once_another_is_reached_and_in_any_case_in_the_end() {
+    const NEVER: Duration = Duration::from_hours(1);
+    let replica = || Readiness::new(&[Condition::Listening, Condition::Way], Shutdown::new());
+    let reached = json!({ "metadata": { "annotations": { "javelin.dev/probe": "x" } } });
+    let refused = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,
+        "message": format!("{CALLING}{POST}dial tcp 10.0.0.1:443: connect: connection refused"),
+    });
+    let (reached, refused) = (cluster(200, &reached), cluster(500, &refused));
+
+    let starting = replica();
+    let wait = follow_the_first(&reached, &starting, NEVER);
+    assert!(wait.now_or_never().is_none(), "its own port comes first");
+
+    let readiness = replica();
+    readiness.set(Condition::Listening, true);
+    let wait = follow_the_first(&refused, &readiness, NEVER);
+    assert!(wait.now_or_never().is_none());
+    assert!(!readiness.is_ready());
+    follow_the_first(&reached, &readiness, NEVER).await;
+    assert!(readiness.is_ready());
+
+    let readiness = replica();
+    readiness.set(Condition::Listening, true);
+    follow_the_first(&refused, &readiness, BETWEEN_TRIES).await;
+    assert!(readiness.is_ready());
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use futures_util::FutureExt as _;
+
 use super::*;
 
 #[test]
@@ -50,4 +52,19 @@ fn a_note_is_read_and_has_no_bearing() {
         text.ends_with("the port is open\nprobe: no-answer\n"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn the_last_condition_can_wait_for_the_others() {
+    let readiness = Readiness::new(
+        &[Condition::Listening, Condition::Way, Condition::Trusted],
+        Shutdown::new(),
+    );
+    let lacks = readiness.lacks_at_most(Condition::Way);
+    tokio::pin!(lacks);
+    readiness.set(Condition::Listening, true);
+    assert!(lacks.as_mut().now_or_never().is_none());
+    readiness.set(Condition::Trusted, true);
+    lacks.await;
+    assert!(!readiness.is_ready());
 }
