@@ -37,20 +37,31 @@ pub(crate) struct Tally {
     took: Duration,
     /// What the API server's log has of calls that failed; `None` where it cannot be read.
     failed_calls: Option<Vec<String>>,
-    /// By how much `apiserver_admission_webhook_fail_open_count` grew.
+    /// Calls that the API server went on without.
     failed_open: u64,
+    /// Calls of entries that are there for what a failed call has left undecided.
+    second_chances: u64,
 }
 
 /// Creates [`RATE`] pods a second in a labelled namespace while `meanwhile` runs.
 pub(crate) fn during(namespace: &'static str, meanwhile: impl FnOnce() -> Result) -> Result<Tally> {
+    at_rate(RATE, namespace, meanwhile)
+}
+
+/// The same with another number of pods a second.
+pub(crate) fn at_rate(
+    rate: u32,
+    namespace: &'static str,
+    meanwhile: impl FnOnce() -> Result,
+) -> Result<Tally> {
     let namespace = Namespace::new(namespace, &[(INJECT, "true")])?;
     let api = Api::new()?;
-    let (log, failed_open) = (LogPosition::now(), failed_open()?);
+    let (log, before) = (LogPosition::now(), Calls::counted()?);
     let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::default());
     let begun = Instant::now();
     let creating = {
         let (stop, asked) = (Arc::clone(&stop), Arc::clone(&asked));
-        thread::spawn(move || create(&api, namespace.0, &stop, &asked))
+        thread::spawn(move || create(&api, rate, namespace.0, &stop, &asked))
     };
     let outcome = meanwhile();
     stop.store(true, Ordering::SeqCst);
@@ -66,17 +77,25 @@ pub(crate) fn during(namespace: &'static str, meanwhile: impl FnOnce() -> Result
     let asked = Mutex::lock(&asked)
         .map_err(|error| error.to_string())?
         .clone();
+    let after = Calls::counted()?;
     Ok(Tally {
         asked,
         took,
         failed_calls: log.map(|log| log.failed_calls()).transpose()?,
         // A restarted API server counts anew.
-        failed_open: self::failed_open()?.saturating_sub(failed_open),
+        failed_open: after.failed_open.saturating_sub(before.failed_open),
+        second_chances: after.second_chances.saturating_sub(before.second_chances),
     })
 }
 
-fn create(api: &Api, namespace: &str, stop: &AtomicBool, asked: &Arc<Mutex<Vec<Asked>>>) {
-    let pause = Duration::from_secs(1) / RATE;
+fn create(
+    api: &Api,
+    rate: u32,
+    namespace: &str,
+    stop: &AtomicBool,
+    asked: &Arc<Mutex<Vec<Asked>>>,
+) {
+    let pause = Duration::from_secs(1) / rate;
     let mut due = Instant::now();
     let mut number = 0;
     while !stop.load(Ordering::SeqCst) {
@@ -127,7 +146,22 @@ impl Tally {
             "{self}: the API server failed open {} times",
             self.failed_open
         );
+        ensure!(
+            self.second_chances == 0,
+            "{self}: {} second chances were called, and no call had failed",
+            self.second_chances
+        );
         Ok(())
+    }
+
+    /// How many calls the API server went on without.
+    pub(crate) fn failed_open(&self) -> u64 {
+        self.failed_open
+    }
+
+    /// How many calls there were of entries that are there for what a failed call has left undecided.
+    pub(crate) fn second_chances(&self) -> u64 {
+        self.second_chances
     }
 
     /// As many as were wanted.
@@ -229,16 +263,34 @@ pub(crate) fn logs() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// Calls of our webhook that the API server went on without, since its start.
-fn failed_open() -> Result<u64> {
-    let metrics = kubectl(&["get", "--raw", "/metrics"])?;
-    let lines = metrics.lines().filter(|line| {
-        line.starts_with("apiserver_admission_webhook_fail_open_count{")
-            && line.contains(".javelin.dev")
-    });
-    Ok(lines
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-        .sum())
+/// Calls of our webhook since the API server's start, by its own metrics.
+struct Calls {
+    failed_open: u64,
+    second_chances: u64,
+}
+
+impl Calls {
+    fn counted() -> Result<Self> {
+        let metrics = kubectl(&["get", "--raw", "/metrics"])?;
+        let sum = |metric: &str, name: &str| {
+            let lines = metrics
+                .lines()
+                .filter(|line| line.starts_with(metric) && line.contains(name));
+            lines
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+                .sum()
+        };
+        Ok(Self {
+            failed_open: sum(
+                "apiserver_admission_webhook_fail_open_count{",
+                ".javelin.dev",
+            ),
+            second_chances: sum(
+                "apiserver_admission_webhook_request_total{",
+                ".second-chance",
+            ),
+        })
+    }
 }
 
 const RATE: u32 = 25;

@@ -17,9 +17,11 @@ mod certificates_cli;
 mod charts;
 mod check;
 mod environment;
+mod faults;
 mod figures;
 #[path = "../common/golden.rs"]
 mod golden_case;
+mod installs;
 mod judge;
 mod kube;
 mod load;
@@ -32,6 +34,7 @@ mod reach;
 mod resources;
 mod rights;
 mod rotation;
+mod second_chance;
 mod security;
 #[path = "../../xtask/src/spans.rs"]
 mod spans;
@@ -53,7 +56,9 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // They share one installation, and some take it away for a while.
     arguments.test_threads = Some(1);
-    let trials = CASES.iter().map(|(name, case)| {
+    let cases = CASES.iter().map(|case| (case, cluster));
+    let scenarios = SCENARIOS.iter().map(|scenario| (scenario, false));
+    let trials = cases.chain(scenarios).map(|((name, case), runs)| {
         let run = move || {
             let began = load::LogPosition::now();
             case().map_err(|error| {
@@ -63,7 +68,7 @@ fn main() -> ExitCode {
                 Failed::from(error)
             })
         };
-        Trial::test(*name, run).with_ignored_flag(!cluster)
+        Trial::test(*name, run).with_ignored_flag(!runs)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if cluster {
@@ -99,7 +104,19 @@ fn circumstances(began: Option<&load::LogPosition>) -> String {
 
 type Case = fn() -> kube::Result;
 
-const CASES: [(&str, Case); 56] = [
+/// What takes longer than a test may, and is run by name.
+const SCENARIOS: [(&str, Case); 2] = [
+    (
+        "a_dying_replica_costs_ten_times_fewer_pods_with_second_chances",
+        faults::dying_replicas,
+    ),
+    (
+        "right_after_an_install_pods_get_the_agent",
+        installs::a_pod_right_after_each,
+    ),
+];
+
+const CASES: [(&str, Case); 58] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -182,6 +199,14 @@ const CASES: [(&str, Case); 56] = [
     (
         "another_webhooks_change_finds_the_pod_complete",
         cases::second_pass,
+    ),
+    (
+        "a_second_chance_decides_what_a_failed_call_has_left",
+        second_chance::decides_what_a_failed_call_has_left,
+    ),
+    (
+        "a_workload_whose_review_was_missed_is_shown_and_mended",
+        second_chance::a_missed_workload_is_shown_and_mended,
     ),
     ("a_wiped_ca_bundle_is_repaired", cases::wiped_ca_bundle),
     (

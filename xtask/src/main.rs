@@ -58,6 +58,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.verb {
         Verb::Demo(options) => demo::run(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Test(options) => test::run(&paths, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Faults => test::scenario(&paths, "dying_replica").map(|()| ExitCode::SUCCESS),
+        Verb::Installs => test::scenario(&paths, "after_an_install").map(|()| ExitCode::SUCCESS),
         Verb::Codegen { check } => test::codegen(&paths, check).map(|()| ExitCode::SUCCESS),
         Verb::Bless => test::bless(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Cluster { verb } => run_cluster(&paths, verb),
@@ -134,6 +136,10 @@ enum Verb {
     Demo(demo::Options),
     /// Run everything that has to pass
     Test(test::Options),
+    /// Measure what dying replicas cost, with second chances and without (about 30 min)
+    Faults,
+    /// Install 200 times, and create a pod right after each (about 45 min)
+    Installs,
     /// Write the expected results of the golden cases anew
     Bless,
     /// Write the pages of docs/ that come from the code

@@ -415,8 +415,18 @@ fn jvm_suite(paths: &Paths) -> Result<()> {
     succeed(&mut command)
 }
 
-/// The suite in `tests/cluster`, on a fresh cluster of our own or on the one that `KUBECONFIG` names.
+/// A scenario of `tests/cluster` that takes longer than a test may, by its name or a part of it.
+pub(crate) fn scenario(paths: &Paths, name: &str) -> Result<()> {
+    on_a_cluster(paths, &["--ignored", name])
+}
+
+/// The suite in `tests/cluster`.
 fn cluster_suite(paths: &Paths) -> Result<()> {
+    on_a_cluster(paths, &[])
+}
+
+/// What is in `tests/cluster`, on a fresh cluster of our own or on the one that `KUBECONFIG` names.
+fn on_a_cluster(paths: &Paths, arguments: &[&str]) -> Result<()> {
     let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3])?;
     let cluster = if let Some(theirs) = Cluster::from_env(paths)? {
         theirs
@@ -437,6 +447,7 @@ fn cluster_suite(paths: &Paths) -> Result<()> {
     let mut command = cargo_command(paths);
     command
         .args(["test", "--test", "cluster", "--locked", "--"])
+        .args(arguments)
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env("JAVELIN_CLUSTER", "1")
         .env("JAVELIN_TOOLS", tools.program(""))

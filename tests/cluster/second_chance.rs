@@ -1,0 +1,200 @@
+//! What becomes of an object whose review has failed: the next entry decides, and what no entry decides is mended later.
+
+use serde_json::{Value, json};
+
+use crate::{
+    cases::{
+        INJECT, SOON, SYSTEM, copy_of_label, injected_pod, is_untouched, label, metrics_path,
+        name_of, pause_deployment, pause_pod, receipt,
+    },
+    kube::{
+        Namespace, Result, apply, ensure, eventually, get, javelin, kubectl, kubectl_with, pods,
+    },
+};
+
+/// Every call but that of a second chance fails; a pod and a workload are decided all the same, and once.
+pub(crate) fn decides_what_a_failed_call_has_left() -> Result {
+    let namespace = Namespace::new("t-second-chance", &[(INJECT, "true")])?;
+    let plain = Namespace::new("t-second-chance-plain", &[])?;
+    let broken = Broken::where_name(|name| !name.contains(".second-chance"))?;
+    eventually("second chances are called", SOON, || {
+        let before = second_chances()?;
+        try_pod(namespace.0)?;
+        ensure!(second_chances()? > before, "not yet");
+        Ok(())
+    })?;
+
+    let before = second_chances()?;
+    let (_, said) = apply(&pause_pod("by-namespace", namespace.0, "app: a", ""))?;
+    let pod = get(&["pod", "by-namespace", "-n", namespace.0])?;
+    ensure!(receipt(&pod).is_some(), "no agent by the namespace's label");
+    ensure!(said.matches("Warning").count() <= 1, "warned twice: {said}");
+    let asks = format!("{INJECT}: 'true'");
+    apply(&pause_pod("by-label", plain.0, &asks, ""))?;
+    let pod = get(&["pod", "by-label", "-n", plain.0])?;
+    ensure!(receipt(&pod).is_some(), "no agent by the pod's label");
+    let another = format!("{asks}, app: other");
+    apply(&pause_pod(
+        "skipped",
+        plain.0,
+        &another,
+        "hostNetwork: false, nodeSelector: {kubernetes.io/os: windows}",
+    ))?;
+    let pod = get(&["pod", "skipped", "-n", plain.0])?;
+    let skipped = &pod["metadata"]["annotations"]["javelin.dev/skipped"];
+    ensure!(
+        skipped.is_string(),
+        "it was not skipped: {}",
+        pod["metadata"]
+    );
+    let refuses = format!("{INJECT}: 'false'");
+    apply(&pause_pod("opted-out", namespace.0, &refuses, ""))?;
+    let pod = get(&["pod", "opted-out", "-n", namespace.0])?;
+    ensure!(is_untouched(&pod), "it had opted out");
+    let calls = second_chances()? - before;
+    ensure!(calls == 3, "{calls} second chances for three pods");
+
+    apply(&pause_deployment(plain.0))?;
+    label("deployment/app", plain.0, &format!("{INJECT}=true"))?;
+    ensure!(copy_of_label(plain.0)? == "true", "no copy of the label");
+    label("deployment/app", plain.0, &format!("{INJECT}-"))?;
+    ensure!(copy_of_label(plain.0)?.is_empty(), "the copy has stayed");
+    kubectl(&["annotate", "deployment/app", "-n", plain.0, "nothing=new"])?;
+    let calls = second_chances()? - before;
+    ensure!(
+        calls == 5,
+        "{calls} second chances, with two for the workload"
+    );
+
+    // The last one alone is enough.
+    drop(broken);
+    let broken = Broken::where_name(|name| !name.contains(".second-chance-2"))?;
+    eventually("the last chance is called", SOON, || {
+        let calls = second_chances()?;
+        try_pod(namespace.0)?;
+        let calls = second_chances()? - calls;
+        ensure!(calls == 1, "{calls} calls");
+        Ok(())
+    })?;
+    drop(broken);
+    eventually("the first call is enough again", SOON, || {
+        let calls = second_chances()?;
+        try_pod(namespace.0)?;
+        ensure!(second_chances()? == calls, "not yet");
+        Ok(())
+    })
+}
+
+/// A Deployment was labelled while no call came through: it has no copy of the label, and nothing sets one by itself.
+pub(crate) fn a_missed_workload_is_shown_and_mended() -> Result {
+    let namespace = Namespace::new("t-missed-workload", &[])?;
+    apply(&pause_deployment(namespace.0))?;
+    let broken = Broken::where_name(|_| true)?;
+    eventually("no call comes through", SOON, || {
+        let pod = try_labelled_pod(namespace.0)?;
+        ensure!(is_untouched(&pod), "not yet");
+        Ok(())
+    })?;
+    label("deployment/app", namespace.0, &format!("{INJECT}=true"))?;
+    ensure!(copy_of_label(namespace.0)?.is_empty(), "who copied it?");
+    drop(broken);
+    eventually("calls come through", SOON, || {
+        let pod = try_labelled_pod(namespace.0)?;
+        ensure!(receipt(&pod).is_some(), "not yet");
+        Ok(())
+    })?;
+    let run = |arguments: &[&str]| {
+        let output = javelin(arguments).output();
+        output.map_err(|error| error.to_string())
+    };
+    let shown = run(&["status", "--missed", "-n", namespace.0])?;
+    let names = String::from_utf8_lossy(&shown.stdout).into_owned();
+    ensure!(
+        names == format!("-n {} deployment.apps/app\n", namespace.0),
+        "{shown:?}"
+    );
+    let restart = [
+        "restart",
+        "--missed",
+        "-n",
+        namespace.0,
+        "--yes",
+        "--timeout=60s",
+    ];
+    let mended = run(&restart)?;
+    ensure!(mended.status.success(), "{mended:?}");
+    injected_pod(namespace.0)?;
+    ensure!(
+        copy_of_label(namespace.0)? == "true",
+        "no copy of the label"
+    );
+    let shown = run(&["status", "--missed", "-n", namespace.0])?;
+    ensure!(shown.stdout.is_empty(), "{shown:?}");
+    Ok(())
+}
+
+fn try_pod(namespace: &str) -> Result<Value> {
+    tried(&pause_pod("tried", namespace, "app: tried", ""))
+}
+
+fn try_labelled_pod(namespace: &str) -> Result<Value> {
+    let asks = format!("{INJECT}: 'true'");
+    tried(&pause_pod("tried", namespace, &asks, ""))
+}
+
+fn tried(pod: &str) -> Result<Value> {
+    let (text, _) = kubectl_with(&["create", "--dry-run=server", "-o", "json"], pod)?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
+}
+
+/// Answered second chances, of all replicas.
+fn second_chances() -> Result<u64> {
+    let mut sum = 0;
+    for pod in pods(SYSTEM)? {
+        let metrics = kubectl(&["get", "--raw", &metrics_path(&pod)])
+            .map_err(|error| format!("{}: {error}", name_of(&pod)))?;
+        let lines = metrics
+            .lines()
+            .filter(|line| line.starts_with("javelin_second_chances_total{"));
+        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        sum += counts.sum::<u64>();
+    }
+    Ok(sum)
+}
+
+/// Entries whose calls are answered with 404, as before when dropped.
+struct Broken(Value);
+
+impl Broken {
+    fn where_name(is_broken: impl Fn(&str) -> bool) -> Result<Self> {
+        let configuration = get(&["mutatingwebhookconfiguration", "javelin"])?;
+        let entries = configuration["webhooks"].as_array().into_iter().flatten();
+        let (mut back, mut change) = (Vec::new(), Vec::new());
+        for (at, entry) in entries.enumerate() {
+            let name = entry["name"].as_str().unwrap_or_default();
+            if name == "probe.javelin.dev" || !is_broken(name) {
+                continue;
+            }
+            let pointer = format!("/webhooks/{at}/clientConfig/service/path");
+            let path = &entry["clientConfig"]["service"]["path"];
+            change.push(json!({ "op": "replace", "path": pointer, "value": "/nowhere" }));
+            back.push(json!({ "op": "replace", "path": pointer, "value": path }));
+        }
+        patch(&change.into())?;
+        Ok(Self(back.into()))
+    }
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        if let Err(error) = patch(&self.0) {
+            println!("not put back: {error}");
+        }
+    }
+}
+
+fn patch(change: &Value) -> Result {
+    let object = ["patch", "mutatingwebhookconfiguration", "javelin"];
+    kubectl(&[&object[..], &["--type=json", "-p", &change.to_string()]].concat())?;
+    Ok(())
+}
