@@ -33,6 +33,7 @@ mod resources;
 mod rights;
 mod rotation;
 mod security;
+mod settled;
 #[path = "../../xtask/src/spans.rs"]
 mod spans;
 mod status;
@@ -44,6 +45,7 @@ use std::{
     any::Any,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Trial::test(*name, run).with_ignored_flag(!cluster)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    settled::end();
     if cluster {
         figures::print();
     } else {
@@ -74,10 +77,14 @@ fn main() -> ExitCode {
 /// reason alone comes once more, when all have run: no log of another case stands between it and its reader.
 fn attempt(name: &str, case: Case) -> kube::Result {
     let began = load::LogPosition::now();
-    let outcome = guarded(case);
+    let outcome = guarded(|| prepare(name)).map_err(|error| format!("before the case: {error}"));
+    let outcome = outcome.and_then(|()| guarded(case));
     if let Err(reason) = &outcome {
         println!("\n\n=== {name} failed\n{reason}");
-        let known = guarded(|| Ok(println!("{}", circumstances(began.as_ref()))));
+        let known = guarded(|| {
+            println!("{}", circumstances(began.as_ref()));
+            Ok(())
+        });
         // The cases after it are not to fail for that alone.
         let mended = guarded(cases::install_again);
         for (what, outcome) in [
@@ -92,6 +99,24 @@ fn attempt(name: &str, case: Case) -> kube::Result {
     }
     outcome
 }
+
+/// What a case relies on. The first one installs; to each of the others Javelin is there, and what the one before has done
+/// is known to all by now. Where the first one does not run, others find what it would have left, on a cluster that may
+/// have seen anything.
+fn prepare(name: &str) -> kube::Result {
+    let is_known = IS_KNOWN.swap(true, Ordering::SeqCst);
+    if name == CASES[0].0 {
+        return cases::take_away_if_there();
+    }
+    if is_known {
+        settled::javelin_is_rolled_out()
+    } else {
+        cases::install_again()
+    }
+}
+
+/// A case of this run has begun: whatever it found, it or what mended it has left Javelin there.
+static IS_KNOWN: AtomicBool = AtomicBool::new(false);
 
 /// A panic is a failure like any other.
 fn guarded(run: impl FnOnce() -> kube::Result) -> kube::Result {
