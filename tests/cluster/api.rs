@@ -48,13 +48,18 @@ impl Api {
 
     /// Tries to create each pod, and keeps none: everything that admits or changes a pod has its say.
     pub(crate) fn dry_run(&self, namespace: &str, pods: &[Value]) -> Result<Vec<Answer>> {
-        let uri = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
-        let request = |pod: &Value| {
+        self.pretend(&format!("/api/v1/namespaces/{namespace}/pods"), pods)
+    }
+
+    /// The same of objects of any kind, in the collection of that path.
+    pub(crate) fn pretend(&self, path: &str, objects: &[Value]) -> Result<Vec<Answer>> {
+        let uri = format!("{path}?dryRun=All");
+        let request = |object: &Value| {
             Request::post(&uri)
                 .header("content-type", "application/json")
-                .body(Body::from(pod.to_string().into_bytes()))
+                .body(Body::from(object.to_string().into_bytes()))
         };
-        let answers = self.exchange(pods.iter().map(request))?;
+        let answers = self.exchange(objects.iter().map(request))?;
         Ok(answers.into_iter().map(Answer::from).collect())
     }
 
@@ -175,4 +180,4 @@ impl Answer {
 }
 
 /// Enough to keep the API server busy, and too few for its queues.
-const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 8;

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use crate::{
     kube::{
         Namespace, Result, apply, ca_bundles, checkout, ensure, eventually, example, get, helm,
-        javelin, javelin_is_rolled_out, kubectl, kubectl_output, kubectl_with, pods,
-        wipe_ca_bundles,
+        javelin, kubectl, kubectl_output, kubectl_with, pods, wipe_ca_bundles,
     },
+    settled::{javelin_is_gone, javelin_is_rolled_out},
     spans::{self, Span},
 };
 
@@ -102,11 +102,12 @@ pub(crate) fn install_with(major: &str, values: &str) -> Result {
             "--timeout=2m",
         ],
     )?;
-    Ok(())
+    javelin_is_rolled_out()
 }
 
-/// The installation as the first case made it, whatever one that failed has left.
+/// The installation as the first case made it, whatever one that failed, or an earlier run, has left.
 pub(crate) fn install_again() -> Result {
+    apply(&example("collector/collector.yaml")?)?;
     let chart = checkout("deploy/chart").display().to_string();
     let release = ["upgrade", "--install", "javelin", &chart];
     let place = ["--namespace", SYSTEM, "--create-namespace", ENDPOINT];
@@ -118,7 +119,28 @@ pub(crate) fn install_again() -> Result {
     ];
     let _ = kubectl(&["scale", "deployment/javelin", "-n", SYSTEM, "--replicas=2"]);
     helm("helm", &[&release[..], &place, &how].concat())?;
+    javelin_is_rolled_out()
+}
+
+/// Is there a release of Helm's?
+pub(crate) fn is_installed() -> Result<bool> {
+    let releases = helm("helm", &["list", "--namespace", SYSTEM, "--short"])?;
+    Ok(releases.lines().any(|name| name == "javelin"))
+}
+
+/// What an earlier run has left.
+pub(crate) fn take_away_if_there() -> Result {
+    if is_installed()? {
+        take_away()?;
+    }
     Ok(())
+}
+
+/// Until nobody is left who could answer an API server that has not heard of it yet.
+pub(crate) fn take_away() -> Result {
+    let release = ["uninstall", "javelin", "--namespace", SYSTEM, "--wait"];
+    helm("helm", &release)?;
+    javelin_is_gone()
 }
 
 // === What is injected
@@ -233,11 +255,7 @@ pub(crate) fn opted_out() -> Result {
     let after = reviews()?;
     ensure!(before == after, "{} reviews were sent", after - before);
     apply(&pause_pod("says-nothing", namespace.0, "app: other", ""))?;
-    ensure!(
-        reviews()? > after,
-        "the counter stays where it is whatever is sent"
-    );
-    Ok(())
+    is_counted(after)
 }
 
 pub(crate) fn unlabelled() -> Result {
@@ -250,18 +268,13 @@ pub(crate) fn unlabelled() -> Result {
     );
     let after = reviews()?;
     ensure!(before == after, "{} reviews were sent", after - before);
-    // And the counter does count: else the line above proves nothing.
     apply(&pause_pod(
         "labelled",
         namespace.0,
         &format!("{INJECT}: 'true'"),
         "",
     ))?;
-    ensure!(
-        reviews()? > after,
-        "the counter stays where it is whatever is sent"
-    );
-    Ok(())
+    is_counted(after)
 }
 
 pub(crate) fn restricted() -> Result {
@@ -435,24 +448,12 @@ pub(crate) fn webhook_away() -> Result {
 
     kubectl(&["scale", "-n", SYSTEM, "deploy/javelin", "--replicas=2"])?;
     javelin_is_rolled_out()?;
-    // The first update may come before the API server's node knows the new endpoints, and is then missed as well.
-    let mut update = 0;
-    eventually("an update takes the copy away", SOON, || {
-        update += 1;
-        kubectl(&[
-            "annotate",
-            "-n",
-            namespace.0,
-            "deployment/app",
-            "--overwrite",
-            &format!("update={update}"),
-        ])?;
-        ensure!(
-            copy_of_label(namespace.0)?.is_empty(),
-            "the copy is there after {update} updates"
-        );
-        Ok(())
-    })?;
+    let update = ["annotate", "-n", namespace.0, "deployment/app", "update=1"];
+    kubectl(&update)?;
+    ensure!(
+        copy_of_label(namespace.0)?.is_empty(),
+        "the copy is there after an update"
+    );
     back_to_plain(namespace.0, "deployment/app")
 }
 
@@ -537,7 +538,7 @@ pub(crate) fn uninstall() -> Result {
     Ok(())
 }
 
-/// Replicas that are ready are reached a moment later, when kube-proxy has heard of them.
+/// Of those that say nothing themselves.
 pub(crate) fn pods_get_the_agent(namespace: &str) -> Result {
     eventually("pods get the agent", SOON, || {
         let pod = pause_pod("p", namespace, "app: a", "");
@@ -729,6 +730,15 @@ fn reviews() -> Result<u64> {
         sum += counts.sum::<u64>();
     }
     Ok(sum)
+}
+
+/// What was sent is counted: else a counter that stays where it is proves nothing.
+fn is_counted(before: u64) -> Result {
+    eventually("the counter counts what is sent", SOON, || {
+        let now = reviews()?;
+        ensure!(now > before, "it stays at {now}");
+        Ok(())
+    })
 }
 
 pub(crate) fn metrics_path(pod: &Value) -> String {

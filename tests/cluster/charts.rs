@@ -19,9 +19,10 @@ use crate::{
     cases::{INJECT, SOON, SYSTEM, install_with, receipt},
     figures,
     kube::{
-        Namespace, Result, checkout, ensure, eventually, get, helm, javelin_is_rolled_out, kubectl,
-        kubectl_start, kubectl_with,
+        Namespace, Result, checkout, ensure, eventually, get, helm, kubectl, kubectl_start,
+        kubectl_with,
     },
+    settled::{CALLED, hurry_kubelets, javelin_is_rolled_out},
 };
 
 /// What Helm 4 does to its own release, and a replacement, which takes every caBundle away.
@@ -66,7 +67,8 @@ pub(crate) fn rendered() -> Result {
     uninstall()?;
     let (client, server) = (&["apply"], &["apply", "--server-side"]);
     kubectl_with(client, &bench.render(NONE, &[])?)?;
-    bench.serving()?;
+    javelin_is_rolled_out()?;
+    bench.watch = Watch::start()?;
     bench.run(
         "kubectl",
         &[
@@ -396,10 +398,7 @@ impl Bench {
 
     /// Pods of the namespace with this profile's name get it.
     fn is_in_effect(&self, profile: &str) -> Result {
-        // A kubelet brings the files of a pod up to date when the pod changes, else once a minute.
-        for annotation in ["t-chart=changed", "t-chart-"] {
-            kubectl(&["annotate", "pods", "--all", "-n", SYSTEM, annotation])?;
-        }
+        hurry_kubelets()?;
         let [_, one, two] = &self.namespaces;
         let namespace = if profile == "one" { one } else { two };
         eventually("the profile is in effect", SOON, || {
@@ -428,11 +427,6 @@ impl Bench {
     /// With the values that were found.
     fn install(&mut self, major: &str) -> Result {
         install_with(major, &values_in(&self.values))?;
-        self.serving()
-    }
-
-    fn serving(&mut self) -> Result {
-        javelin_is_rolled_out()?;
         self.watch = Watch::start()?;
         Ok(())
     }
@@ -637,9 +631,6 @@ pub(crate) fn chart() -> String {
 }
 
 const WEBHOOK: &[&str] = &["--show-only=templates/webhook.yaml"];
-
-/// A moment; but an API server takes up to 45 s to give up a connection whose other end is gone without a word.
-const CALLED: Duration = Duration::from_mins(2);
 
 /// Within a second, however often; more on a busy machine, or where another replica came first.
 const REPAIRED: Duration = Duration::from_secs(5);

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use crate::{
     cases::{ENDPOINT, INJECT, SOON, SYSTEM, pause_pod},
     kube::{
-        Namespace, Result, apply, checkout, ensure, eventually, get, helm, javelin,
-        javelin_is_rolled_out, kubectl, kubectl_with, pods,
+        Namespace, Result, apply, checkout, ensure, eventually, get, helm, javelin, kubectl,
+        kubectl_with, pods,
     },
+    settled::{is_admitted, javelin_is_rolled_out},
 };
 
 /// What is not in order: id and status.
@@ -98,7 +99,9 @@ pub(crate) fn one_thing_at_a_time() -> Result {
     )?;
     drop(foreign);
 
-    // A policy that refuses the agent, and a quota that refuses everything.
+    // A policy that refuses the agent, and a quota that refuses everything. Both are forgotten before the next thing: its
+    // pod would be refused, too.
+    let waits = waiting_pod(&namespace);
     let policy = Removed::apply(
         "validatingadmissionpolicybinding,validatingadmissionpolicy",
         "t-check",
@@ -108,6 +111,7 @@ pub(crate) fn one_thing_at_a_time() -> Result {
         tells(&here, &[("dry-run", "failed")], "the text says who refuses")
     })?;
     drop(policy);
+    is_admitted(&waits)?;
     apply(&format!(
         "{{apiVersion: v1, kind: ResourceQuota, metadata: {{name: none, namespace: {}}}, spec: {{hard: {{pods: '0'}}}}}}",
         namespace.0
@@ -116,8 +120,9 @@ pub(crate) fn one_thing_at_a_time() -> Result {
         tells(&here, &[("dry-run", "warning")], "a workload of your own")
     })?;
     kubectl(&["delete", "resourcequota", "none", "-n", namespace.0])?;
+    is_admitted(&waits)?;
 
-    pulls(&namespace)?;
+    pulls(&namespace, &waits)?;
     entries()?;
     collector()?;
     without_rights(&namespace)
@@ -139,14 +144,18 @@ pub(crate) fn nobody_is_there() -> Result {
 }
 
 /// A pod that waits for the agent's image, made by hand: no configuration is changed for it.
-fn pulls(namespace: &Namespace) -> Result {
-    let init = "initContainers: [{name: javelin-agent, image: 'localhost/t-nowhere:1', imagePullPolicy: Never}]";
-    apply(&pause_pod("waits", namespace.0, "app: a", init))?;
+fn pulls(namespace: &Namespace, waits: &str) -> Result {
+    apply(waits)?;
     eventually("the kubelet says that it has no such image", SOON, || {
         tells(&[], &[("agent-image", "failed")], "kubectl describe pod")
     })?;
     kubectl(&["delete", "pod", "waits", "-n", namespace.0, "--wait=true"])?;
     eventually("what is gone is not told", SOON, || tells(&[], &[], ""))
+}
+
+fn waiting_pod(namespace: &Namespace) -> String {
+    let init = "initContainers: [{name: javelin-agent, image: 'localhost/t-nowhere:1', imagePullPolicy: Never}]";
+    pause_pod("waits", namespace.0, "app: a", init)
 }
 
 /// Entries that somebody has changed. What Javelin repairs by itself is left alone.
@@ -297,7 +306,7 @@ fn check(arguments: &[&str]) -> Output {
     command.args(arguments).output().expect("javelin starts")
 }
 
-/// Until no pod, or every pod, of Javelin is there.
+/// Until no pod, or every pod, of Javelin is there, and called.
 pub(crate) fn scale(replicas: usize) -> Result {
     kubectl(&[
         "scale",

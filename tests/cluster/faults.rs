@@ -15,8 +15,9 @@ use serde_json::Value;
 use crate::{
     cases::{ENDPOINT, SOON, SYSTEM, name_of},
     figures,
-    kube::{Result, checkout, ensure, eventually, helm, javelin_is_rolled_out, kubectl, pods},
+    kube::{Result, checkout, ensure, eventually, helm, kubectl, pods},
     load::{self, Tally},
+    settled::javelin_is_rolled_out,
 };
 
 /// Every fault, for two replicas and for three, with second chances and without.
@@ -82,18 +83,7 @@ fn install(replicas: u32, attempts: u32) -> Result {
         "--timeout=2m",
     ];
     helm("helm", &[&release[..], &place, &how].concat())?;
-    all_serve(replicas)
-}
-
-/// So many replicas, all of them ready and known to kube-proxy, and none on its way out.
-fn all_serve(replicas: u32) -> Result {
-    javelin_is_rolled_out()?;
-    eventually("nothing but the replicas is left", SOON, || {
-        let names = kubectl(&["get", "pods", "-n", SYSTEM, "-o", "name"])?;
-        let count = names.lines().count();
-        ensure!(count == usize::try_from(replicas).unwrap_or(0), "{names}");
-        Ok(())
-    })
+    javelin_is_rolled_out()
 }
 
 /// What happens to a replica.
@@ -164,7 +154,7 @@ impl Fault {
         })?;
         // Another one in its place: the kubelet starts a container again more and more slowly.
         kubectl(&["delete", "pod", "-n", SYSTEM, name_of(pod)])?;
-        all_serve(replicas)
+        javelin_is_rolled_out()
     }
 }
 

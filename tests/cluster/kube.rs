@@ -146,10 +146,17 @@ impl Namespace {
             .iter()
             .map(|(key, value)| format!("{key}: {value:?}"))
             .collect();
-        apply(&format!(
+        let manifest = format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{{}}}}}}}",
             labels.join(", ")
-        ))?;
+        );
+        if let Err(error) = kubectl_with(&["create"], &manifest) {
+            // Of an earlier run: it is on its way out, or that run was ended. Nothing can be created in it.
+            ensure!(error.contains("AlreadyExists"), "{error}");
+            let earlier = ["delete", "namespace", name, "--ignore-not-found"];
+            kubectl(&[&earlier[..], &["--timeout=2m"]].concat())?;
+            kubectl_with(&["create"], &manifest)?;
+        }
         eventually(
             "the default service account",
             Duration::from_secs(30),
@@ -179,13 +186,6 @@ pub(crate) fn pods(namespace: &str) -> Result<Vec<Value>> {
 pub(crate) fn example(path: &str) -> Result<String> {
     let file = checkout("deploy/examples").join(path);
     fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-/// Waits until every replica of Javelin is of the last template, and ready.
-pub(crate) fn javelin_is_rolled_out() -> Result {
-    let which = ["deploy/javelin", "-n", "javelin-system"];
-    kubectl(&[&["rollout", "status"], &which[..], &["--timeout=2m"]].concat())?;
-    Ok(())
 }
 
 /// The caBundle of each entry of our webhook configuration, as PEM; empty where there is none.

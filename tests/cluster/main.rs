@@ -36,6 +36,7 @@ mod rights;
 mod rotation;
 mod second_chance;
 mod security;
+mod settled;
 #[path = "../../xtask/src/spans.rs"]
 mod spans;
 mod status;
@@ -43,7 +44,12 @@ mod trial;
 #[path = "../common/ugly.rs"]
 mod ugly;
 
-use std::process::ExitCode;
+use std::{
+    any::Any,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -59,24 +65,74 @@ fn main() -> ExitCode {
     let cases = CASES.iter().map(|case| (case, cluster));
     let scenarios = SCENARIOS.iter().map(|scenario| (scenario, false));
     let trials = cases.chain(scenarios).map(|((name, case), runs)| {
-        let run = move || {
-            let began = load::LogPosition::now();
-            case().map_err(|error| {
-                let error = error + &circumstances(began.as_ref());
-                // The cases after it are not to fail for that alone.
-                let _ = cases::install_again();
-                Failed::from(error)
-            })
-        };
+        let run = move || attempt(name, *case).map_err(Failed::from);
         Trial::test(*name, run).with_ignored_flag(!runs)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    settled::end();
     if cluster {
         figures::print();
     } else {
         println!("ignored: there is no cluster to run these on; `cargo xtask test` brings one\n");
     }
     conclusion.exit_code()
+}
+
+/// Runs a case. Of one that fails the reason is printed at once and whole, and what else is known stands behind it. The
+/// reason alone comes once more, when all have run: no log of another case stands between it and its reader.
+fn attempt(name: &str, case: Case) -> kube::Result {
+    let began = load::LogPosition::now();
+    let outcome = guarded(|| prepare(name)).map_err(|error| format!("before the case: {error}"));
+    let outcome = outcome.and_then(|()| guarded(case));
+    if let Err(reason) = &outcome {
+        println!("\n\n=== {name} failed\n{reason}");
+        let known = guarded(|| {
+            println!("{}", circumstances(began.as_ref()));
+            Ok(())
+        });
+        // The cases after it are not to fail for that alone.
+        let mended = guarded(cases::install_again);
+        for (what, outcome) in [
+            ("how things are cannot be told", known),
+            ("Javelin is not installed again", mended),
+        ] {
+            if let Err(error) = outcome {
+                println!("--- {what}: {error}");
+            }
+        }
+        println!("=== so much of {name}");
+    }
+    outcome
+}
+
+/// What a case relies on. The first one installs; to each of the others Javelin is there, and what the one before has done
+/// is known to all by now. Where the first one does not run, others find what it would have left, on a cluster that may
+/// have seen anything.
+fn prepare(name: &str) -> kube::Result {
+    let is_known = IS_KNOWN.swap(true, Ordering::SeqCst);
+    if name == CASES[0].0 {
+        return cases::take_away_if_there();
+    }
+    if is_known {
+        settled::javelin_is_rolled_out()
+    } else {
+        cases::install_again()
+    }
+}
+
+/// A case of this run has begun: whatever it found, it or what mended it has left Javelin there.
+static IS_KNOWN: AtomicBool = AtomicBool::new(false);
+
+/// A panic is a failure like any other.
+fn guarded(run: impl FnOnce() -> kube::Result) -> kube::Result {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(run));
+    outcome.unwrap_or_else(|panic| Err(format!("it panicked: {}", words_of(&*panic))))
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a word")
 }
 
 /// How things are when a case has failed: where nobody can look later, that is all there is.
@@ -99,7 +155,7 @@ fn circumstances(began: Option<&load::LogPosition>) -> String {
     let calls = calls.and_then(Result::ok).unwrap_or_default();
     let last = calls.len().saturating_sub(5);
     let calls = calls.get(last..).unwrap_or_default().join("\n");
-    format!("\n--- pods{pods}\n--- their logs{logs}\n--- calls that failed, the last\n{calls}")
+    format!("--- pods{pods}\n--- their logs{logs}\n--- calls that failed, the last\n{calls}")
 }
 
 type Case = fn() -> kube::Result;

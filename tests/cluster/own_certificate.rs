@@ -25,6 +25,7 @@ use crate::{
     kube::{
         Namespace, Result, checkout, ensure, eventually, get, helm, kubectl, kubectl_with, pods,
     },
+    settled::{hurry_kubelets, javelin_is_rolled_out},
 };
 
 pub(crate) fn there_and_back() -> Result {
@@ -131,22 +132,14 @@ impl Corporate {
         let dry = ["--dry-run=client", "-o", "json"];
         let secret = kubectl(&[&secret[..], &[&certificate, &key], &dry].concat())?;
         kubectl_with(&["apply"], &secret)?;
-        hurry()
+        hurry_kubelets()
     }
 }
 
 fn patch(change: &Value) -> Result {
     let change = change.to_string();
     kubectl(&["patch", "secret", SECRET, "-n", SYSTEM, "-p", &change])?;
-    hurry()
-}
-
-/// A kubelet brings the files of a pod up to date when the pod changes, else once a minute.
-fn hurry() -> Result {
-    for annotation in ["t-certificate=changed", "t-certificate-"] {
-        kubectl(&["annotate", "pods", "--all", "-n", SYSTEM, annotation])?;
-    }
-    Ok(())
+    hurry_kubelets()
 }
 
 // === The installation
@@ -200,7 +193,8 @@ impl Bench {
             "helm",
             &[&release[..], &["--wait", "--timeout=2m"], set].concat(),
         )?;
-        Ok(())
+        // A replica that drains has the other certificate, and kube-proxy may still know it.
+        javelin_is_rolled_out()
     }
 
     /// Ten pods: each is admitted, and has the agent.

@@ -19,11 +19,11 @@ use serde_json::{Value, json};
 use crate::{
     api::{Answer, Api},
     cases::{
-        ENDPOINT, INJECT, SOON, SYSTEM, first_span, injected_pod, install_with, java_deployment,
-        receipt,
+        ENDPOINT, INJECT, SOON, first_span, injected_pod, install_with, is_installed,
+        java_deployment, receipt, take_away,
     },
     figures, judge,
-    kube::{Namespace, Result, apply, ensure, eventually, get, helm, kubectl, kubectl_with, pods},
+    kube::{Namespace, Result, apply, ensure, eventually, get, kubectl, kubectl_with},
     trial::Problems,
 };
 
@@ -182,11 +182,6 @@ pub(crate) fn trace_without_javelin() -> Result {
         ensure!(injected > 5, "{injected} injected");
     }
     let _away = Away::new()?;
-    eventually("no pod of Javelin is left", SOON, || {
-        let left = pods(SYSTEM)?.len();
-        ensure!(left == 0, "{left} pods");
-        Ok(())
-    })?;
     let copied = Namespace::new("t-policy-traced", &[])?;
     let mounted = Namespace::new("t-policy-volume", &[])?;
     apply(&java_deployment(copied.0, "", ""))?;
@@ -482,22 +477,20 @@ fn plain(count: u64) -> Vec<Value> {
 
 // === The cluster without Javelin, and with policies
 
-/// Javelin is not installed; it is again when the value is dropped, if it was.
+/// Javelin is not installed, and nobody of it is left to answer: what happens is the policies' doing. It is installed
+/// again when the value is dropped, if it was.
 struct Away {
     was_there: bool,
 }
 
 impl Away {
     fn new() -> Result<Self> {
-        let releases = helm("helm", &["list", "--namespace", SYSTEM, "--short"])?;
-        let was_there = releases.lines().any(|name| name == "javelin");
+        let was_there = is_installed()?;
+        let away = Self { was_there };
         if was_there {
-            helm(
-                "helm",
-                &["uninstall", "javelin", "--namespace", SYSTEM, "--wait"],
-            )?;
+            take_away()?;
         }
-        Ok(Self { was_there })
+        Ok(away)
     }
 }
 
@@ -526,22 +519,45 @@ impl Policies {
 impl Drop for Policies {
     fn drop(&mut self) {
         let _ = kubectl_with(&["delete", "--ignore-not-found"], &self.0);
+        // What comes next is not to be their doing. With Javelin there, nobody could tell.
+        if is_installed().is_ok_and(|is_installed| !is_installed)
+            && let Err(problem) = out_of_effect()
+        {
+            println!("  the policies are still in effect: {problem}");
+        }
     }
 }
 
-/// API servers look for new policies once a second.
+fn out_of_effect() -> Result {
+    let (api, pod) = (Api::new()?, labelled(plain(1).remove(0), "default"));
+    eventually("the policies are forgotten", SOON, || {
+        let answers = api.dry_run("default", std::slice::from_ref(&pod))?;
+        let answer = answers.first().ok_or("no answer")?.admitted()?;
+        ensure!(receipt(answer).is_none(), "a receipt: {answer}");
+        Ok(())
+    })
+}
+
+/// API servers look for new policies once a second, and each of these is taken over by itself: the one for pods, the one
+/// for workloads with the last of its bindings, and the one that warns.
 fn in_effect(api: &Api, namespace: &str) -> Result {
     let pod = labelled(plain(1).remove(0), "default");
     eventually("the policies are in effect", SOON, || {
         let answers = api.dry_run(namespace, std::slice::from_ref(&pod))?;
         let answer = answers.first().ok_or("no answer")?.admitted()?;
         ensure!(receipt(answer).is_some(), "no receipt: {answer}");
-        // Each policy is taken over by itself.
-        for (_, workload) in workloads(namespace).into_iter().take(1) {
-            let arguments = ["create", "--dry-run=server", "-o", "json"];
-            let (made, _) = kubectl_with(&arguments, &workload.to_string())?;
-            ensure!(made.contains(keys::FROM_WORKLOAD), "no copy: {made}");
-        }
+        let (_, deployment) = workloads(namespace).remove(0);
+        let arguments = ["create", "--dry-run=server", "-o", "json"];
+        let (made, _) = kubectl_with(&arguments, &deployment.to_string())?;
+        ensure!(made.contains(keys::FROM_WORKLOAD), "no copy: {made}");
+        let mut unlabelled = deployment;
+        unlabelled["metadata"]["labels"] = json!({ keys::FROM_WORKLOAD: "true" });
+        let (made, _) = kubectl_with(&arguments, &unlabelled.to_string())?;
+        ensure!(!made.contains(keys::FROM_WORKLOAD), "a copy: {made}");
+        let mut nonsense = labelled(pod.clone(), "nonsense");
+        nonsense["metadata"]["namespace"] = json!(namespace);
+        let (_, said) = kubectl_with(&arguments, &nonsense.to_string())?;
+        ensure!(said.contains("Warning"), "no warning: {said:?}");
         Ok(())
     })
 }

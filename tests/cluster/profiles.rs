@@ -9,6 +9,7 @@ use crate::{
         receipt,
     },
     kube::{Namespace, Result, apply, checkout, ensure, eventually, get, helm, kubectl_with, pods},
+    settled::{javelin_is_rolled_out, replicas_know},
 };
 
 /// One Deployment for each delivery beside the default one, all at once.
@@ -93,6 +94,13 @@ pub(crate) fn annotations() -> Result {
     let plain = Namespace::new("t-annotated", &[])?;
     let off = Namespace::new("t-annotated-off", &[(INJECT, "false")])?;
     let on = Namespace::new("t-annotated-on", &[(INJECT, "true")])?;
+    eventually("the entries for annotations are called", SOON, || {
+        for namespace in [&plain, &off] {
+            let pod = dry_run(namespace.0, "", Some("true"))?;
+            ensure!(receipt(&pod).is_some(), "{}: {pod}", namespace.0);
+        }
+        Ok(())
+    })?;
     let copy = |value: &str| format!("javelin.dev/from-workload: '{value}'");
     for (namespace, labels, annotation, expected) in [
         (&plain, String::new(), Some(" TRUE "), true),
@@ -203,20 +211,9 @@ fn upgrade() -> Result {
             "--timeout=2m",
         ],
     )?;
-    // Each replica reads its own file, which the kubelet brings up to date by and by: a profile has to be known twice
-    // in a row by both. Its entry is known by the caBundle that it got.
-    eventually("the new configuration is in effect", TAKEN_OVER, || {
-        let configuration = get(&["mutatingwebhookconfiguration", "javelin"])?;
-        let entries = configuration["webhooks"].as_array().cloned();
-        let bare = |entry: &Value| entry["clientConfig"]["caBundle"].is_null();
-        ensure!(!entries.unwrap_or_default().iter().any(bare), "no caBundle");
-        for _ in 0..8 {
-            let labels = format!("{INJECT}: there");
-            let pod = dry_run("default", &labels, None)?;
-            ensure!(receipt(&pod).is_some(), "{}", pod["metadata"]);
-        }
-        Ok(())
-    })
+    // Each replica reads its own file, which the kubelet brings up to date by and by.
+    replicas_know("there")?;
+    javelin_is_rolled_out()
 }
 
 fn dry_run(namespace: &str, labels: &str, annotation: Option<&str>) -> Result<Value> {
@@ -235,6 +232,3 @@ fn dry_run(namespace: &str, labels: &str, annotation: Option<&str>) -> Result<Va
 fn labelled(value: &str) -> String {
     format!(", {INJECT}: '{value}'")
 }
-
-/// The kubelet looks at `ConfigMaps` once a minute.
-const TAKEN_OVER: std::time::Duration = std::time::Duration::from_mins(3);

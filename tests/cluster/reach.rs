@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     cases::{SOON, SYSTEM, name_of},
     kube::{Result, ensure, eventually, get, kubectl, pods},
+    rights::may,
 };
 
 pub(crate) fn causes() -> Result {
@@ -33,6 +34,11 @@ pub(crate) fn causes() -> Result {
     )?;
 
     changed.forbid_patches()?;
+    eventually("the API server knows that it may not", SOON, || {
+        let may = may(&["patch", "mutatingwebhookconfigurations/javelin"])?;
+        ensure!(!may, "it may");
+        Ok(())
+    })?;
     wipe_bundle()?;
     Changed::target_port(&changed.port["targetPort"])?;
     finding(

@@ -125,8 +125,8 @@ fn sorted(values: &Value) -> String {
     values.into_iter().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether Javelin may.
-fn may(arguments: &[&str]) -> Result<bool> {
+/// Whether Javelin may, as the API server knows it by now.
+pub(crate) fn may(arguments: &[&str]) -> Result<bool> {
     let question = [&["auth", "can-i"], arguments, &["--as", ACCOUNT]].concat();
     let output = kubectl_output(&question);
     let answer = String::from_utf8_lossy(&output.stdout);

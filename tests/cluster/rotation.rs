@@ -22,6 +22,7 @@ use crate::{
         kubectl_with, pods, wipe_ca_bundles,
     },
     load,
+    settled::javelin_is_called,
 };
 
 // === Without a gap
@@ -483,7 +484,8 @@ fn replicas_are_ready(count: usize) -> Result {
             pods.len()
         );
         Ok(())
-    })
+    })?;
+    javelin_is_called()
 }
 
 /// Everything that was known of authorities is gone, and so many replicas start.

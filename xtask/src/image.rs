@@ -38,6 +38,11 @@ impl Image {
         &self.reference
     }
 
+    /// The manifest's.
+    pub(crate) fn digest(&self) -> &str {
+        &self.digest
+    }
+
     pub(crate) fn archive(&self) -> &Path {
         &self.archive
     }

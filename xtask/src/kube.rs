@@ -113,6 +113,14 @@ impl Cluster {
         command
     }
 
+    /// Is the image on the cluster's node, to the last bit? Of a cluster that is not ours nobody can tell from here.
+    pub(crate) fn has_image(&self, image: &Image) -> Result<bool> {
+        if self.whose == Whose::Theirs {
+            return Ok(false);
+        }
+        cluster::has_image(&self.bin, image.reference(), image.digest())
+    }
+
     /// Makes an image known to the cluster's node, with no registry between.
     pub(crate) fn load_image(&self, image: &Image) -> Result<()> {
         let archive = image.archive();

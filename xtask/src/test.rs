@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueEnum;
 
 use crate::cluster;
 use crate::demo;
@@ -23,17 +25,72 @@ use crate::toolchain::{self, Tool};
 /// What to test.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
+    /// Run these, in place of all
+    #[arg(value_enum, value_name = "LAYER", conflicts_with = "no_cluster")]
+    layers: Vec<Layer>,
+    /// Run only the cases with this in their name, of the layers unit, jvm and cluster; the last on the cluster that is
+    /// up, or on one that is started and stays
+    #[arg(last = true, value_name = "PATTERN")]
+    pattern: Option<String>,
     /// Leave out what needs a cluster
     #[arg(long)]
     no_cluster: bool,
 }
 
-/// Runs all steps; the first failure ends it.
-pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
-    let mut steps: Vec<(&str, Step)> = vec![
-        ("format", |paths| cargo(paths, &["fmt", "--all", "--check"])),
-        ("clippy", |paths| {
-            cargo(
+/// A part of what has to pass; in the order in which they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Layer {
+    /// The code is formatted
+    Format,
+    /// Clippy finds nothing
+    Clippy,
+    /// Unit, golden and property tests, and the command line
+    Unit,
+    /// The code's documentation
+    Docs,
+    /// Licences, sources and advisories of dependencies
+    Deny,
+    /// The chart, by both majors of Helm
+    Chart,
+    /// `javelin inject` between Helm, kustomize and kubectl
+    Pipelines,
+    /// The agent in real JVMs
+    Jvm,
+    /// Javelin on a real Kubernetes
+    Cluster,
+    /// `cargo xtask demo`
+    Demo,
+}
+
+impl Layer {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Clippy => "clippy",
+            Self::Unit => "unit, golden and property tests",
+            Self::Docs => "documentation",
+            Self::Deny => "dependencies",
+            Self::Chart => "chart",
+            Self::Pipelines => "pipelines",
+            Self::Jvm => "JVM",
+            Self::Cluster => "cluster suite",
+            Self::Demo => "demo",
+        }
+    }
+
+    /// May some of it be run alone?
+    fn has_cases(self) -> bool {
+        matches!(self, Self::Unit | Self::Jvm | Self::Cluster)
+    }
+
+    fn needs_cluster(self) -> bool {
+        matches!(self, Self::Cluster | Self::Demo)
+    }
+
+    fn run(self, paths: &Paths, pattern: Option<&str>) -> Result<()> {
+        match self {
+            Self::Format => cargo(paths, &["fmt", "--all", "--check"]),
+            Self::Clippy => cargo(
                 paths,
                 &[
                     "clippy",
@@ -43,32 +100,75 @@ pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
                     "--",
                     "-Dwarnings",
                 ],
-            )
-        }),
-        ("unit, golden and property tests", |paths| {
-            cargo(paths, &["test", "--workspace", "--locked"])
-        }),
-        ("documentation", documentation),
-        ("dependencies", dependencies),
-        ("chart", chart),
-        ("pipelines", pipelines),
-        ("JVM", jvm_suite),
-    ];
-    if !options.no_cluster {
-        steps.push(("cluster suite", cluster_suite));
-        steps.push(("demo", |paths| demo::run(paths, &demo::Options::default())));
+            ),
+            Self::Unit => unit(paths, pattern),
+            Self::Docs => documentation(paths),
+            Self::Deny => dependencies(paths),
+            Self::Chart => chart(paths),
+            Self::Pipelines => pipelines(paths),
+            Self::Jvm => jvm_suite(paths, pattern),
+            Self::Cluster => cluster_suite(paths, pattern),
+            Self::Demo => demo::run(paths, &demo::Options::default()),
+        }
     }
+}
+
+impl Options {
+    /// What is to run, in order.
+    fn chosen(&self) -> Result<Vec<Layer>> {
+        let is_chosen = |layer: &Layer| {
+            self.layers.contains(layer)
+                || self.layers.is_empty() && !(self.no_cluster && layer.needs_cluster())
+        };
+        let all = Layer::value_variants().iter().copied();
+        let chosen: Vec<_> = all.filter(is_chosen).collect();
+        if self.pattern.is_some() {
+            let names = |layers: &mut dyn Iterator<Item = Layer>| {
+                let names = layers.filter_map(|layer| layer.to_possible_value());
+                let names = names.map(|value| value.get_name().to_owned());
+                names.collect::<Vec<_>>().join(", ")
+            };
+            let without = names(&mut chosen.iter().copied().filter(|layer| !layer.has_cases()));
+            let with = names(
+                &mut Layer::value_variants()
+                    .iter()
+                    .copied()
+                    .filter(|layer| layer.has_cases()),
+            );
+            ensure!(
+                !self.layers.is_empty(),
+                "a pattern is for the cases of one layer: name it, one of {with}"
+            );
+            ensure!(
+                without.is_empty(),
+                "a pattern chooses among cases, and these layers have none: {without}; those that have are {with}"
+            );
+        }
+        Ok(chosen)
+    }
+}
+
+/// Runs all layers, or those that are named; the first failure ends it.
+pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
     let start = Instant::now();
     let mut done = Vec::new();
-    for (name, step) in steps {
-        note(&format!("\n=== {name}"));
+    for layer in options.chosen()? {
+        let title = layer.title();
+        note(&format!("\n=== {title}"));
         let before = Instant::now();
-        step(paths).with_context(|| format!("the step \"{name}\" failed"))?;
-        done.push((name, before.elapsed()));
+        layer
+            .run(paths, options.pattern.as_deref())
+            .with_context(|| format!("the step \"{title}\" failed"))?;
+        done.push((title, before.elapsed()));
     }
-    note("\n=== all passed");
-    for (name, took) in done {
-        note(&format!("{:>6} s  {name}", took.as_secs()));
+    let is_all = options.layers.is_empty();
+    note(if is_all {
+        "\n=== all passed"
+    } else {
+        "\n=== passed, of what was named"
+    });
+    for (title, took) in done {
+        note(&format!("{:>6} s  {title}", took.as_secs()));
     }
     note(&format!("{:>6} s  in all", start.elapsed().as_secs()));
     if options.no_cluster {
@@ -102,7 +202,57 @@ pub(crate) fn codegen(paths: &Paths, check: bool) -> Result<()> {
     succeed(&mut command)
 }
 
-type Step = fn(&Paths) -> Result<()>;
+/// All that needs nothing but this checkout. With a pattern without the documentation's examples, and without the cases of
+/// other layers, which would be ignored here.
+fn unit(paths: &Paths, pattern: Option<&str>) -> Result<()> {
+    let mut command = cargo_command(paths);
+    command.args(["test", "--workspace", "--locked"]);
+    if let Some(pattern) = pattern {
+        command.args(["--lib", "--bins", "--test", "it"]);
+        choose(&mut command, pattern)?;
+    }
+    succeed(&mut command)
+}
+
+/// Runs only those with the pattern in their name; an error when there is none, since nothing would then be tested.
+fn choose(command: &mut Command, pattern: &str) -> Result<()> {
+    command.arg("--");
+    let program = command.get_program().to_owned();
+    let words: Vec<_> = command.get_args().map(OsStr::to_owned).collect();
+    let mut listing = Command::new(&program);
+    listing.args(&words).args([pattern, "--list"]);
+    if let Some(folder) = command.get_current_dir() {
+        listing.current_dir(folder);
+    }
+    // Compiling may take a while, and is seen on standard error.
+    let output = listing
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("{} did not start", program.display()))?;
+    ensure!(
+        output.status.success(),
+        "{listing:?} ended with {}",
+        output.status
+    );
+    let count = cases_in(&String::from_utf8_lossy(&output.stdout));
+    ensure!(
+        count > 0,
+        "no case of this layer has {pattern:?} in its name: `{} {} --list` shows them",
+        program.display(),
+        words.join(OsStr::new(" ")).display()
+    );
+    note(&format!("{count} with {pattern:?} in their name"));
+    command.arg(pattern);
+    Ok(())
+}
+
+/// How many tests are in what `--list` printed.
+fn cases_in(listing: &str) -> usize {
+    listing
+        .lines()
+        .filter(|line| line.ends_with(": test"))
+        .count()
+}
 
 fn documentation(paths: &Paths) -> Result<()> {
     let mut command = cargo_command(paths);
@@ -392,7 +542,12 @@ fn count(text: &str, part: &str) -> usize {
 }
 
 /// The suite in `tests/jvm`, on the JDK that compiles and on others that the machine has.
-fn jvm_suite(paths: &Paths) -> Result<()> {
+fn jvm_suite(paths: &Paths, pattern: Option<&str>) -> Result<()> {
+    let mut command = cargo_command(paths);
+    command.args(["test", "--test", "jvm", "--locked"]);
+    if let Some(pattern) = pattern {
+        choose(&mut command, pattern)?;
+    }
     packages::ensure(paths, &[Group::Java])?;
     let agent = images::agent(paths)?;
     let jdks = jdks::find()?;
@@ -407,47 +562,58 @@ fn jvm_suite(paths: &Paths) -> Result<()> {
     }
     let homes = env::join_paths(jdks.iter().map(|jdk| &jdk.home))
         .context("a JDK's folder has a colon in its name: move it")?;
-    let mut command = cargo_command(paths);
     command
-        .args(["test", "--test", "jvm", "--locked"])
         .env("JAVELIN_JVM", homes)
         .env("JAVELIN_JAVAAGENT", agent);
     succeed(&mut command)
 }
 
-/// A scenario of `tests/cluster` that takes longer than a test may, by its name or a part of it.
+/// A scenario of `tests/cluster` that takes longer than a test may, by a part of its name.
 pub(crate) fn scenario(paths: &Paths, name: &str) -> Result<()> {
-    on_a_cluster(paths, &["--ignored", name])
+    on_a_cluster(paths, Some(name), &["--ignored"])
 }
 
 /// The suite in `tests/cluster`.
-fn cluster_suite(paths: &Paths) -> Result<()> {
-    on_a_cluster(paths, &[])
+fn cluster_suite(paths: &Paths, pattern: Option<&str>) -> Result<()> {
+    on_a_cluster(paths, pattern, &[])
 }
 
 /// What is in `tests/cluster`, on a fresh cluster of our own or on the one that `KUBECONFIG` names.
-fn on_a_cluster(paths: &Paths, arguments: &[&str]) -> Result<()> {
+///
+/// With a pattern, on our own as it is, when it is up: the suite then puts Javelin there anew as its first case would.
+fn on_a_cluster(paths: &Paths, pattern: Option<&str>, options: &[&str]) -> Result<()> {
+    let mut command = cargo_command(paths);
+    command.args(["test", "--test", "cluster", "--locked"]);
+    // Before anything is started for it.
+    if let Some(pattern) = pattern {
+        choose(&mut command, pattern)?;
+    }
     let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3])?;
     let cluster = if let Some(theirs) = Cluster::from_env(paths)? {
         theirs
     } else {
-        cluster::down(paths)?;
+        if pattern.is_none() {
+            cluster::down(paths)?;
+        }
         cluster::up(paths)?
     };
-    let product = images::javelin(paths)?;
     for image in [
-        &product,
-        &images::shop(paths)?,
-        &images::collector(paths)?,
-        &images::pause(paths)?,
-        &images::witness(paths)?,
+        images::shop(paths)?,
+        images::collector(paths)?,
+        images::pause(paths)?,
+        images::witness(paths)?,
     ] {
-        cluster.load_image(image)?;
+        if !cluster.has_image(&image)? {
+            cluster.load_image(&image)?;
+        }
     }
-    let mut command = cargo_command(paths);
+    let product = images::javelin(paths)?;
+    if !cluster.has_image(&product)? {
+        cluster.load_image(&product)?;
+        replace_replicas(&cluster)?;
+    }
     command
-        .args(["test", "--test", "cluster", "--locked", "--"])
-        .args(arguments)
+        .args(options)
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env("JAVELIN_CLUSTER", "1")
         .env("JAVELIN_TOOLS", tools.program(""))
@@ -455,7 +621,30 @@ fn on_a_cluster(paths: &Paths, arguments: &[&str]) -> Result<()> {
     if cluster.is_ours() {
         command.env("JAVELIN_CLUSTER_LOGS", cluster::logs(paths));
     }
-    succeed(&mut command)
+    let outcome = succeed(&mut command);
+    if let Some(pattern) = pattern
+        && cluster.is_ours()
+    {
+        note(&format!(
+            "The cluster stays up, with Javelin on it. Again: `cargo xtask test cluster -- {pattern}`. To look: \
+             `cargo xtask cluster status`. To end it: `cargo xtask cluster down`."
+        ));
+    }
+    outcome
+}
+
+/// Those of an earlier run have its program: a name stands for another image now.
+fn replace_replicas(cluster: &Cluster) -> Result<()> {
+    let deployment = ["deployment/javelin", "--namespace=javelin-system"];
+    let found = [
+        &["get", "--ignore-not-found", "--output=name"],
+        &deployment[..],
+    ]
+    .concat();
+    if !cluster.kubectl(&found)?.is_empty() {
+        cluster.kubectl(&[&["rollout", "restart"], &deployment[..]].concat())?;
+    }
+    Ok(())
 }
 
 fn cargo(paths: &Paths, arguments: &[&str]) -> Result<()> {
@@ -495,3 +684,61 @@ const ADVISORIES: &str = "https://github.com/rustsec/advisory-db";
 
 /// The newest version with long support: the suite ought to see it.
 const NEWEST_JAVA: u32 = 25;
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Layer, Options, cases_in};
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn chosen(line: &str) -> Result<Vec<Layer>, String> {
+        let words = ["test"].into_iter().chain(line.split_whitespace());
+        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
+        line.options.chosen().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn layers_run_in_their_own_order_and_each_once() {
+        assert_eq!(chosen("").unwrap().len(), 10);
+        assert_eq!(chosen("--no-cluster").unwrap().last(), Some(&Layer::Jvm));
+        let two = [Layer::Format, Layer::Cluster];
+        assert_eq!(chosen("cluster format cluster").unwrap(), two);
+        assert_eq!(chosen("cluster -- label").unwrap(), [Layer::Cluster]);
+    }
+
+    #[test]
+    fn what_is_no_layer_is_told_with_all_that_are() {
+        let told = chosen("clustre").unwrap_err();
+        let layers = "format, clippy, unit, docs, deny, chart, pipelines, jvm, cluster, demo";
+        assert!(
+            told.contains("'clustre'") && told.contains(layers),
+            "{told}"
+        );
+        chosen("--no-cluster cluster").unwrap_err();
+    }
+
+    #[test]
+    fn a_pattern_wants_a_layer_that_has_cases() {
+        let told = chosen("-- label").unwrap_err();
+        assert!(
+            told.contains("name it, one of unit, jvm, cluster"),
+            "{told}"
+        );
+        let told = chosen("unit clippy chart -- label").unwrap_err();
+        assert!(told.contains("have none: clippy, chart;"), "{told}");
+    }
+
+    #[test]
+    fn cases_are_counted_as_they_are_listed() {
+        assert_eq!(cases_in("\nignored: there is no cluster\n"), 0);
+        assert_eq!(cases_in("0 tests, 0 benchmarks\n"), 0);
+        let listing = "a::b: test\nc: test\n\n2 tests, 0 benchmarks\n";
+        assert_eq!(cases_in(listing), 2);
+    }
+}

@@ -147,6 +147,18 @@ pub(crate) fn load_image(bin: &Path, archive: &Path) -> Result<()> {
         .arg(archive))
 }
 
+/// Does the cluster's containerd have this image under this name?
+pub(crate) fn has_image(bin: &Path, reference: &str, digest: &str) -> Result<bool> {
+    let found = output(
+        Command::new(bin.join("ctr"))
+            .arg("--address")
+            .arg(containerd_socket())
+            .args(["-n", "k8s.io", "images", "list"])
+            .arg(format!("name=={reference}")),
+    )?;
+    Ok(found.contains(digest))
+}
+
 /// Where the cluster of this user keeps its kubeconfig, whether or not it is up.
 pub(crate) fn kubeconfig(paths: &Paths) -> PathBuf {
     paths.cluster_state().join("kubeconfig")
