@@ -23,6 +23,7 @@
 //! | nothing, or damaged, or expired | | [`Action::Replace`] the authority, and keep what is trusted |
 //! | sound | a live bundle has an authority that is neither in it nor retired | [`Action::Adopt`] it: leaves may come from it |
 //! | sound | two thirds over, or asked for | [`Action::Prepare`] a successor |
+//! | a successor | asked for | [`Action::Prepare`] another: the key of this one lay in the same Secret |
 //! | a successor | in every bundle for the settle time | [`Action::Prove`] |
 //! | a successor | proven | [`Action::Promote`] it |
 //! | a predecessor | its time is over | [`Action::Prune`] it |
@@ -31,7 +32,8 @@
 //!
 //! Invariants, which a model of three replicas explores: every bundle that is published has the authority of
 //! every leaf that may still be served; a leaf of a new authority is served only after that was published to
-//! every entry, settled and proven, unless there is no trusted leaf to lose.
+//! every entry, settled and proven, unless there is no trusted leaf to lose. Nothing that lay in the Secret when somebody
+//! asked for a rotation is trusted once that is done and its predecessors are pruned.
 //!
 //! What is published never takes an authority out of a bundle that the Secret does not say is retired. A bundle is
 //! swapped against the version that was looked at, so that holds whatever a replica has missed, and whatever was
@@ -108,6 +110,8 @@ pub enum Action {
         cause: Cause,
         /// Predecessors to keep.
         previous: Vec<Retired>,
+        /// Fingerprints of those that are not to be trusted again.
+        retired: Vec<String>,
     },
     /// Write this to the Secret, with authorities that live bundles have and the Secret does not; then look again.
     Adopt(Contents),
@@ -213,6 +217,9 @@ fn mend(
         None => Action::Replace {
             cause: cause.clone(),
             previous,
+            retired: known
+                .or(usable)
+                .map_or_else(Vec::new, |base| base.retired.clone()),
         },
     }
 }
@@ -305,6 +312,9 @@ fn rotation(contents: &Contents, observed: &Observed<'_>) -> Option<Action> {
     let now = observed.now;
     let validity = contents.authority.certificate().validity();
     let expired = validity.not_after < now;
+    if observed.requested && contents.next.is_some() {
+        return Some(without_successor(contents, expired));
+    }
     if let Some(next) = &contents.next {
         let certificate = next.certificate();
         // It waited for too long to be proven, or clocks disagree.
@@ -322,10 +332,10 @@ fn rotation(contents: &Contents, observed: &Observed<'_>) -> Option<Action> {
         };
     }
     if expired {
-        let previous = contents.previous.clone();
         return Some(Action::Replace {
             cause: Cause::Expired,
-            previous,
+            previous: contents.previous.clone(),
+            retired: contents.retired.clone(),
         });
     }
     let cause = if observed.requested {
@@ -355,6 +365,37 @@ fn prepare(contents: &Contents, cause: Cause) -> Action {
     Action::Prepare { contents, cause }
 }
 
+/// Somebody asks for a rotation in the middle of one: whatever made him ask has happened to the successor as well. No leaf
+/// comes from it yet, so it leaves the bundles at once, for good.
+fn without_successor(contents: &Contents, expired: bool) -> Action {
+    let discarded = contents
+        .next
+        .iter()
+        .map(|next| next.certificate().fingerprint());
+    let retired = remembered(discarded, contents);
+    if expired {
+        return Action::Replace {
+            cause: Cause::Requested,
+            previous: contents.previous.clone(),
+            retired,
+        };
+    }
+    let contents = Contents {
+        retired,
+        ..contents.clone()
+    };
+    prepare(&contents, Cause::Requested)
+}
+
+/// The fingerprints that are never trusted again, with these in front.
+fn remembered(fingerprints: impl Iterator<Item = String>, contents: &Contents) -> Vec<String> {
+    let mut retired: Vec<_> = fingerprints
+        .chain(contents.retired.iter().cloned())
+        .collect();
+    retired.truncate(MOST_REMEMBERED);
+    retired
+}
+
 fn promoted(contents: &Contents, next: &super::Authority, observed: &Observed<'_>) -> Contents {
     let mut previous = vec![retiring(contents.authority.certificate().clone(), observed)];
     previous.extend(contents.previous.iter().cloned());
@@ -378,15 +419,10 @@ fn pruned(contents: &Contents, observed: &Observed<'_>) -> Option<Contents> {
     if over.is_empty() {
         return None;
     }
-    let mut retired: Vec<_> = over
-        .iter()
-        .map(|each| each.certificate.fingerprint())
-        .collect();
-    retired.extend(contents.retired.iter().cloned());
-    retired.truncate(MOST_KEPT);
+    let over = over.iter().map(|each| each.certificate.fingerprint());
     Some(Contents {
         previous,
-        retired,
+        retired: remembered(over, contents),
         ..contents.clone()
     })
 }
@@ -396,6 +432,10 @@ pub(super) const MOST_RETIRED: usize = 4;
 
 /// Damage that comes back again and again must not grow the bundle without a limit.
 const MOST_KEPT: usize = 8;
+
+/// Predecessors go four in two days at most ([`MOST_RETIRED`]), so these are five years of rotations without a pause, and an
+/// authority lives for two. At 17 bytes each they are 70 KB of the 1 MiB that a Secret may have.
+const MOST_REMEMBERED: usize = 4096;
 
 #[cfg(test)]
 mod model;

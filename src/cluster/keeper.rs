@@ -272,7 +272,11 @@ impl Keeper {
                 );
                 (contents, Happening::AuthorityRestored, note)
             }
-            Action::Replace { cause, previous } => self.replacement(&cause, previous, now)?,
+            Action::Replace {
+                cause,
+                previous,
+                retired,
+            } => self.replacement(&cause, previous, retired, now)?,
             Action::Adopt(contents) => {
                 let note = "the authority of the certificate that is being served was missing in the Secret, and \
                             has been added";
@@ -309,10 +313,8 @@ impl Keeper {
         let change = SecretChange {
             data: contents.to_data(),
             description: contents.describe(),
-            fulfils_request: matches!(
-                happening,
-                Happening::AuthorityPrepared | Happening::AuthorityPromoted
-            ),
+            // What was promoted existed before the request, and may be what it is about.
+            fulfils_request: happening == Happening::AuthorityPrepared,
         };
         // Times in it were right when it was decided. A process that was suspended in between has to decide again.
         if crate::time::now().duration_since(now).unwrap_or_default() > LONGEST_ROUND {
@@ -331,6 +333,7 @@ impl Keeper {
         &self,
         cause: &Cause,
         previous: Vec<Retired>,
+        retired: Vec<String>,
         now: SystemTime,
     ) -> Result<(Contents, Happening, String), KeeperError> {
         let authority = self.new_authority(now)?;
@@ -348,6 +351,7 @@ impl Keeper {
         };
         let contents = Contents {
             previous,
+            retired,
             ..Contents::new(authority)
         };
         Ok((contents, happening, note))

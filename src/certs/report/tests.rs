@@ -459,6 +459,13 @@ fn a_rotation_is_done_when_every_replica_serves_the_new_authority() {
     );
     check(
         &|scene| {
+            scene.with_next();
+            scene.requested = true;
+        },
+        "a replica makes another successor of A in place of B",
+    );
+    check(
+        &|scene| {
             scene.promoted();
         },
         "authority B signs; pod-1, pod-2 still to change to it",

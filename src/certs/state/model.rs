@@ -125,6 +125,8 @@ struct World {
     replicas: [Replica; REPLICAS],
     secret: Secret,
     requested: bool,
+    /// What lay in the Secret when the last request was made, and is not to be trusted in the end.
+    leaked: Set,
     bundles: [Set; ENTRIES],
     /// What API servers go by.
     view: [Set; ENTRIES],
@@ -257,11 +259,17 @@ impl Model {
                 .as_ref()
                 .map(|next| self.id(next.certificate())),
             previous: self.retired(&contents.previous),
-            retired: (0..AUTHORITIES).fold(0, |set, id| {
-                let id = u8::try_from(id).unwrap();
-                set | u8::from(contents.is_retired(&self.certificate(id))) << id
-            }),
+            retired: self.named(&contents.retired),
         }
+    }
+
+    /// Those with these fingerprints.
+    fn named(&self, fingerprints: &[String]) -> Set {
+        let pool = self.pool.iter().enumerate();
+        pool.fold(0, |set, (id, each)| {
+            let is_named = fingerprints.contains(&each.certificate().fingerprint());
+            set | u8::from(is_named) << id
+        })
     }
 
     /// The plan for this question, by its number.
@@ -346,14 +354,16 @@ impl Model {
             Action::Create => Step::Create,
             Action::Restore { contents, .. }
             | Action::Adopt(contents)
+            | Action::Promote(contents)
             | Action::Prune(contents) => Step::Store(self.held(contents), false),
-            Action::Promote(contents) => Step::Store(self.held(contents), true),
-            Action::Replace { previous, .. } => {
+            Action::Replace {
+                previous, retired, ..
+            } => {
                 let held = Held {
                     ca: NEW,
                     next: None,
                     previous: self.retired(previous),
-                    retired: 0,
+                    retired: self.named(retired),
                 };
                 Step::Store(held, false)
             }
@@ -612,6 +622,8 @@ fn outside(world: &World) -> Vec<(Move, World)> {
     if world.left.losses > 0 {
         let mut next = *world;
         next.left.losses -= 1;
+        // A replica may write back what it knew before the request.
+        next.leaked = 0;
         secret_written(&mut next);
         next.secret = Secret::Missing;
         all.push((Move::SecretDeleted, next));
@@ -629,9 +641,13 @@ fn outside(world: &World) -> Vec<(Move, World)> {
             all.push((Move::BundleWiped, next));
         }
     }
-    if world.left.requests > 0 && matches!(world.secret, Secret::Sound(_)) && !world.requested {
+    if world.left.requests > 0
+        && let Secret::Sound(held) = world.secret
+        && !world.requested
+    {
         let mut next = *world;
         next.left.requests -= 1;
+        next.leaked = held.bundle();
         next.requested = true;
         secret_written(&mut next);
         all.push((Move::RotationRequested, next));
@@ -750,6 +766,27 @@ fn settle(world: &mut World) {
 
 /// Whom API servers have trusted, or should have, they trust, whatever is in between; what somebody else wiped is not our doing.
 fn violation(world: &World) -> Option<String> {
+    survivor(world).or_else(|| refusal(world))
+}
+
+/// Nothing that lay in the Secret when a request was made is trusted once that is fulfilled and its predecessors are
+/// pruned: it does not sign any more, nor is it to sign, and what has left the Secret is noted as retired.
+fn survivor(world: &World) -> Option<String> {
+    let Secret::Sound(held) = world.secret else {
+        return None;
+    };
+    let is_leaked = |id: Id| world.leaked & 1 << id != 0;
+    let signs = match held.next {
+        // The authority still signs: its successor is not proven yet.
+        Some(next) => is_leaked(next),
+        None => is_leaked(held.ca),
+    };
+    let forgotten = world.leaked & !held.bundle() & !held.retired;
+    let survives = !world.requested && (signs || forgotten != 0);
+    survives.then(|| "what lay in the Secret when a request was made outlives it".to_owned())
+}
+
+fn refusal(world: &World) -> Option<String> {
     world.replicas.iter().enumerate().find_map(|(at, replica)| {
         let leaf = replica.served.filter(|_| replica.up && replica.trusted)?;
         let lacks = |bundle: &Set| *bundle != 0 && bundle & 1 << leaf.issuer == 0;
@@ -819,6 +856,7 @@ fn empty(left: Bounds) -> World {
         replicas: [Replica::FRESH; REPLICAS],
         secret: Secret::Empty,
         requested: false,
+        leaked: 0,
         bundles: [0; ENTRIES],
         view: [0; ENTRIES],
         made: 0,
@@ -902,6 +940,27 @@ fn a_rotation_with_three_replicas_and_a_crash() {
         ..NOTHING
     };
     explore(&steady(3, bounds), 10_000);
+}
+
+#[test]
+fn what_leaked_with_the_successor_is_not_trusted_in_the_end() {
+    let bounds = Bounds {
+        requests: 2,
+        days: 2,
+        ..NOTHING
+    };
+    explore(&steady(2, bounds), 5_000);
+}
+
+#[test]
+fn requests_in_a_row_and_replicas_that_die() {
+    let bounds = Bounds {
+        starts: 1,
+        crashes: 1,
+        requests: 2,
+        ..NOTHING
+    };
+    explore(&steady(2, bounds), 10_000);
 }
 
 #[test]

@@ -127,6 +127,7 @@ fn short(action: &Action) -> String {
         Action::Replace {
             cause: why,
             previous,
+            ..
         } => format!("replace {} +{}", cause(why), previous.len()),
         Action::Adopt(contents) => format!("adopt +{}", contents.previous.len()),
         Action::Prepare { cause: why, .. } => format!("prepare {}", cause(why)),
@@ -271,6 +272,32 @@ fn somebody_can_ask_for_a_rotation() {
         ..World::steady(&full)
     }
     .check("");
+}
+
+#[test]
+fn a_request_discards_the_successor_that_leaked_with_the_authority() {
+    let mut contents = contents(&[]);
+    let leaked = authority();
+    contents.next = Some(leaked.clone());
+    let mut world = World {
+        requested: true,
+        standings: vec![(leaked.certificate().clone(), Standing::Proven)],
+        ..World::steady(&contents)
+    };
+
+    world.check("prepare requested");
+    let Some(Action::Prepare { contents, .. }) = world.next().pop() else {
+        panic!("another is to be prepared");
+    };
+    assert!(contents.next.is_none() && contents.is_retired(leaked.certificate()));
+
+    // Not even an expired authority makes way for it.
+    world.now = start() + LIFE + DAY;
+    world.check("sign, replace requested +0");
+    let Some(Action::Replace { retired, .. }) = world.next().pop() else {
+        panic!("another is to be made");
+    };
+    assert_eq!(retired, [leaked.certificate().fingerprint()]);
 }
 
 #[test]

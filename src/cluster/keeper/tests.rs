@@ -302,6 +302,34 @@ async fn a_rotation_that_somebody_asked_for_waits_until_it_has_settled() {
 }
 
 #[tokio::test]
+async fn a_request_in_the_middle_of_a_rotation_replaces_the_successor_and_goes_with_that_alone() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+    settle(&mut keeper).await;
+    let successor = |keeper: &Keeper| {
+        let next = keeper.known.as_ref().unwrap().next.as_ref().unwrap();
+        next.certificate().clone()
+    };
+    api_server.edit(ask_for_a_rotation);
+    settle(&mut keeper).await;
+    let leaked = successor(&keeper);
+
+    // It is good enough to sign by now, and yet it never does.
+    keeper.lifetimes.settle = Duration::ZERO;
+    api_server.edit(ask_for_a_rotation);
+    settle(&mut keeper).await;
+
+    let contents = keeper.known.as_ref().unwrap();
+    assert!(contents.is_retired(&leaked) && !contents.trusts(&leaked));
+    assert_eq!(contents.previous.len(), 1, "what signed at first");
+    assert!(contents.authority.certificate() == &keeper.served.as_ref().unwrap().issuer);
+    let asked = api_server.0.lock().unwrap().secret.as_ref().unwrap()["metadata"]["annotations"]
+        ["javelin.dev/rotate"]
+        .clone();
+    assert!(asked.is_null(), "{asked}");
+}
+
+#[tokio::test]
 async fn a_client_that_refuses_the_new_certificate_gets_the_one_before() {
     let api_server = ApiServer::new();
     let mut keeper = api_server.keeper();
