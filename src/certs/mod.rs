@@ -4,6 +4,7 @@
 //! authority   a name-constrained CA and the leaves that it signs      (pure but for key generation)
 //! store       the Secret's data <-> an authority, its successor, its predecessors (pure)
 //! state       what is stored, published and served + now -> actions   (pure)
+//! serving     which leaf is presented, and which can come back        (pure)
 //! trust       how long, and how surely, API servers trust an authority  (pure)
 //! report      the same for a person: what is there, what happens next, what is wrong   (pure)
 //! files       a certificate that somebody else made, from two files
@@ -28,6 +29,7 @@ pub use authority::{Authority, AuthorityCertificate, AuthorityError};
 pub mod authority;
 pub mod files;
 pub mod report;
+pub mod serving;
 pub mod state;
 pub mod store;
 pub mod trust;

@@ -37,7 +37,8 @@
 //!
 //! What is published never takes an authority out of a bundle that the Secret does not say is retired. A bundle is
 //! swapped against the version that was looked at, so that holds whatever a replica has missed, and whatever was
-//! restored to the Secret.
+//! restored to the Secret. One exception: with [`MOST_KEPT`] predecessors there is no room for another one, and an entry
+//! that lacks something that the Secret has gets that, and nothing else.
 //!
 //! Deliberately not here: doing it, and clocks.
 
@@ -227,16 +228,27 @@ fn mend(
 fn on_sound(contents: &Contents, observed: &Observed<'_>) -> Vec<Action> {
     // First, since it needs nobody's permission: a write that fails must not keep a leaf from being renewed.
     let mut actions = Vec::from_iter(leaf(contents, observed));
-    let forgotten = forgotten(contents, observed);
-    if !forgotten.is_empty() {
+    let mut forgotten = forgotten(contents, observed);
+    let room = MOST_KEPT.saturating_sub(contents.previous.len());
+    if room > 0 && !forgotten.is_empty() {
+        forgotten.truncate(room);
         let mut contents = contents.clone();
         contents.previous.extend(forgotten);
         actions.push(Action::Adopt(contents));
         return actions;
     }
+    // Without room for them, an entry that lacks nothing keeps them until there is.
+    let has_them = |entry: &Entry| {
+        let mut forgotten = forgotten.iter();
+        forgotten.any(|each| entry.authorities.contains(&each.certificate))
+    };
+    let is_left = |entry: &Entry| {
+        let mut trusted = contents.trusted();
+        has_them(entry) && trusted.all(|each| entry.authorities.contains(each))
+    };
     let entries = observed.entries.unwrap_or_default().iter();
     let stale: Vec<String> = entries
-        .filter(|entry| !contents.is_bundle(&entry.bundle))
+        .filter(|entry| !contents.is_bundle(&entry.bundle) && !is_left(entry))
         .map(|entry| entry.name.clone())
         .collect();
     if !stale.is_empty() {
@@ -249,12 +261,11 @@ fn on_sound(contents: &Contents, observed: &Observed<'_>) -> Vec<Action> {
 /// Authorities in live bundles that the Secret has nothing of, not even that their time is over.
 fn forgotten(contents: &Contents, observed: &Observed<'_>) -> Vec<Retired> {
     let mut forgotten: Vec<Retired> = Vec::new();
-    let room = MOST_KEPT.saturating_sub(contents.previous.len());
     let entries = observed.entries.unwrap_or_default().iter();
     for each in entries.flat_map(|entry| &entry.authorities) {
         let is_known = contents.trusts(each) || contents.is_retired(each);
         let is_new = forgotten.iter().all(|other| other.certificate != *each);
-        if !is_known && is_new && is_valid(each, observed.now) && forgotten.len() < room {
+        if !is_known && is_new && is_valid(each, observed.now) {
             forgotten.push(retiring(each.clone(), observed));
         }
     }

@@ -425,8 +425,41 @@ fn what_is_adopted_has_a_limit_and_is_valid() {
 
     world.entries = vec![entry("a", expired.certificate().to_pem())];
     world.check("publish a");
-    world.entries = vec![entry("a", many)];
+    world.entries = vec![entry("a", many.clone())];
     world.check("adopt +8");
+
+    // What there is no room for stays where it is, as long as nothing else is missing there.
+    let Some(Action::Adopt(full)) = world.next().pop() else {
+        panic!("they are to be adopted");
+    };
+    world.stored = stored(&full);
+    world.entries = vec![entry("a", contents.bundle() + &many)];
+    world.check("");
+    world.entries = vec![entry("a", many)];
+    world.check("publish a");
+}
+
+#[test]
+fn whatever_was_retired_once_is_never_adopted_again() {
+    let leaked = authority();
+    let mut contents = contents(&[authority().certificate()]);
+    // Long ago: many others were retired since.
+    contents.retired = (0..100).map(|each| format!("{each:016x}")).collect();
+    contents.retired.push(leaked.certificate().fingerprint());
+    let over = start() + 2 * DAY + Duration::from_secs(1);
+    let mut world = World {
+        now: over,
+        ..World::steady(&contents)
+    };
+    world.served = Some(served(contents.authority.certificate(), over));
+    let Some(Action::Prune(pruned)) = world.next().pop() else {
+        panic!("a predecessor is to be pruned");
+    };
+
+    world.stored = stored(&pruned);
+    let old_bundle = pruned.bundle() + &leaked.certificate().to_pem();
+    world.entries = vec![entry("a", old_bundle)];
+    world.check("publish a");
 }
 
 #[test]
