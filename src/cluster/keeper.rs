@@ -427,7 +427,7 @@ impl Keeper {
 
     /// Signs a leaf with the authority that was last read, and serves it in place of what was `presented`.
     fn sign(
-        &mut self,
+        &self,
         presented: Option<&Presented>,
         entries: &[Entry],
         now: SystemTime,

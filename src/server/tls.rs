@@ -19,7 +19,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, ResolvesServerCert, VerifierBuilderError};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, RootCertStore, ServerConfig};
+use rustls::{AlertDescription, InconsistentKeys, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -56,6 +56,19 @@ pub struct Presented {
 }
 
 impl Presented {
+    fn of(leaf: Leaf, served: Option<Served>) -> Result<Self, TlsError> {
+        // As `CertifiedKey::from_der` does it, which would keep a copy of the key that nobody overwrites.
+        let key = aws_lc_rs::sign::any_supported_type(&leaf.key).map_err(TlsError::Leaf)?;
+        let key = Arc::new(CertifiedKey::new(leaf.chain, key));
+        let served = served.map(Arc::new);
+        match key.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                Ok(Self { key, served })
+            }
+            Err(error) => Err(TlsError::Leaf(error)),
+        }
+    }
+
     /// What whoever signed it has to know of it. None for what somebody else made.
     pub fn served(&self) -> Option<&Served> {
         self.served.as_deref()
@@ -82,7 +95,7 @@ impl Identity {
 
     /// Serves `leaf` from now on, whatever was served before, if its key is its own. Else that one stays.
     pub fn install(&self, leaf: Leaf) -> Result<(), TlsError> {
-        let presented = self.presented(leaf, None)?;
+        let presented = Presented::of(leaf, None)?;
         self.serving.store(Arc::new(Serving::only(presented)));
         Ok(())
     }
@@ -96,7 +109,7 @@ impl Identity {
         served: Served,
         way_back: bool,
     ) -> Result<bool, TlsError> {
-        let presented = self.presented(leaf, Some(Arc::new(served)))?;
+        let presented = Presented::of(leaf, Some(served))?;
         Ok(self.change(|serving| serving.replaced(seen, presented.clone(), way_back)))
     }
 
@@ -136,13 +149,6 @@ impl Identity {
             .serving
             .rcu(|serving| change(serving).map_or_else(|| Arc::clone(serving), Arc::new));
         change(&before).is_some()
-    }
-
-    fn presented(&self, leaf: Leaf, served: Option<Arc<Served>>) -> Result<Presented, TlsError> {
-        let key = CertifiedKey::from_der(leaf.chain, leaf.key, &self.provider)
-            .map(Arc::new)
-            .map_err(TlsError::Leaf)?;
-        Ok(Presented { key, served })
     }
 
     /// Would a client that trusts `bundle` and calls us `name` accept what is being served?

@@ -115,7 +115,7 @@ fn status(code: u16, reason: &str) -> (u16, String) {
 fn secret(contents: &Contents, rotate: Option<&str>) -> Value {
     let data = contents.to_data().into_iter();
     let data: BTreeMap<_, _> = data
-        .filter_map(|(key, value)| Some((key, STANDARD.encode(value?))))
+        .filter_map(|(key, value)| Some((key, STANDARD.encode(value?.bytes()))))
         .collect();
     let annotations: BTreeMap<_, _> = rotate
         .into_iter()

@@ -305,11 +305,8 @@ fn what_is_of_no_use_is_a_problem() {
     check_problems(
         |scene| {
             let data = BTreeMap::from([
-                (
-                    "ca.crt".to_owned(),
-                    scene.a.certificate().to_pem().into_bytes(),
-                ),
-                ("ca.key".to_owned(), b"-----BEGIN".to_vec()),
+                ("ca.crt".to_owned(), scene.a.certificate().to_pem().into()),
+                ("ca.key".to_owned(), b"-----BEGIN".to_vec().into()),
             ]);
             scene.stored = Stored::read(&data, &name());
         },

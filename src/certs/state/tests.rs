@@ -385,6 +385,28 @@ fn a_new_authoritys_leaf_waits_until_every_entry_trusts_it_and_calls_come_throug
 }
 
 #[test]
+fn whoever_refuses_for_ever_delays_a_switch_and_nothing_else() {
+    let old = contents(&[]);
+    let mut new = contents(&[old.authority.certificate()]);
+    let next = authority();
+    new.next = Some(next.clone());
+    let mut world = World {
+        served: Some(served(old.authority.certificate(), start())),
+        standings: vec![(next.certificate().clone(), Standing::Proven)],
+        held: true,
+        ..World::steady(&new)
+    };
+    world.check("promote +2");
+
+    // Nor is the old authority trusted for longer.
+    new.next = None;
+    world.stored = stored(&new);
+    world.entries = vec![entry("a", new.bundle())];
+    world.now = start() + 2 * DAY + Duration::from_secs(1);
+    world.check("sign, prune +0");
+}
+
+#[test]
 fn an_authority_of_a_live_bundle_is_adopted_before_a_bundle_without_it_is_published() {
     let (old, new) = (contents(&[]), contents(&[]));
     let mut world = World {
@@ -560,7 +582,7 @@ fn whatever_cannot_be_used_is_mended_and_what_is_trusted_stays() {
     )
     .unwrap();
     for (what, changes, without_memory, with_memory) in DAMAGES {
-        let mut data: BTreeMap<String, Vec<u8>> = good
+        let mut data: BTreeMap<_, _> = good
             .to_data()
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value?)))
@@ -568,12 +590,12 @@ fn whatever_cannot_be_used_is_mended_and_what_is_trusted_stays() {
         for (key, value) in changes {
             let value = match (*value, *key) {
                 ("stranger", "ca.crt") => stranger.certificate().to_pem(),
-                ("stranger", _) => stranger.key_pem(),
+                ("stranger", _) => stranger.key_pem().to_string(),
                 ("half", _) => old.certificate().to_pem()[..200].to_owned(),
                 ("blank", _) => "\n".to_owned(),
                 (text, _) => text.to_owned(),
             };
-            data.insert((*key).to_owned(), value.into_bytes());
+            data.insert((*key).to_owned(), value.into());
         }
         let mut world = World::new(Stored::read(&data, &name()));
         let short_of = |world: &World| {
