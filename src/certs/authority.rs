@@ -24,14 +24,48 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
+use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{Leaf, ServiceName, Validity};
+use super::{Leaf, ServiceName, Validity, without_content};
 
 /// An authority: its certificate and the key to sign with. Clones share both.
 #[derive(Clone)]
 pub struct Authority {
     certificate: AuthorityCertificate,
-    key: Arc<KeyPair>,
+    key: Arc<Key>,
+}
+
+/// A key to sign with, overwritten when it goes.
+struct Key(KeyPair);
+
+impl Key {
+    fn generate() -> Result<Self, AuthorityError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256);
+        key.map(Self).map_err(AuthorityError::Generate)
+    }
+
+    fn from_pem(text: &str) -> Result<Self, AuthorityError> {
+        let block = pem::parse(text).map_err(|error| {
+            let error = without_content(error).to_string();
+            AuthorityError::Key(rcgen::Error::PemError(error))
+        })?;
+        let der = Zeroizing::new(block.into_contents());
+        let key = KeyPair::try_from(der.as_slice());
+        key.map(Self).map_err(AuthorityError::Key)
+    }
+
+    fn to_pem(&self) -> Zeroizing<String> {
+        let block = Pem::new(KEY_TAG, self.0.serialize_der());
+        let text = in_pem(&block);
+        drop(Zeroizing::new(block.into_contents()));
+        Zeroizing::new(text)
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }
 
 impl Authority {
@@ -41,7 +75,7 @@ impl Authority {
         lifetime: Duration,
         now: SystemTime,
     ) -> Result<Self, AuthorityError> {
-        let key = new_key()?;
+        let key = Key::generate()?;
         let validity = Validity::starting(now, lifetime);
         let mut params = CertificateParams::default();
         params
@@ -59,7 +93,9 @@ impl Authority {
         });
         params.not_before = validity.not_before.into();
         params.not_after = validity.not_after.into();
-        let certificate = params.self_signed(&key).map_err(AuthorityError::Generate)?;
+        let certificate = params
+            .self_signed(&key.0)
+            .map_err(AuthorityError::Generate)?;
         // Through the same checks as everything that is read: what we write, we can read again.
         let certificate = AuthorityCertificate::from_der(certificate.into(), name)?;
         Ok(Self {
@@ -75,8 +111,8 @@ impl Authority {
         name: &ServiceName,
     ) -> Result<Self, AuthorityError> {
         let certificate = AuthorityCertificate::from_pem(certificate, name)?;
-        let key = KeyPair::from_pem(key).map_err(AuthorityError::Key)?;
-        if certificate.public_key()? != key.subject_public_key_info() {
+        let key = Key::from_pem(key)?;
+        if certificate.public_key()? != key.0.subject_public_key_info() {
             return Err(AuthorityError::KeyMismatch);
         }
         Ok(Self {
@@ -91,8 +127,8 @@ impl Authority {
     }
 
     /// The private key in PKCS#8 PEM, for the Secret and for nothing else.
-    pub fn key_pem(&self) -> String {
-        self.key.serialize_pem()
+    pub fn key_pem(&self) -> Zeroizing<String> {
+        self.key.to_pem()
     }
 
     /// Signs a leaf for `name` with a key that never leaves this process. It does not outlive the authority.
@@ -102,7 +138,7 @@ impl Authority {
         lifetime: Duration,
         now: SystemTime,
     ) -> Result<Leaf, AuthorityError> {
-        let key = new_key()?;
+        let key = Key::generate()?;
         let mut validity = Validity::starting(now, lifetime);
         validity.not_after = validity.not_after.min(self.certificate.validity.not_after);
         let mut params =
@@ -116,14 +152,14 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         params.not_before = validity.not_before.into();
         params.not_after = validity.not_after.into();
-        let issuer = Issuer::from_ca_cert_der(&self.certificate.der, &*self.key)
+        let issuer = Issuer::from_ca_cert_der(&self.certificate.der, &self.key.0)
             .map_err(AuthorityError::Generate)?;
         let certificate = params
-            .signed_by(&key, &issuer)
+            .signed_by(&key.0, &issuer)
             .map_err(AuthorityError::Generate)?;
         Ok(Leaf {
             chain: vec![certificate.into()],
-            key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            key: Zeroizing::new(PrivateKeyDer::Pkcs8(key.0.serialize_der().into())),
             validity,
         })
     }
@@ -148,7 +184,8 @@ pub struct AuthorityCertificate {
 impl AuthorityCertificate {
     /// Reads a single PEM block and checks that it is an authority's for `name`.
     pub fn from_pem(text: &str, name: &ServiceName) -> Result<Self, AuthorityError> {
-        let block = pem::parse(text).map_err(AuthorityError::Pem)?;
+        let block =
+            pem::parse(text).map_err(|error| AuthorityError::Pem(without_content(error)))?;
         if block.tag() != PEM_TAG {
             return Err(AuthorityError::NotACertificate(block.tag().to_owned()));
         }
@@ -194,8 +231,7 @@ impl AuthorityCertificate {
 
     /// The certificate in PEM: always the same text for the same certificate.
     pub fn to_pem(&self) -> String {
-        let block = Pem::new(PEM_TAG, self.der.to_vec());
-        pem::encode_config(&block, EncodeConfig::new().set_line_ending(LineEnding::LF))
+        in_pem(&Pem::new(PEM_TAG, self.der.to_vec()))
     }
 
     /// The `SubjectPublicKeyInfo`, DER.
@@ -260,8 +296,8 @@ pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     text
 }
 
-fn new_key() -> Result<KeyPair, AuthorityError> {
-    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(AuthorityError::Generate)
+fn in_pem(block: &Pem) -> String {
+    pem::encode_config(block, EncodeConfig::new().set_line_ending(LineEnding::LF))
 }
 
 fn may_sign_certificates(certificate: &X509Certificate<'_>) -> bool {
@@ -285,6 +321,7 @@ fn is_constrained_to(certificate: &X509Certificate<'_>, name: &ServiceName) -> b
 }
 
 const PEM_TAG: &str = "CERTIFICATE";
+const KEY_TAG: &str = "PRIVATE KEY";
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
+use zeroize::Zeroizing;
 
 use super::{Leaf, ServiceName, Validity};
 
@@ -55,7 +56,7 @@ impl CertificateFiles {
         };
         let mut certificate = read(&self.certificate)?;
         for _ in 0..MAX_READS {
-            let key = read(&self.key)?;
+            let key = Zeroizing::new(read(&self.key)?);
             let again = read(&self.certificate)?;
             if again == certificate {
                 return Ok(Contents { certificate, key });
@@ -87,7 +88,7 @@ impl CertificateFiles {
 /// What both files held.
 pub struct Contents {
     certificate: Vec<u8>,
-    key: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
 }
 
 impl Contents {
@@ -430,8 +431,8 @@ fn chain(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, File
         })
 }
 
-fn private_key(path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, FilesError> {
-    let bytes = tidy(bytes);
+fn private_key(path: &Path, bytes: &[u8]) -> Result<Zeroizing<PrivateKeyDer<'static>>, FilesError> {
+    let bytes = Zeroizing::new(tidy(bytes));
     let labels: Vec<&str> = labels(&bytes).collect();
     // First, because the older way puts headers into the block, which is then no valid one.
     let is_encrypted =
@@ -440,6 +441,7 @@ fn private_key(path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, File
         return Err(FilesError::EncryptedKey(path.to_owned()));
     }
     let mut keys = PrivateKeyDer::pem_slice_iter(&bytes)
+        .map(|key| key.map(Zeroizing::new))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| FilesError::Pem {
             path: path.to_owned(),

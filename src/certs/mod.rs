@@ -4,9 +4,11 @@
 //! authority   a name-constrained CA and the leaves that it signs      (pure but for key generation)
 //! store       the Secret's data <-> an authority, its successor, its predecessors (pure)
 //! state       what is stored, published and served + now -> actions   (pure)
+//! serving     which leaf is presented, and which can come back        (pure)
 //! trust       how long, and how surely, API servers trust an authority  (pure)
 //! report      the same for a person: what is there, what happens next, what is wrong   (pure)
 //! files       a certificate that somebody else made, from two files
+//! hidden      bytes that nobody is to see
 //! ```
 //!
 //! Invariants: nothing here talks to a cluster or asks the clock; whatever is parsed is also checked, so that a
@@ -18,8 +20,10 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use pem::PemError;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::certificate::X509Certificate;
+use zeroize::Zeroizing;
 
 use crate::dns;
 
@@ -27,7 +31,9 @@ pub use authority::{Authority, AuthorityCertificate, AuthorityError};
 
 pub mod authority;
 pub mod files;
+pub mod hidden;
 pub mod report;
+pub mod serving;
 pub mod state;
 pub mod store;
 pub mod trust;
@@ -208,8 +214,8 @@ impl Validity {
 pub struct Leaf {
     /// The certificate, then intermediates, if any.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The private key, PKCS#8, SEC1 or PKCS#1. Its `Debug` shows nothing.
-    pub key: PrivateKeyDer<'static>,
+    /// The private key, PKCS#8, SEC1 or PKCS#1. Its `Debug` shows nothing, and it is overwritten when it goes.
+    pub key: Zeroizing<PrivateKeyDer<'static>>,
     /// When the certificate is valid, and the intermediates with it.
     pub validity: Validity,
 }
@@ -220,6 +226,14 @@ pub const CLOCK_SKEW: Duration = Duration::from_hours(1);
 
 const SHORTEST_LEAF: Duration = Duration::from_secs(5);
 const LONGEST_AUTHORITY: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// The same without the words of a PEM that is damaged: a line of a key that stands where a header may be is taken for one.
+fn without_content(error: PemError) -> PemError {
+    match error {
+        PemError::InvalidHeader(_) => PemError::InvalidHeader("[not shown]".to_owned()),
+        other => other,
+    }
+}
 
 fn from_timestamp(seconds: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))

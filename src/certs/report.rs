@@ -463,6 +463,11 @@ impl<'a> Facts<'a> {
         let with = |entry: &&Entry| entry.authorities.contains(successor);
         let (have, all) = (entries.iter().filter(with).count(), entries.len());
         let successor = successor.fingerprint();
+        if self.requested {
+            return format!(
+                "a replica makes another successor of {signing} in place of {successor}"
+            );
+        }
         if have < all {
             return format!(
                 "the successor {successor} is being published: {have} of {all} entries have it"

@@ -23,6 +23,7 @@
 //! | nothing, or damaged, or expired | | [`Action::Replace`] the authority, and keep what is trusted |
 //! | sound | a live bundle has an authority that is neither in it nor retired | [`Action::Adopt`] it: leaves may come from it |
 //! | sound | two thirds over, or asked for | [`Action::Prepare`] a successor |
+//! | a successor | asked for | [`Action::Prepare`] another: the key of this one lay in the same Secret |
 //! | a successor | in every bundle for the settle time | [`Action::Prove`] |
 //! | a successor | proven | [`Action::Promote`] it |
 //! | a predecessor | its time is over | [`Action::Prune`] it |
@@ -31,11 +32,13 @@
 //!
 //! Invariants, which a model of three replicas explores: every bundle that is published has the authority of
 //! every leaf that may still be served; a leaf of a new authority is served only after that was published to
-//! every entry, settled and proven, unless there is no trusted leaf to lose.
+//! every entry, settled and proven, unless there is no trusted leaf to lose. Nothing that lay in the Secret when somebody
+//! asked for a rotation is trusted once that is done and its predecessors are pruned.
 //!
 //! What is published never takes an authority out of a bundle that the Secret does not say is retired. A bundle is
 //! swapped against the version that was looked at, so that holds whatever a replica has missed, and whatever was
-//! restored to the Secret.
+//! restored to the Secret. One exception: with [`MOST_KEPT`] predecessors there is no room for another one, and an entry
+//! that lacks something that the Secret has gets that, and nothing else.
 //!
 //! Deliberately not here: doing it, and clocks.
 
@@ -108,6 +111,8 @@ pub enum Action {
         cause: Cause,
         /// Predecessors to keep.
         previous: Vec<Retired>,
+        /// Fingerprints of those that are not to be trusted again.
+        retired: Vec<String>,
     },
     /// Write this to the Secret, with authorities that live bundles have and the Secret does not; then look again.
     Adopt(Contents),
@@ -213,6 +218,9 @@ fn mend(
         None => Action::Replace {
             cause: cause.clone(),
             previous,
+            retired: known
+                .or(usable)
+                .map_or_else(Vec::new, |base| base.retired.clone()),
         },
     }
 }
@@ -220,16 +228,27 @@ fn mend(
 fn on_sound(contents: &Contents, observed: &Observed<'_>) -> Vec<Action> {
     // First, since it needs nobody's permission: a write that fails must not keep a leaf from being renewed.
     let mut actions = Vec::from_iter(leaf(contents, observed));
-    let forgotten = forgotten(contents, observed);
-    if !forgotten.is_empty() {
+    let mut forgotten = forgotten(contents, observed);
+    let room = MOST_KEPT.saturating_sub(contents.previous.len());
+    if room > 0 && !forgotten.is_empty() {
+        forgotten.truncate(room);
         let mut contents = contents.clone();
         contents.previous.extend(forgotten);
         actions.push(Action::Adopt(contents));
         return actions;
     }
+    // Without room for them, an entry that lacks nothing keeps them until there is.
+    let has_them = |entry: &Entry| {
+        let mut forgotten = forgotten.iter();
+        forgotten.any(|each| entry.authorities.contains(&each.certificate))
+    };
+    let is_left = |entry: &Entry| {
+        let mut trusted = contents.trusted();
+        has_them(entry) && trusted.all(|each| entry.authorities.contains(each))
+    };
     let entries = observed.entries.unwrap_or_default().iter();
     let stale: Vec<String> = entries
-        .filter(|entry| !contents.is_bundle(&entry.bundle))
+        .filter(|entry| !contents.is_bundle(&entry.bundle) && !is_left(entry))
         .map(|entry| entry.name.clone())
         .collect();
     if !stale.is_empty() {
@@ -242,12 +261,11 @@ fn on_sound(contents: &Contents, observed: &Observed<'_>) -> Vec<Action> {
 /// Authorities in live bundles that the Secret has nothing of, not even that their time is over.
 fn forgotten(contents: &Contents, observed: &Observed<'_>) -> Vec<Retired> {
     let mut forgotten: Vec<Retired> = Vec::new();
-    let room = MOST_KEPT.saturating_sub(contents.previous.len());
     let entries = observed.entries.unwrap_or_default().iter();
     for each in entries.flat_map(|entry| &entry.authorities) {
         let is_known = contents.trusts(each) || contents.is_retired(each);
         let is_new = forgotten.iter().all(|other| other.certificate != *each);
-        if !is_known && is_new && is_valid(each, observed.now) && forgotten.len() < room {
+        if !is_known && is_new && is_valid(each, observed.now) {
             forgotten.push(retiring(each.clone(), observed));
         }
     }
@@ -305,6 +323,9 @@ fn rotation(contents: &Contents, observed: &Observed<'_>) -> Option<Action> {
     let now = observed.now;
     let validity = contents.authority.certificate().validity();
     let expired = validity.not_after < now;
+    if observed.requested && contents.next.is_some() {
+        return Some(without_successor(contents, expired));
+    }
     if let Some(next) = &contents.next {
         let certificate = next.certificate();
         // It waited for too long to be proven, or clocks disagree.
@@ -322,10 +343,10 @@ fn rotation(contents: &Contents, observed: &Observed<'_>) -> Option<Action> {
         };
     }
     if expired {
-        let previous = contents.previous.clone();
         return Some(Action::Replace {
             cause: Cause::Expired,
-            previous,
+            previous: contents.previous.clone(),
+            retired: contents.retired.clone(),
         });
     }
     let cause = if observed.requested {
@@ -355,6 +376,37 @@ fn prepare(contents: &Contents, cause: Cause) -> Action {
     Action::Prepare { contents, cause }
 }
 
+/// Somebody asks for a rotation in the middle of one: whatever made him ask has happened to the successor as well. No leaf
+/// comes from it yet, so it leaves the bundles at once, for good.
+fn without_successor(contents: &Contents, expired: bool) -> Action {
+    let discarded = contents
+        .next
+        .iter()
+        .map(|next| next.certificate().fingerprint());
+    let retired = remembered(discarded, contents);
+    if expired {
+        return Action::Replace {
+            cause: Cause::Requested,
+            previous: contents.previous.clone(),
+            retired,
+        };
+    }
+    let contents = Contents {
+        retired,
+        ..contents.clone()
+    };
+    prepare(&contents, Cause::Requested)
+}
+
+/// The fingerprints that are never trusted again, with these in front.
+fn remembered(fingerprints: impl Iterator<Item = String>, contents: &Contents) -> Vec<String> {
+    let mut retired: Vec<_> = fingerprints
+        .chain(contents.retired.iter().cloned())
+        .collect();
+    retired.truncate(MOST_REMEMBERED);
+    retired
+}
+
 fn promoted(contents: &Contents, next: &super::Authority, observed: &Observed<'_>) -> Contents {
     let mut previous = vec![retiring(contents.authority.certificate().clone(), observed)];
     previous.extend(contents.previous.iter().cloned());
@@ -378,15 +430,10 @@ fn pruned(contents: &Contents, observed: &Observed<'_>) -> Option<Contents> {
     if over.is_empty() {
         return None;
     }
-    let mut retired: Vec<_> = over
-        .iter()
-        .map(|each| each.certificate.fingerprint())
-        .collect();
-    retired.extend(contents.retired.iter().cloned());
-    retired.truncate(MOST_KEPT);
+    let over = over.iter().map(|each| each.certificate.fingerprint());
     Some(Contents {
         previous,
-        retired,
+        retired: remembered(over, contents),
         ..contents.clone()
     })
 }
@@ -396,6 +443,10 @@ pub(super) const MOST_RETIRED: usize = 4;
 
 /// Damage that comes back again and again must not grow the bundle without a limit.
 const MOST_KEPT: usize = 8;
+
+/// Predecessors go four in two days at most ([`MOST_RETIRED`]), so these are five years of rotations without a pause, and an
+/// authority lives for two. At 17 bytes each they are 70 KB of the 1 MiB that a Secret may have.
+const MOST_REMEMBERED: usize = 4096;
 
 #[cfg(test)]
 mod model;

@@ -20,7 +20,8 @@ use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 
-use super::{Authority, AuthorityCertificate, ServiceName};
+use super::hidden::Hidden;
+use super::{Authority, AuthorityCertificate, ServiceName, without_content};
 use crate::causes::with_causes;
 use crate::time::{from_rfc3339, rfc3339};
 
@@ -46,7 +47,7 @@ pub enum Stored {
 
 impl Stored {
     /// Judges the Secret's `data`.
-    pub fn read(data: &BTreeMap<String, Vec<u8>>, name: &ServiceName) -> Self {
+    pub fn read(data: &BTreeMap<String, Hidden>, name: &ServiceName) -> Self {
         let data = Data { data, name };
         if [CERTIFICATE, KEY, NEXT_CERTIFICATE, NEXT_KEY, PREVIOUS]
             .iter()
@@ -107,21 +108,22 @@ impl Contents {
     }
 
     /// The data of the Secret. `None` removes a key.
-    pub fn to_data(&self) -> BTreeMap<&'static str, Option<Vec<u8>>> {
+    pub fn to_data(&self) -> BTreeMap<&'static str, Option<Hidden>> {
         let (mut previous, mut until) = (String::new(), String::new());
         for each in &self.previous {
             previous.push_str(&each.certificate.to_pem());
             until.push_str(&rfc3339(each.until));
             until.push('\n');
         }
-        let text = |text: String| (!text.is_empty()).then(|| text.into_bytes());
+        let text = |text: String| (!text.is_empty()).then(|| Hidden::from(text));
         let next = self.next.as_ref();
-        let certificate = |authority: &Authority| authority.certificate().to_pem().into_bytes();
+        let certificate = |authority: &Authority| Hidden::from(authority.certificate().to_pem());
+        let key = |authority: &Authority| Hidden::from(authority.key_pem());
         BTreeMap::from([
             (CERTIFICATE, Some(certificate(&self.authority))),
-            (KEY, Some(self.authority.key_pem().into_bytes())),
+            (KEY, Some(key(&self.authority))),
             (NEXT_CERTIFICATE, next.map(certificate)),
-            (NEXT_KEY, next.map(|next| next.key_pem().into_bytes())),
+            (NEXT_KEY, next.map(key)),
             (PREVIOUS, text(previous)),
             (PREVIOUS_UNTIL, text(until)),
             (RETIRED, text(self.retired.join("\n"))),
@@ -234,13 +236,13 @@ pub enum StoreError {
 
 /// The data of a Secret, and the name that its authorities are for.
 struct Data<'a> {
-    data: &'a BTreeMap<String, Vec<u8>>,
+    data: &'a BTreeMap<String, Hidden>,
     name: &'a ServiceName,
 }
 
 impl<'a> Data<'a> {
     fn value(&self, key: &str) -> Option<&'a [u8]> {
-        let value = self.data.get(key).map(Vec::as_slice);
+        let value = self.data.get(key).map(Hidden::bytes);
         value.filter(|value| !value.is_empty())
     }
 
@@ -301,7 +303,7 @@ impl<'a> Data<'a> {
             return Ok(Vec::new());
         };
         let not_whole = |error: &dyn Error| StoreError::Previous(with_causes(error));
-        let blocks = pem::parse_many(text).map_err(|error| not_whole(&error))?;
+        let blocks = pem::parse_many(text).map_err(|error| not_whole(&without_content(error)))?;
         let until = self.value(PREVIOUS_UNTIL).unwrap_or_default();
         let until: Vec<_> = str::from_utf8(until).unwrap_or_default().lines().collect();
         // What is cut off inside of a block reads like text around the blocks.

@@ -169,13 +169,6 @@ async fn ask(cluster: &Cluster, dry_run: bool) -> Result<String> {
             }),
         };
         let before = contents.authority.certificate().fingerprint();
-        if let Some(next) = &contents.next {
-            let next = next.certificate().fingerprint();
-            say(&format!(
-                "a rotation is under way: {next} is being published, and then replaces authority {before}"
-            ))?;
-            return Ok(before);
-        }
         if requested {
             say(&format!(
                 "somebody has asked for a successor of authority {before} already"
@@ -199,6 +192,12 @@ async fn ask(cluster: &Cluster, dry_run: bool) -> Result<String> {
         } else {
             ("is asked for", "")
         };
+        if let Some(next) = &contents.next {
+            let next = next.certificate().fingerprint();
+            say(&format!(
+                "a rotation is under way; its successor {next} makes way for another, since its key lies in the same Secret"
+            ))?;
+        }
         say(&format!(
             "a successor of authority {before} {did}{dry}\n{WHAT_HAPPENS}"
         ))?;

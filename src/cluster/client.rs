@@ -18,13 +18,17 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, GetParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::KubeConfigOptions;
-use kube::{Client, Config};
+use kube::core::request;
+use kube::{Client, Config, Resource as _};
+use serde::de;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use crate::certs::ServiceName;
+use crate::certs::hidden::Hidden;
 use crate::certs::state::Entry;
 use crate::certs::store::authorities;
 use crate::mutate::keys;
@@ -61,7 +65,7 @@ pub struct SecretState {
     /// To compare and swap.
     pub version: String,
     /// Decoded.
-    pub data: BTreeMap<String, Vec<u8>>,
+    pub data: BTreeMap<String, Hidden>,
     /// Does it carry somebody's request ([`keys::ROTATE`]) to replace the authority?
     pub requested: bool,
 }
@@ -70,7 +74,7 @@ pub struct SecretState {
 #[derive(Debug)]
 pub struct SecretChange {
     /// `None` removes a key.
-    pub data: BTreeMap<&'static str, Option<Vec<u8>>>,
+    pub data: BTreeMap<&'static str, Option<Hidden>>,
     /// What state that is, for people ([`keys::CERTIFICATES`]).
     pub description: String,
     /// Is this what [`keys::ROTATE`] asked for? Then the request goes.
@@ -190,14 +194,22 @@ impl Cluster {
 
     /// Reads the Secret.
     pub async fn secret(&self) -> Result<SecretState, ClusterError> {
-        let target = self.secret_target();
-        let secret = within(REQUEST, self.secrets.get(&self.names.secret), &target).await?;
+        let request = self
+            .about_secret()
+            .get(&self.names.secret, &GetParams::default());
+        let text = self.send_about_secret(request).await?;
+        let secret: Secret = serde_json::from_str(&text).map_err(|error| {
+            // Without its words: they may have a part of what could not be read.
+            let place = format!("line {} column {}", error.line(), error.column());
+            let error = de::Error::custom(format!("that is no Secret: {place}"));
+            explain(kube::Error::SerdeError(error), self.secret_target())
+        })?;
         let annotations = secret.metadata.annotations.unwrap_or_default();
         let data = secret
             .data
             .unwrap_or_default()
             .into_iter()
-            .map(|(key, ByteString(value))| (key, value))
+            .map(|(key, ByteString(value))| (key, Hidden::from(value)))
             .collect();
         Ok(SecretState {
             version: secret.metadata.resource_version.unwrap_or_default(),
@@ -219,7 +231,7 @@ impl Cluster {
         } = change;
         let data: BTreeMap<_, _> = data
             .into_iter()
-            .map(|(key, value)| (key, value.map(ByteString)))
+            .map(|(key, value)| (key, value.map(|value| ByteString(value.bytes().to_vec()))))
             .collect();
         let mut annotations = BTreeMap::from([(keys::CERTIFICATES, Some(description))]);
         if fulfils_request {
@@ -227,10 +239,7 @@ impl Cluster {
         }
         let metadata = json!({ "resourceVersion": version, "annotations": annotations });
         let patch = json!({ "metadata": metadata, "data": data });
-        let (params, request) = (writing(), Patch::Merge(patch));
-        let sent = self.secrets.patch(&self.names.secret, &params, &request);
-        within(REQUEST, sent, &self.secret_target()).await?;
-        Ok(())
+        self.patch_secret(&writing(), &Patch::Merge(patch)).await
     }
 
     /// Asks whoever keeps the Secret to replace the authority, if it still is at `version`. `value` is for people. In a dry
@@ -249,9 +258,7 @@ impl Cluster {
             ..Default::default()
         };
         let request = Patch::Merge(json!({ "metadata": metadata }));
-        let sent = self.secrets.patch(&self.names.secret, &params, &request);
-        within(REQUEST, sent, &self.secret_target()).await?;
-        Ok(())
+        self.patch_secret(&params, &request).await
     }
 
     /// Creates the Secret, as empty as the chart ships it. An apply, because only so is the right to create limited to
@@ -263,10 +270,36 @@ impl Cluster {
             "metadata": { "name": self.names.secret },
             "type": "Opaque",
         });
-        let (params, request) = (writing(), Patch::Apply(body));
-        let sent = self.secrets.patch(&self.names.secret, &params, &request);
-        within(REQUEST, sent, &self.secret_target()).await?;
+        self.patch_secret(&writing(), &Patch::Apply(body)).await
+    }
+
+    /// What comes back is the Secret, and of no interest.
+    async fn patch_secret(
+        &self,
+        params: &PatchParams,
+        patch: &Patch<Value>,
+    ) -> Result<(), ClusterError> {
+        let request = self.about_secret().patch(&self.names.secret, params, patch);
+        self.send_about_secret(request).await?;
         Ok(())
+    }
+
+    fn about_secret(&self) -> request::Request {
+        request::Request::new(Secret::url_path(&(), Some(self.names.service.namespace())))
+    }
+
+    /// Sends that, and gives the text of the answer. The client would log all of a text that it cannot read, the
+    /// authority's key with it.
+    async fn send_about_secret(
+        &self,
+        request: Result<Request<Vec<u8>>, request::Error>,
+    ) -> Result<Zeroizing<String>, ClusterError> {
+        let sent = async {
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client.request_text(request).await
+        };
+        let text = within(REQUEST, sent, &self.secret_target()).await?;
+        Ok(Zeroizing::new(text))
     }
 
     /// Tells people that something happened. Without a name of its own: the API server makes one.

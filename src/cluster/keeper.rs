@@ -29,7 +29,7 @@ use crate::certs::trust::{Standing, Trust};
 use crate::certs::{Authority, AuthorityCertificate, AuthorityError, Lifetimes};
 use crate::metrics::Metrics;
 use crate::server::readiness::{Condition, Readiness};
-use crate::server::tls::{Identity, TlsError};
+use crate::server::tls::{Identity, Presented, TlsError};
 use crate::time::{jittered, now, rfc3339};
 
 /// What the keeper works with.
@@ -45,9 +45,6 @@ pub struct Keeper {
     /// The Secret as it was last read, for as long as the API server cannot be asked.
     known: Option<Contents>,
     trust: Trust,
-    served: Option<Served>,
-    /// What was served before the last switch to another authority, to go back to.
-    before: Option<Served>,
     /// No switch to another authority before this moment: the last one was refused by a client.
     held_until: Option<Instant>,
     /// What was last said about trust, so that it is said once.
@@ -59,7 +56,7 @@ pub struct Keeper {
     publishing: Throttle,
     storing: Throttle,
     holds: Pace,
-    proofs: Pace,
+    proving: Throttle,
     retries: Pace,
     conflicts: Pace,
 }
@@ -85,8 +82,6 @@ impl Keeper {
             coverage,
             known: None,
             trust: Trust::default(),
-            served: None,
-            before: None,
             held_until: None,
             said: None,
             gone_since: None,
@@ -94,7 +89,7 @@ impl Keeper {
             publishing: Throttle::of_repairs(),
             storing: Throttle::of_repairs(),
             holds: Pace::new(lifetimes.settle, LONGEST_HOLD, LONGEST_HOLD),
-            proofs: Pace::of_retries(),
+            proving: Throttle::of_proofs(),
             retries: Pace::of_retries(),
             conflicts: Pace::of_conflicts(),
         }
@@ -140,7 +135,9 @@ impl Keeper {
     /// How long nothing has to be looked at, if nothing changes. Short against everything that certificates wait for, and
     /// never past the end of the one that is being served.
     fn rest(&self, now: SystemTime) -> Duration {
-        let ends = self.served.as_ref().map(|served| served.validity.not_after);
+        let presented = self.identity.current();
+        let served = presented.as_ref().and_then(Presented::served);
+        let ends = served.map(|served| served.validity.not_after);
         let left = ends.map(|end| end.duration_since(now).unwrap_or_default());
         let rest = REREAD
             .min(self.lifetimes.leaf / 12)
@@ -150,7 +147,6 @@ impl Keeper {
 
     /// One round.
     async fn reconcile(&mut self) -> Result<Progress, KeeperError> {
-        self.fall_back();
         let configuration = match self.cluster.configuration().await {
             // Without one there is nothing to publish to, but a leaf can be signed already.
             outcome @ (Ok(_) | Err(ClusterError::Missing(_) | ClusterError::Elsewhere(_))) => {
@@ -191,13 +187,14 @@ impl Keeper {
             .as_ref()
             .ok()
             .map(|found| found.entries.as_slice());
+        let presented = self.look();
         let standings = self.standings(entries.unwrap_or_default(), looked);
         let actions = state::next(&Observed {
             stored: &stored,
             requested: secret.as_ref().is_some_and(|secret| secret.requested),
             known: self.known.as_ref(),
             entries,
-            served: self.served.as_ref(),
+            served: presented.as_ref().and_then(Presented::served),
             standings: &standings,
             held: self.held_until.is_some_and(|until| looked < until),
             lifetimes: self.lifetimes,
@@ -205,17 +202,19 @@ impl Keeper {
         });
 
         let version = secret.as_ref().map_or("", |secret| &secret.version);
+        let entries = entries.unwrap_or_default();
+        self.identity
+            .keep_way_back_if(|before| is_way_back(before, entries, now));
         let mut progress = Progress::Settled;
         for action in actions {
             let came_to = match action {
-                Action::Sign => self.sign(now)?,
+                Action::Sign => self.sign(presented.as_ref(), entries, now)?,
                 Action::Publish(names) => self.publish(configuration.as_ref().ok(), &names).await?,
                 Action::Prove(authority) => self.prove(&authority).await,
                 change => Box::pin(self.change_secret(version, change, now)).await?,
             };
-            progress = progress.max(came_to);
+            progress = progress.and(came_to);
         }
-        self.forget_what_nobody_trusts(entries.unwrap_or_default(), now);
         self.judge(
             configuration.as_ref().map(|found| found.entries.as_slice()),
             now,
@@ -280,7 +279,11 @@ impl Keeper {
                 );
                 (contents, Happening::AuthorityRestored, note)
             }
-            Action::Replace { cause, previous } => self.replacement(&cause, previous, now)?,
+            Action::Replace {
+                cause,
+                previous,
+                retired,
+            } => self.replacement(&cause, previous, retired, now)?,
             Action::Adopt(contents) => {
                 let note = "the authority of the certificate that is being served was missing in the Secret, and \
                             has been added";
@@ -317,9 +320,12 @@ impl Keeper {
         let change = SecretChange {
             data: contents.to_data(),
             description: contents.describe(),
+            // By a new key alone. What was promoted existed before the request, and may be what it is about.
             fulfils_request: matches!(
                 happening,
-                Happening::AuthorityPrepared | Happening::AuthorityPromoted
+                Happening::AuthorityMade
+                    | Happening::AuthorityPrepared
+                    | Happening::AuthorityReplaced
             ),
         };
         // Times in it were right when it was decided. A process that was suspended in between has to decide again.
@@ -343,6 +349,7 @@ impl Keeper {
         &self,
         cause: &Cause,
         previous: Vec<Retired>,
+        retired: Vec<String>,
         now: SystemTime,
     ) -> Result<(Contents, Happening, String), KeeperError> {
         let authority = self.new_authority(now)?;
@@ -360,6 +367,7 @@ impl Keeper {
         };
         let contents = Contents {
             previous,
+            retired,
             ..Contents::new(authority)
         };
         Ok((contents, happening, note))
@@ -408,6 +416,10 @@ impl Keeper {
 
     /// Does a call of the API server come through, now that the bundles have settled?
     async fn prove(&mut self, authority: &AuthorityCertificate) -> Progress {
+        // Rounds come more often, for other reasons.
+        if let Some(wait) = self.proving.wait(Instant::now()) {
+            return Progress::Deferred(wait);
+        }
         let finding = probe::ask(&self.cluster).await;
         if finding == Finding::Reached {
             self.trust.prove(authority);
@@ -418,11 +430,20 @@ impl Keeper {
             said = finding.said().unwrap_or_default(),
             "no call comes through, so that the certificate authority is not exchanged yet"
         );
-        Progress::Deferred(self.proofs.next(Instant::now()))
+        let failed = Instant::now();
+        self.proving.used(failed);
+        self.proving
+            .wait(failed)
+            .map_or(Progress::Wrote, Progress::Deferred)
     }
 
-    /// Signs a leaf with the authority that was last read, and serves it.
-    fn sign(&mut self, now: SystemTime) -> Result<Progress, KeeperError> {
+    /// Signs a leaf with the authority that was last read, and serves it in place of what was `presented`.
+    fn sign(
+        &self,
+        presented: Option<&Presented>,
+        entries: &[Entry],
+        now: SystemTime,
+    ) -> Result<Progress, KeeperError> {
         let Some(contents) = &self.known else {
             return Ok(Progress::Settled);
         };
@@ -433,49 +454,50 @@ impl Keeper {
             .map_err(KeeperError::Sign)?;
         let validity = leaf.validity;
         let issuer = contents.authority.certificate().clone();
-        let is_switch = |before: &Served| before.issuer != issuer && !before.is_ending(now);
-        if self.served.as_ref().is_some_and(is_switch) {
-            self.identity.switch(leaf).map_err(KeeperError::Install)?;
-            self.before = self.served.take();
-        } else {
-            self.identity.install(leaf).map_err(KeeperError::Install)?;
-        }
+        let is_switch = |before: &Served| {
+            before.issuer != issuer && !before.is_ending(now) && is_way_back(before, entries, now)
+        };
+        let before = presented.and_then(Presented::served);
+        let way_back = before.is_some_and(is_switch);
         // Of what is left, not of the whole: notBefore lies in the past.
         let renew_in = validity.not_after.duration_since(now).unwrap_or_default() * 2 / 3;
+        let served = Served {
+            issuer: issuer.clone(),
+            validity,
+            renew_at: now + jittered(renew_in),
+        };
+        let is_served = self
+            .identity
+            .replace(presented, leaf, served, way_back)
+            .map_err(KeeperError::Install)?;
+        if !is_served {
+            // A client has refused what this was decided about.
+            return Ok(Progress::Wrote);
+        }
         tracing::info!(
             renew_in_seconds = renew_in.as_secs(),
             authority = issuer.fingerprint(),
             "certificate signed"
         );
         self.metrics.leaf_comes_from(issuer.fingerprint());
-        self.served = Some(Served {
-            issuer,
-            validity,
-            renew_at: now + jittered(renew_in),
-        });
         self.metrics.certificates_signed.inc();
         self.metrics.leaf_expires(validity.not_after);
         self.readiness.set(Condition::Certificate, true);
         Ok(Progress::Settled)
     }
 
-    /// A client has refused the certificate, and the one before it is served again: takes note of that.
-    fn fall_back(&mut self) {
-        if !self.identity.take_fallen_back() {
-            return;
-        }
-        let Some(before) = self.before.take() else {
-            return;
-        };
-        let refused = self.served.replace(before);
-        let hold = self.holds.next(Instant::now());
-        self.held_until = Some(Instant::now() + hold);
-        if let Some(served) = &self.served {
-            self.metrics.leaf_expires(served.validity.not_after);
-            self.metrics.leaf_comes_from(served.issuer.fingerprint());
-        }
-        if let Some(refused) = refused {
+    /// What is being served. If that is so because a client refused what came after it, takes note of that.
+    fn look(&mut self) -> Option<Presented> {
+        let serving = self.identity.look();
+        let served = serving.current().and_then(Presented::served);
+        if let Some(refused) = serving.refused().and_then(Presented::served) {
+            let hold = self.holds.next(Instant::now());
+            self.held_until = Some(Instant::now() + hold);
             self.trust.forget(&refused.issuer);
+            if let Some(served) = served {
+                self.metrics.leaf_expires(served.validity.not_after);
+                self.metrics.leaf_comes_from(served.issuer.fingerprint());
+            }
             let note = format!(
                 "a client did not trust the certificate of authority {}; the one before it is served again, and the \
                  next try is in {} s",
@@ -484,29 +506,17 @@ impl Keeper {
             );
             self.reporter.tell(Happening::CertificateRefused, note);
         }
-    }
-
-    /// A certificate that nobody would accept is none to fall back to.
-    fn forget_what_nobody_trusts(&mut self, entries: &[Entry], now: SystemTime) {
-        let is_of_use = |before: &Served| {
-            before.validity.contains(now)
-                && entries
-                    .iter()
-                    .all(|entry| entry.authorities.contains(&before.issuer))
-        };
-        if !self.before.as_ref().is_some_and(is_of_use) {
-            self.identity.forget_previous();
-            self.before = None;
-        }
+        serving.current().cloned()
     }
 
     /// The Secret cannot be read: goes on with what is known of it.
     fn renew_from_memory(&mut self, now: SystemTime) {
-        let is_due = |served: &Served| served.renew_at <= now;
-        if !self.served.as_ref().is_some_and(is_due) {
+        let presented = self.look();
+        let served = presented.as_ref().and_then(Presented::served);
+        if served.is_none_or(|served| now < served.renew_at) {
             return;
         }
-        if let Err(error) = self.sign(now) {
+        if let Err(error) = self.sign(presented.as_ref(), &[], now) {
             tracing::error!(%error, "the certificate could not be renewed");
         }
     }
@@ -543,6 +553,12 @@ impl Keeper {
     }
 }
 
+/// May `before` come back, if a client refuses what follows it? Not if nobody would accept it either.
+fn is_way_back(before: &Served, entries: &[Entry], now: SystemTime) -> bool {
+    let mut entries = entries.iter();
+    before.validity.contains(now) && entries.all(|entry| entry.authorities.contains(&before.issuer))
+}
+
 fn because(cause: &Cause) -> String {
     match cause {
         Cause::Empty => "the Secret was empty".to_owned(),
@@ -553,15 +569,29 @@ fn because(cause: &Cause) -> String {
     }
 }
 
-/// What a round has come to. Of two things, the greater counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What a round has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     /// Nothing is left to do.
     Settled,
     /// Something is left to do, but it was done only just now: somebody else keeps undoing it.
     Deferred(Duration),
-    /// The Secret or the webhook configuration was written: read again.
+    /// The Secret or the webhook configuration was written, or something else has changed: read again.
     Wrote,
+}
+
+impl Progress {
+    /// Both: whatever is due first.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Wrote, _) | (_, Self::Wrote) => Self::Wrote,
+            (Self::Deferred(one), Self::Deferred(another)) => Self::Deferred(one.min(another)),
+            (Self::Deferred(wait), Self::Settled) | (Self::Settled, Self::Deferred(wait)) => {
+                Self::Deferred(wait)
+            }
+            (Self::Settled, Self::Settled) => Self::Settled,
+        }
+    }
 }
 
 /// A round failed.

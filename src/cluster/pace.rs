@@ -80,6 +80,14 @@ impl Throttle {
         }
     }
 
+    /// For asking again whether a call comes through.
+    pub fn of_proofs() -> Self {
+        Self {
+            pace: Pace::of_retries(),
+            free_at: None,
+        }
+    }
+
     /// How long it is not allowed yet; `None` if it is.
     pub fn wait(&self, now: Instant) -> Option<Duration> {
         let wait = self.free_at?.saturating_duration_since(now);

@@ -3,29 +3,31 @@
 //! The only file that names rustls, because its next release renames most of what is used here.
 //!
 //! Invariants: a certificate is swapped in only with the key that belongs to it; the configuration around it
-//! (protocols, session cache) stays. The crypto provider is passed explicitly.
+//! (protocols, session cache) stays. An alert is about the certificate that its own handshake presented. The crypto
+//! provider is passed explicitly.
 //!
 //! Deliberately not here: where certificates come from ([`certs`](crate::certs)), and time limits (the
 //! connection's task has them).
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, ResolvesServerCert, VerifierBuilderError};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, RootCertStore, ServerConfig};
+use rustls::{AlertDescription, InconsistentKeys, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::certs::serving::Serving;
+use crate::certs::state::Served;
 use crate::certs::{Leaf, ServiceName};
 
 /// Makes aws-lc-rs the process's default, for libraries that ask for one (the Kubernetes client). Later calls
@@ -35,76 +37,118 @@ pub fn install_crypto_provider() {
     let _ = aws_lc_rs::default_provider().install_default();
 }
 
-/// The certificate that is being served; none at first. Shared by the acceptor and by whoever renews it.
+/// The certificate that is being served; none at first. Shared by the acceptor and by whoever renews it, and the only note
+/// of what that is.
 ///
-/// Chain and key are one value and one swap: a handshake never sees a part of each.
+/// Chain, key and way back are one value and one swap: a handshake never sees a part of each.
 #[derive(Debug)]
 pub struct Identity {
-    current: ArcSwapOption<CertifiedKey>,
-    /// What was served before the last switch, for as long as that is of use.
-    previous: ArcSwapOption<CertifiedKey>,
-    has_fallen_back: AtomicBool,
+    serving: ArcSwap<Serving<Presented>>,
     falling_back: Notify,
     provider: Arc<CryptoProvider>,
 }
+
+/// A certificate as handshakes present it. Equal to its clones alone.
+#[derive(Debug, Clone)]
+pub struct Presented {
+    key: Arc<CertifiedKey>,
+    served: Option<Arc<Served>>,
+}
+
+impl Presented {
+    fn of(leaf: Leaf, served: Option<Served>) -> Result<Self, TlsError> {
+        // As `CertifiedKey::from_der` does it, which would keep a copy of the key that nobody overwrites.
+        let key = aws_lc_rs::sign::any_supported_type(&leaf.key).map_err(TlsError::Leaf)?;
+        let key = Arc::new(CertifiedKey::new(leaf.chain, key));
+        let served = served.map(Arc::new);
+        match key.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                Ok(Self { key, served })
+            }
+            Err(error) => Err(TlsError::Leaf(error)),
+        }
+    }
+
+    /// What whoever signed it has to know of it. None for what somebody else made.
+    pub fn served(&self) -> Option<&Served> {
+        self.served.as_deref()
+    }
+}
+
+impl PartialEq for Presented {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.key, &other.key)
+    }
+}
+
+impl Eq for Presented {}
 
 impl Identity {
     /// One without a certificate: every handshake fails until there is one.
     pub fn new() -> Self {
         Self {
-            current: ArcSwapOption::empty(),
-            previous: ArcSwapOption::empty(),
-            has_fallen_back: AtomicBool::new(false),
+            serving: ArcSwap::from_pointee(Serving::NOTHING),
             falling_back: Notify::new(),
             provider: provider(),
         }
     }
 
-    /// Serves `leaf` from now on, if its key is its own. Else the one before it stays.
+    /// Serves `leaf` from now on, whatever was served before, if its key is its own. Else that one stays.
     pub fn install(&self, leaf: Leaf) -> Result<(), TlsError> {
-        let key = self.certified(leaf)?;
-        self.current.store(Some(key));
+        let presented = Presented::of(leaf, None)?;
+        self.serving.store(Arc::new(Serving::only(presented)));
         Ok(())
     }
 
-    /// The same for a leaf of another authority. Until [`forget_previous`](Self::forget_previous), the first client that
-    /// refuses it puts the one before it back.
-    pub fn switch(&self, leaf: Leaf) -> Result<(), TlsError> {
-        let key = self.certified(leaf)?;
-        self.previous.store(self.current.swap(Some(key)));
-        Ok(())
+    /// Serves `leaf` in place of the one that was `seen`. Gives whether it does: not if a client has refused that one in the
+    /// meantime. With a `way_back`, the first client that refuses the new one brings back the one before it.
+    pub fn replace(
+        &self,
+        seen: Option<&Presented>,
+        leaf: Leaf,
+        served: Served,
+        way_back: bool,
+    ) -> Result<bool, TlsError> {
+        let presented = Presented::of(leaf, Some(served))?;
+        Ok(self.change(|serving| serving.replaced(seen, presented.clone(), way_back)))
     }
 
-    /// There is no way back from the last switch any more.
-    pub fn forget_previous(&self) {
-        self.previous.store(None);
+    /// What is being served, with a refusal that nobody had taken note of. That is hereby done.
+    pub fn look(&self) -> Arc<Serving<Presented>> {
+        self.serving.rcu(|serving| serving.noted())
     }
 
-    /// A client has refused what is being served. Gives whether another certificate is served from now on.
-    pub(crate) fn fall_back(&self) -> bool {
-        let Some(previous) = self.previous.swap(None) else {
-            return false;
-        };
-        self.current.store(Some(previous));
-        self.has_fallen_back.store(true, Ordering::SeqCst);
-        self.falling_back.notify_one();
-        true
+    /// What is being served.
+    pub fn current(&self) -> Option<Presented> {
+        self.serving.load().current().cloned()
     }
 
-    /// Has that happened since this was last asked?
-    pub fn take_fallen_back(&self) -> bool {
-        self.has_fallen_back.swap(false, Ordering::SeqCst)
+    /// There is no way back from the last switch any more, unless what it leads to `is_of_use`.
+    pub fn keep_way_back_if(&self, is_of_use: impl Fn(&Served) -> bool) {
+        let of_use = |previous: &Presented| previous.served().is_some_and(&is_of_use);
+        self.serving.rcu(|serving| serving.with_way_back_if(of_use));
     }
 
-    /// Waits until it happens.
+    /// A client has refused what it was `presented`. Gives whether another certificate is served because of that.
+    pub(crate) fn refuse(&self, presented: &Presented) -> bool {
+        let fell_back = self.change(|serving| serving.refused_by_a_client(presented));
+        if fell_back {
+            self.falling_back.notify_one();
+        }
+        fell_back
+    }
+
+    /// Waits until that happens.
     pub async fn fallen_back(&self) {
         self.falling_back.notified().await;
     }
 
-    fn certified(&self, leaf: Leaf) -> Result<Arc<CertifiedKey>, TlsError> {
-        CertifiedKey::from_der(leaf.chain, leaf.key, &self.provider)
-            .map(Arc::new)
-            .map_err(TlsError::Leaf)
+    /// Swaps what is served for what `change` makes of it. Gives whether that was anything.
+    fn change(&self, change: impl Fn(&Serving<Presented>) -> Option<Serving<Presented>>) -> bool {
+        let before = self
+            .serving
+            .rcu(|serving| change(serving).map_or_else(|| Arc::clone(serving), Arc::new));
+        change(&before).is_some()
     }
 
     /// Would a client that trusts `bundle` and calls us `name` accept what is being served?
@@ -114,8 +158,7 @@ impl Identity {
         name: &ServiceName,
         now: SystemTime,
     ) -> Result<(), TlsError> {
-        let current = self.current.load();
-        let served = current.as_ref().ok_or(TlsError::NoCertificate)?;
+        let presented = self.current().ok_or(TlsError::NoCertificate)?;
         let mut roots = RootCertStore::empty();
         // As in an API server: a certificate that cannot be read trusts nothing, and does not spoil the others.
         roots.add_parsable_certificates(bundle.iter().cloned());
@@ -127,7 +170,11 @@ impl Identity {
         .map_err(TlsError::Bundle)?;
         let name = ServerName::try_from(name.to_string()).map_err(TlsError::Name)?;
         let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
-        let (leaf, intermediates) = served.cert.split_first().ok_or(TlsError::NoCertificate)?;
+        let (leaf, intermediates) = presented
+            .key
+            .cert
+            .split_first()
+            .ok_or(TlsError::NoCertificate)?;
         verifier
             .verify_server_cert(leaf, intermediates, &name, &[], now)
             .map_err(TlsError::Untrusted)?;
@@ -141,16 +188,44 @@ impl Default for Identity {
     }
 }
 
-impl ResolvesServerCert for Identity {
+/// One handshake: presents what is being served when the client's hello comes, and remembers what that was.
+#[derive(Debug)]
+struct Handshake {
+    identity: Arc<Identity>,
+    presented: ArcSwapOption<Presented>,
+}
+
+impl Handshake {
+    fn of(identity: &Arc<Identity>) -> Arc<Self> {
+        Arc::new(Self {
+            identity: Arc::clone(identity),
+            presented: ArcSwapOption::empty(),
+        })
+    }
+
+    /// The client does not accept what it got.
+    fn refused(&self) -> bool {
+        let presented = self.presented.load();
+        presented
+            .as_ref()
+            .is_some_and(|presented| self.identity.refuse(presented))
+    }
+}
+
+impl ResolvesServerCert for Handshake {
+    /// A client may say hello twice, if it has to choose another key exchange; what counts is what it gets then.
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.current.load_full()
+        let presented = self.identity.current()?;
+        let key = Arc::clone(&presented.key);
+        self.presented.store(Some(Arc::new(presented)));
+        Some(key)
     }
 }
 
 /// Makes TLS streams of TCP streams. Clones share the session cache.
 #[derive(Clone)]
 pub struct Acceptor {
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     identity: Arc<Identity>,
 }
 
@@ -162,10 +237,10 @@ impl Acceptor {
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Protocols)?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::<Identity>::clone(&identity));
+            .with_cert_resolver(Handshake::of(&identity));
         config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP_1_1.to_vec()];
         Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
+            config: Arc::new(config),
             identity,
         })
     }
@@ -175,10 +250,14 @@ impl Acceptor {
     /// A client that refuses the certificate of a new authority is the last one that gets it: the next handshake has
     /// the one before it.
     pub async fn accept(&self, stream: TcpStream) -> Result<Secured, HandshakeError> {
-        let accepted = Box::pin(self.acceptor.accept(stream)).await;
-        let stream = accepted.map_err(|error| {
+        let handshake = Handshake::of(&self.identity);
+        // Shares everything with the others but this.
+        let mut config = ServerConfig::clone(&self.config);
+        config.cert_resolver = Arc::<Handshake>::clone(&handshake);
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let stream = Box::pin(acceptor.accept(stream)).await.map_err(|error| {
             if is_refusal(&error) {
-                let fell_back = self.identity.fall_back();
+                let fell_back = handshake.refused();
                 return HandshakeError::Refused { fell_back };
             }
             HandshakeError::Failed(error)

@@ -36,7 +36,10 @@ fn refuses_what_it_could_not_sign_with() {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.self_signed(&new_key().unwrap()).unwrap().pem()
+        params
+            .self_signed(&Key::generate().unwrap().0)
+            .unwrap()
+            .pem()
     };
 
     let refused = |certificate: &str, key: &str, name: &ServiceName| {

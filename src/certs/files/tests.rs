@@ -89,7 +89,7 @@ fn leaf(names: &[&str]) -> CertificateParams {
 fn judge(certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Leaf, FilesError> {
     let contents = Contents {
         certificate: certificate.as_ref().to_vec(),
-        key: key.as_ref().to_vec(),
+        key: key.as_ref().to_vec().into(),
     };
     files().check(&contents, Some(&name()), time::now())
 }
@@ -413,7 +413,7 @@ fn the_name_has_to_be_the_services() {
         // Without a namespace nobody knows the name.
         let contents = Contents {
             certificate: with(bad).into(),
-            key: pem.clone().into(),
+            key: pem.clone().into_bytes().into(),
         };
         files().check(&contents, None, time::now()).unwrap();
     }
@@ -528,7 +528,7 @@ fn a_swap_between_the_two_files_is_noticed_and_read_again() {
         let contents = read(finds).unwrap();
         assert_eq!(
             (contents.certificate, contents.key),
-            (vec![expected], vec![expected]),
+            (vec![expected], vec![expected].into()),
             "{finds:?}"
         );
     }
@@ -554,7 +554,7 @@ fn a_file_that_is_not_there_is_named() {
 fn a_fingerprint_tells_contents_apart_and_debug_shows_no_key() {
     let of = |certificate: &str, key: &str| Contents {
         certificate: certificate.into(),
-        key: key.into(),
+        key: key.as_bytes().to_vec().into(),
     };
     assert_eq!(of("a", "b").fingerprint(), of("a", "b").fingerprint());
     assert_ne!(of("a", "b").fingerprint(), of("ab", "").fingerprint());
@@ -599,6 +599,6 @@ fn a_mount_that_is_swapped_between_the_two_files_gives_a_pair_of_one_generation(
 
     assert_eq!(
         (contents.certificate, contents.key),
-        (b"..2026_2".to_vec(), b"..2026_2".to_vec())
+        (b"..2026_2".to_vec(), b"..2026_2".to_vec().into())
     );
 }

@@ -305,11 +305,8 @@ fn what_is_of_no_use_is_a_problem() {
     check_problems(
         |scene| {
             let data = BTreeMap::from([
-                (
-                    "ca.crt".to_owned(),
-                    scene.a.certificate().to_pem().into_bytes(),
-                ),
-                ("ca.key".to_owned(), b"-----BEGIN".to_vec()),
+                ("ca.crt".to_owned(), scene.a.certificate().to_pem().into()),
+                ("ca.key".to_owned(), b"-----BEGIN".to_vec().into()),
             ]);
             scene.stored = Stored::read(&data, &name());
         },
@@ -456,6 +453,13 @@ fn a_rotation_is_done_when_every_replica_serves_the_new_authority() {
         },
         "the successor B is in every caBundle; it signs after the settle time (2m by default) and a call that comes \
          through",
+    );
+    check(
+        &|scene| {
+            scene.with_next();
+            scene.requested = true;
+        },
+        "a replica makes another successor of A in place of B",
     );
     check(
         &|scene| {

@@ -8,14 +8,17 @@
 //! What stands for what: a replica's round is three steps that others come in between (read the configuration; read the
 //! Secret, decide and sign; each write). A write is a compare-and-swap. API servers have one view of the configuration,
 //! which is refreshed at any time; the settle time is longer than that takes, so an authority is settled only after a
-//! refresh. A replica may fall asleep at any step, but does not write to the Secret what it decided a day before. A day is one tick: leaves end after the next one, and an authority is retired for two. Crashes lose all
-//! that a replica knows. The Secret is deleted or cut off, and bundles are wiped, at any time.
+//! refresh. A replica may fall asleep at any step, but does not write to the Secret what it decided a day before. A day is
+//! one tick: leaves end after the next one, and an authority is retired for two. Crashes lose all that a replica knows. The Secret is deleted or cut off, and bundles are wiped, at any time. What is served is the
+//! listener's own [`Serving`]: any client refuses what it was presented, at any time, also between a decision to sign and
+//! the signature.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
+use crate::certs::serving::Serving;
 use crate::certs::store::{Contents, Retired, StoreError};
 use crate::certs::{Authority, ServiceName};
 
@@ -68,6 +71,16 @@ impl Leaf {
     fn is_valid(self, day: u8) -> bool {
         day <= self.signed + 1
     }
+
+    /// As [`Served::is_ending`] says of what [`Model::decide`] makes of it.
+    fn is_ending(self, day: u8) -> bool {
+        day > self.signed
+    }
+
+    /// May it come back, if a client refuses what follows it?
+    fn is_way_back(self, bundles: [Set; ENTRIES], day: u8) -> bool {
+        self.is_valid(day) && bundles.iter().all(|each| each & 1 << self.issuer != 0)
+    }
 }
 
 /// Where a replica is in its round.
@@ -84,6 +97,9 @@ enum Doing {
         plan: usize,
         done: u8,
         day: u8,
+        /// What it has decided about, if it has still to sign.
+        seen: Option<Leaf>,
+        way_back: bool,
         configuration_outdated: bool,
         secret_outdated: bool,
     },
@@ -94,7 +110,9 @@ struct Replica {
     up: bool,
     doing: Doing,
     known: Option<Held>,
-    served: Option<Leaf>,
+    serving: Serving<Leaf>,
+    /// A client has refused the last switch, a short while ago.
+    held: bool,
     /// Authorities seen in every entry, those since then read by API servers, those proven after that.
     seen: Set,
     refreshed: Set,
@@ -108,7 +126,8 @@ impl Replica {
         up: true,
         doing: Doing::Nothing,
         known: None,
-        served: None,
+        serving: Serving::NOTHING,
+        held: false,
         seen: 0,
         refreshed: 0,
         proven: 0,
@@ -118,6 +137,10 @@ impl Replica {
         up: false,
         ..Self::FRESH
     };
+
+    fn served(&self) -> Option<Leaf> {
+        self.serving.current().copied()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -125,6 +148,8 @@ struct World {
     replicas: [Replica; REPLICAS],
     secret: Secret,
     requested: bool,
+    /// What lay in the Secret when the last request was made, and is not to be trusted in the end.
+    leaked: Set,
     bundles: [Set; ENTRIES],
     /// What API servers go by.
     view: [Set; ENTRIES],
@@ -142,6 +167,7 @@ struct Bounds {
     crashes: u8,
     losses: u8,
     wipes: u8,
+    refusals: u8,
     requests: u8,
     days: u8,
 }
@@ -154,6 +180,7 @@ struct Question {
     known: Option<Held>,
     bundles: [Set; ENTRIES],
     served: Option<Leaf>,
+    held: bool,
     settled: Set,
     proven: Set,
     day: u8,
@@ -177,6 +204,9 @@ enum Move {
     Starts,
     Crashes,
     Advances(usize),
+    /// A client refuses what it was presented.
+    Refuses,
+    HoldEnds,
     ApiServersRead,
     SecretDeleted,
     SecretCutOff,
@@ -257,11 +287,17 @@ impl Model {
                 .as_ref()
                 .map(|next| self.id(next.certificate())),
             previous: self.retired(&contents.previous),
-            retired: (0..AUTHORITIES).fold(0, |set, id| {
-                let id = u8::try_from(id).unwrap();
-                set | u8::from(contents.is_retired(&self.certificate(id))) << id
-            }),
+            retired: self.named(&contents.retired),
         }
+    }
+
+    /// Those with these fingerprints.
+    fn named(&self, fingerprints: &[String]) -> Set {
+        let pool = self.pool.iter().enumerate();
+        pool.fold(0, |set, (id, each)| {
+            let is_named = fingerprints.contains(&each.certificate().fingerprint());
+            set | u8::from(is_named) << id
+        })
     }
 
     /// The plan for this question, by its number.
@@ -331,7 +367,7 @@ impl Model {
             entries: Some(&entries),
             served: served.as_ref(),
             standings: &standings,
-            held: false,
+            held: question.held,
             lifetimes: Lifetimes {
                 leaf: DAY,
                 ..Lifetimes::default()
@@ -346,16 +382,18 @@ impl Model {
             Action::Create => Step::Create,
             Action::Restore { contents, .. }
             | Action::Adopt(contents)
+            | Action::Promote(contents)
             | Action::Prune(contents) => Step::Store(self.held(contents), false),
-            Action::Promote(contents) => Step::Store(self.held(contents), true),
-            Action::Replace { previous, .. } => {
+            Action::Replace {
+                previous, retired, ..
+            } => {
                 let held = Held {
                     ca: NEW,
                     next: None,
                     previous: self.retired(previous),
-                    retired: 0,
+                    retired: self.named(retired),
                 };
-                Step::Store(held, false)
+                Step::Store(held, true)
             }
             Action::Prepare { contents, .. } => {
                 let held = Held {
@@ -393,6 +431,14 @@ impl Model {
             }
             if let Some(next) = self.advance(world, at) {
                 add(Move::Advances(at), next);
+            }
+            if let Some(next) = refuse(world, at) {
+                add(Move::Refuses, next);
+            }
+            if replica.held {
+                let mut next = *world;
+                next.replicas[at].held = false;
+                add(Move::HoldEnds, next);
             }
         }
         if world.view != world.bundles
@@ -434,6 +480,7 @@ impl Model {
                     || stalled
                     || idle && {
                         let mut replica = *replica;
+                        look(&mut replica);
                         let of = known(world, &replica);
                         observe(&mut replica, world.bundles, of);
                         let plan = self.ask(question(world, &replica, world.bundles));
@@ -456,17 +503,29 @@ impl Model {
                 let replica = &mut next.replicas[at];
                 replica.known = known(world, replica);
                 let of = replica.known;
+                look(replica);
                 observe(replica, bundles, of);
                 let plan = self.ask(question(world, replica, bundles));
+                let is_way_back = |leaf: &Leaf| leaf.is_way_back(bundles, world.day);
+                replica.serving = replica.serving.with_way_back_if(is_way_back);
                 let steps = &self.plans[plan];
                 let mut done = 0;
+                // There is no way back if nobody takes it.
+                let way_back =
+                    world.left.refusals > 0 && replica.served().as_ref().is_some_and(is_way_back);
+                let mut seen = None;
                 if steps.first() == Some(&Step::Sign) {
-                    sign(replica, world.day);
-                    done = 1;
+                    // Nothing comes in between, but for a client.
+                    if world.left.refusals == 0 {
+                        sign(replica, replica.served(), way_back, world.day);
+                        done = 1;
+                    } else {
+                        seen = replica.served();
+                    }
                 }
                 // It is ready then, and gets calls.
                 let is_ready = |leaf: Leaf| bundles.iter().all(|each| each & 1 << leaf.issuer != 0);
-                replica.trusted |= world.is_orderly && replica.served.is_some_and(is_ready);
+                replica.trusted |= world.is_orderly && replica.served().is_some_and(is_ready);
                 replica.doing = if steps.len() == usize::from(done) {
                     Doing::Nothing
                 } else {
@@ -474,6 +533,8 @@ impl Model {
                         plan,
                         done,
                         day: world.day,
+                        seen,
+                        way_back: seen.is_some() && way_back,
                         configuration_outdated: outdated,
                         secret_outdated: false,
                     }
@@ -485,14 +546,13 @@ impl Model {
                 configuration_outdated,
                 secret_outdated,
                 day,
+                seen,
+                way_back,
             } => {
                 let steps = &self.plans[plan];
                 let step = steps[usize::from(done)];
                 let ok = match step {
-                    Step::Sign => {
-                        sign(&mut next.replicas[at], day);
-                        true
-                    }
+                    Step::Sign => sign(&mut next.replicas[at], seen, way_back, day),
                     Step::Prove(id) => {
                         let came_through = came_through(world);
                         if came_through && next.replicas[at].refreshed & 1 << id != 0 {
@@ -538,6 +598,8 @@ impl Model {
                         plan,
                         done: done + 1,
                         day,
+                        seen: None,
+                        way_back: false,
                         configuration_outdated,
                         secret_outdated,
                     },
@@ -577,6 +639,7 @@ impl Model {
                 world.view = world.bundles;
                 for each in &mut world.replicas {
                     each.refreshed = each.seen;
+                    each.held = false;
                 }
                 settle(&mut world);
             }
@@ -596,7 +659,7 @@ fn is_well(world: &World) -> Result<(), String> {
         && !world.requested
         && world.bundles == [held.bundle(); ENTRIES]
         && world.replicas.iter().all(|replica| {
-            let served = replica.served;
+            let served = replica.served();
             served.is_some_and(|leaf| leaf.issuer == held.ca && leaf.is_valid(world.day))
         });
     if well {
@@ -612,6 +675,8 @@ fn outside(world: &World) -> Vec<(Move, World)> {
     if world.left.losses > 0 {
         let mut next = *world;
         next.left.losses -= 1;
+        // A replica may write back what it knew before the request.
+        next.leaked = 0;
         secret_written(&mut next);
         next.secret = Secret::Missing;
         all.push((Move::SecretDeleted, next));
@@ -629,9 +694,13 @@ fn outside(world: &World) -> Vec<(Move, World)> {
             all.push((Move::BundleWiped, next));
         }
     }
-    if world.left.requests > 0 && matches!(world.secret, Secret::Sound(_)) && !world.requested {
+    if world.left.requests > 0
+        && let Secret::Sound(held) = world.secret
+        && !world.requested
+    {
         let mut next = *world;
         next.left.requests -= 1;
+        next.leaked = held.bundle();
         next.requested = true;
         secret_written(&mut next);
         all.push((Move::RotationRequested, next));
@@ -644,6 +713,26 @@ fn known(world: &World, replica: &Replica) -> Option<Held> {
         Secret::Sound(held) => Some(held),
         _ => replica.known,
     }
+}
+
+/// A client refuses what it was presented. Was that what is served, and is there something to go back to?
+fn refuse(world: &World, at: usize) -> Option<World> {
+    let serving = world.replicas[at].serving;
+    let refused = serving.refused_by_a_client(serving.current()?)?;
+    let mut next = *world;
+    next.left.refusals = next.left.refusals.checked_sub(1)?;
+    next.replicas[at].serving = refused;
+    Some(next)
+}
+
+/// Takes note of a refusal, as the keeper does.
+fn look(replica: &mut Replica) {
+    if let Some(refused) = replica.serving.refused() {
+        replica.held = true;
+        replica.refreshed &= !(1 << refused.issuer);
+        replica.proven &= !(1 << refused.issuer);
+    }
+    replica.serving = replica.serving.noted();
 }
 
 /// As [`Trust::observe`](crate::certs::trust::Trust::observe) does it.
@@ -661,30 +750,39 @@ fn question(world: &World, replica: &Replica, bundles: [Set; ENTRIES]) -> Questi
         requested: world.requested,
         known: replica.known,
         bundles,
-        served: replica.served,
+        served: replica.served(),
+        held: replica.held,
         settled: replica.refreshed,
         proven: replica.proven,
         day: world.day,
     }
 }
 
-fn sign(replica: &mut Replica, day: u8) {
-    if let Some(held) = replica.known {
-        let leaf = Leaf {
-            issuer: held.ca,
-            signed: day,
-        };
-        // The renewal of a leaf that nobody trusted yet, or the first one, has nothing to lose.
-        let lost_nothing = replica.served.is_none_or(|before| !before.is_valid(day));
-        replica.trusted &= !lost_nothing;
-        replica.served = Some(leaf);
-    }
+/// Replaces what it has `seen`; gives whether it does.
+fn sign(replica: &mut Replica, seen: Option<Leaf>, way_back: bool, day: u8) -> bool {
+    let Some(held) = replica.known else {
+        return true;
+    };
+    let leaf = Leaf {
+        issuer: held.ca,
+        signed: day,
+    };
+    let is_switch = |before: Leaf| before.issuer != leaf.issuer && !before.is_ending(day);
+    let way_back = way_back && seen.is_some_and(is_switch);
+    let Some(serving) = replica.serving.replaced(seen.as_ref(), leaf, way_back) else {
+        return false;
+    };
+    // The renewal of a leaf that nobody trusted yet, or the first one, has nothing to lose.
+    let lost_nothing = seen.is_none_or(|before| !before.is_valid(day));
+    replica.trusted &= !lost_nothing;
+    replica.serving = serving;
+    true
 }
 
 /// Does a call of the API server reach anybody whom it trusts?
 fn came_through(world: &World) -> bool {
     world.replicas.iter().any(|replica| {
-        let valid = replica.served.filter(|leaf| leaf.is_valid(world.day));
+        let valid = replica.served().filter(|leaf| leaf.is_valid(world.day));
         replica.up && valid.is_some_and(|leaf| world.view[ENTRIES - 1] & 1 << leaf.issuer != 0)
     })
 }
@@ -740,7 +838,7 @@ fn born(mut held: Held, made: &mut u8) -> Held {
 fn settle(world: &mut World) {
     let (view, day) = (world.view, world.day);
     for replica in &mut world.replicas {
-        let valid = replica.served.filter(|leaf| leaf.is_valid(day));
+        let valid = replica.served().filter(|leaf| leaf.is_valid(day));
         replica.trusted &= valid.is_some();
         if let Some(leaf) = valid {
             replica.trusted |= view.iter().all(|bundle| bundle & 1 << leaf.issuer != 0);
@@ -750,8 +848,40 @@ fn settle(world: &mut World) {
 
 /// Whom API servers have trusted, or should have, they trust, whatever is in between; what somebody else wiped is not our doing.
 fn violation(world: &World) -> Option<String> {
+    survivor(world)
+        .or_else(|| refusal(world))
+        .or_else(|| overwritten(world))
+}
+
+/// What a client refused is not presented again before that is noted.
+fn overwritten(world: &World) -> Option<String> {
     world.replicas.iter().enumerate().find_map(|(at, replica)| {
-        let leaf = replica.served.filter(|_| replica.up && replica.trusted)?;
+        let refused = replica.serving.refused()?;
+        let is_back = replica.served()?.issuer == refused.issuer;
+        is_back.then(|| format!("replica {at} presents what a client refused, and does not know"))
+    })
+}
+
+/// Nothing that lay in the Secret when a request was made is trusted once that is fulfilled and its predecessors are
+/// pruned: it does not sign any more, nor is it to sign, and what has left the Secret is noted as retired.
+fn survivor(world: &World) -> Option<String> {
+    let Secret::Sound(held) = world.secret else {
+        return None;
+    };
+    let is_leaked = |id: Id| world.leaked & 1 << id != 0;
+    let signs = match held.next {
+        // The authority still signs: its successor is not proven yet.
+        Some(next) => is_leaked(next),
+        None => is_leaked(held.ca),
+    };
+    let forgotten = world.leaked & !held.bundle() & !held.retired;
+    let survives = !world.requested && (signs || forgotten != 0);
+    survives.then(|| "what lay in the Secret when a request was made outlives it".to_owned())
+}
+
+fn refusal(world: &World) -> Option<String> {
+    world.replicas.iter().enumerate().find_map(|(at, replica)| {
+        let leaf = replica.served().filter(|_| replica.up && replica.trusted)?;
         let lacks = |bundle: &Set| *bundle != 0 && bundle & 1 << leaf.issuer == 0;
         let refused = world.view.iter().any(lacks);
         refused.then(|| {
@@ -819,6 +949,7 @@ fn empty(left: Bounds) -> World {
         replicas: [Replica::FRESH; REPLICAS],
         secret: Secret::Empty,
         requested: false,
+        leaked: 0,
         bundles: [0; ENTRIES],
         view: [0; ENTRIES],
         made: 0,
@@ -838,7 +969,7 @@ fn steady(replicas: usize, left: Bounds) -> World {
     };
     let replica = Replica {
         known: Some(held),
-        served: Some(Leaf {
+        serving: Serving::only(Leaf {
             issuer: 0,
             signed: 0,
         }),
@@ -866,6 +997,7 @@ const NOTHING: Bounds = Bounds {
     crashes: 0,
     losses: 0,
     wipes: 0,
+    refusals: 0,
     requests: 0,
     days: 0,
 };
@@ -902,6 +1034,48 @@ fn a_rotation_with_three_replicas_and_a_crash() {
         ..NOTHING
     };
     explore(&steady(3, bounds), 10_000);
+}
+
+#[test]
+fn what_leaked_with_the_successor_is_not_trusted_in_the_end() {
+    let bounds = Bounds {
+        requests: 2,
+        days: 2,
+        ..NOTHING
+    };
+    explore(&steady(2, bounds), 5_000);
+}
+
+#[test]
+fn requests_in_a_row_and_replicas_that_die() {
+    let bounds = Bounds {
+        crashes: 1,
+        requests: 2,
+        ..NOTHING
+    };
+    explore(&steady(2, bounds), 4_000);
+}
+
+#[test]
+fn clients_that_refuse_the_new_certificate_at_any_time() {
+    let bounds = Bounds {
+        refusals: 2,
+        requests: 1,
+        days: 3,
+        ..NOTHING
+    };
+    explore(&steady(2, bounds), 10_000);
+}
+
+#[test]
+fn a_refusal_and_a_wiped_bundle() {
+    let bounds = Bounds {
+        wipes: 1,
+        refusals: 1,
+        requests: 1,
+        ..NOTHING
+    };
+    explore(&steady(2, bounds), 10_000);
 }
 
 #[test]
@@ -943,8 +1117,7 @@ fn everything_that_can_be_lost_together() {
         crashes: 1,
         losses: 1,
         wipes: 1,
-        requests: 0,
-        days: 0,
+        ..NOTHING
     };
     explore(&steady(2, bounds), 50_000);
 }

@@ -127,6 +127,7 @@ fn short(action: &Action) -> String {
         Action::Replace {
             cause: why,
             previous,
+            ..
         } => format!("replace {} +{}", cause(why), previous.len()),
         Action::Adopt(contents) => format!("adopt +{}", contents.previous.len()),
         Action::Prepare { cause: why, .. } => format!("prepare {}", cause(why)),
@@ -274,6 +275,32 @@ fn somebody_can_ask_for_a_rotation() {
 }
 
 #[test]
+fn a_request_discards_the_successor_that_leaked_with_the_authority() {
+    let mut contents = contents(&[]);
+    let leaked = authority();
+    contents.next = Some(leaked.clone());
+    let mut world = World {
+        requested: true,
+        standings: vec![(leaked.certificate().clone(), Standing::Proven)],
+        ..World::steady(&contents)
+    };
+
+    world.check("prepare requested");
+    let Some(Action::Prepare { contents, .. }) = world.next().pop() else {
+        panic!("another is to be prepared");
+    };
+    assert!(contents.next.is_none() && contents.is_retired(leaked.certificate()));
+
+    // Not even an expired authority makes way for it.
+    world.now = start() + LIFE + DAY;
+    world.check("sign, replace requested +0");
+    let Some(Action::Replace { retired, .. }) = world.next().pop() else {
+        panic!("another is to be made");
+    };
+    assert_eq!(retired, [leaked.certificate().fingerprint()]);
+}
+
+#[test]
 fn an_authority_that_can_hardly_sign_any_more_does_not_wait_for_the_proof() {
     let mut contents = contents(&[]);
     let late = start() + LIFE - DAY / 2;
@@ -358,6 +385,28 @@ fn a_new_authoritys_leaf_waits_until_every_entry_trusts_it_and_calls_come_throug
 }
 
 #[test]
+fn whoever_refuses_for_ever_delays_a_switch_and_nothing_else() {
+    let old = contents(&[]);
+    let mut new = contents(&[old.authority.certificate()]);
+    let next = authority();
+    new.next = Some(next.clone());
+    let mut world = World {
+        served: Some(served(old.authority.certificate(), start())),
+        standings: vec![(next.certificate().clone(), Standing::Proven)],
+        held: true,
+        ..World::steady(&new)
+    };
+    world.check("promote +2");
+
+    // Nor is the old authority trusted for longer.
+    new.next = None;
+    world.stored = stored(&new);
+    world.entries = vec![entry("a", new.bundle())];
+    world.now = start() + 2 * DAY + Duration::from_secs(1);
+    world.check("sign, prune +0");
+}
+
+#[test]
 fn an_authority_of_a_live_bundle_is_adopted_before_a_bundle_without_it_is_published() {
     let (old, new) = (contents(&[]), contents(&[]));
     let mut world = World {
@@ -398,8 +447,41 @@ fn what_is_adopted_has_a_limit_and_is_valid() {
 
     world.entries = vec![entry("a", expired.certificate().to_pem())];
     world.check("publish a");
-    world.entries = vec![entry("a", many)];
+    world.entries = vec![entry("a", many.clone())];
     world.check("adopt +8");
+
+    // What there is no room for stays where it is, as long as nothing else is missing there.
+    let Some(Action::Adopt(full)) = world.next().pop() else {
+        panic!("they are to be adopted");
+    };
+    world.stored = stored(&full);
+    world.entries = vec![entry("a", contents.bundle() + &many)];
+    world.check("");
+    world.entries = vec![entry("a", many)];
+    world.check("publish a");
+}
+
+#[test]
+fn whatever_was_retired_once_is_never_adopted_again() {
+    let leaked = authority();
+    let mut contents = contents(&[authority().certificate()]);
+    // Long ago: many others were retired since.
+    contents.retired = (0..100).map(|each| format!("{each:016x}")).collect();
+    contents.retired.push(leaked.certificate().fingerprint());
+    let over = start() + 2 * DAY + Duration::from_secs(1);
+    let mut world = World {
+        now: over,
+        ..World::steady(&contents)
+    };
+    world.served = Some(served(contents.authority.certificate(), over));
+    let Some(Action::Prune(pruned)) = world.next().pop() else {
+        panic!("a predecessor is to be pruned");
+    };
+
+    world.stored = stored(&pruned);
+    let old_bundle = pruned.bundle() + &leaked.certificate().to_pem();
+    world.entries = vec![entry("a", old_bundle)];
+    world.check("publish a");
 }
 
 #[test]
@@ -500,7 +582,7 @@ fn whatever_cannot_be_used_is_mended_and_what_is_trusted_stays() {
     )
     .unwrap();
     for (what, changes, without_memory, with_memory) in DAMAGES {
-        let mut data: BTreeMap<String, Vec<u8>> = good
+        let mut data: BTreeMap<_, _> = good
             .to_data()
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value?)))
@@ -508,12 +590,12 @@ fn whatever_cannot_be_used_is_mended_and_what_is_trusted_stays() {
         for (key, value) in changes {
             let value = match (*value, *key) {
                 ("stranger", "ca.crt") => stranger.certificate().to_pem(),
-                ("stranger", _) => stranger.key_pem(),
+                ("stranger", _) => stranger.key_pem().to_string(),
                 ("half", _) => old.certificate().to_pem()[..200].to_owned(),
                 ("blank", _) => "\n".to_owned(),
                 (text, _) => text.to_owned(),
             };
-            data.insert((*key).to_owned(), value.into_bytes());
+            data.insert((*key).to_owned(), value.into());
         }
         let mut world = World::new(Stored::read(&data, &name()));
         let short_of = |world: &World| {

@@ -26,14 +26,14 @@ fn full() -> Contents {
     }
 }
 
-fn data(contents: &Contents) -> BTreeMap<String, Vec<u8>> {
+fn data(contents: &Contents) -> BTreeMap<String, Hidden> {
     let data = contents.to_data().into_iter();
     data.filter_map(|(key, value)| Some((key.to_owned(), value?)))
         .collect()
 }
 
 #[track_caller]
-fn sound(data: &BTreeMap<String, Vec<u8>>) -> Contents {
+fn sound(data: &BTreeMap<String, Hidden>) -> Contents {
     match Stored::read(data, &name()) {
         Stored::Sound(contents) => contents,
         other => panic!("{other:?}"),
@@ -85,7 +85,7 @@ fn without_a_time_a_predecessor_is_trusted_until_it_expires() {
     for until in [None, Some("tomorrow\n")] {
         data.remove("previous.until");
         if let Some(until) = until {
-            data.insert("previous.until".to_owned(), until.into());
+            data.insert("previous.until".to_owned(), until.to_owned().into());
         }
         let contents = sound(&data);
         for each in contents.previous {
@@ -97,12 +97,12 @@ fn without_a_time_a_predecessor_is_trusted_until_it_expires() {
 #[test]
 fn what_is_cut_off_is_seen() {
     let whole = data(&full());
-    let text = String::from_utf8(whole["previous.crt"].clone()).unwrap();
+    let text = String::from_utf8(whole["previous.crt"].bytes().to_vec()).unwrap();
     // After a whole block, too: there are more times than certificates then.
     let boundary = text.len() / 2;
     for length in [10, 200, boundary, text.len() - 10] {
         let mut data = whole.clone();
-        data.insert("previous.crt".to_owned(), text[..length].into());
+        data.insert("previous.crt".to_owned(), text[..length].to_owned().into());
         let Stored::Damaged { error, usable, .. } = Stored::read(&data, &name()) else {
             panic!("cut off at {length}");
         };
@@ -110,14 +110,14 @@ fn what_is_cut_off_is_seen() {
         assert!(usable.is_some());
     }
     let mut data = whole;
-    data.insert("previous.crt".to_owned(), text.trim_end().into());
+    data.insert("previous.crt".to_owned(), text.trim_end().to_owned().into());
     assert_eq!(sound(&data).previous.len(), 2, "no newline at the end");
 }
 
 #[test]
 fn an_error_names_the_key_and_the_cause() {
     let mut data = data(&full());
-    data.insert("next.key".to_owned(), b"nonsense".to_vec());
+    data.insert("next.key".to_owned(), b"nonsense".to_vec().into());
     let Stored::Damaged { error, .. } = Stored::read(&data, &name()) else {
         panic!("a key is damaged");
     };

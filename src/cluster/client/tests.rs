@@ -65,7 +65,10 @@ fn status(code: u16, reason: &str) -> Value {
 #[tokio::test]
 async fn a_secret_is_swapped_by_a_merge_patch_with_its_version() {
     let (cluster, asked) = cluster(200, &json!({ "metadata": { "resourceVersion": "8" } }));
-    let data = BTreeMap::from([("ca.crt", Some(b"x".to_vec())), ("previous.crt", None)]);
+    let data = BTreeMap::from([
+        ("ca.crt", Some(b"x".to_vec().into())),
+        ("previous.crt", None),
+    ]);
 
     let change = SecretChange {
         data,
@@ -284,4 +287,44 @@ fn a_pod_tells_its_admin_port_and_whether_it_is_called() {
     assert_eq!(pod("False", 9090), state(false, Some(9090)));
     assert_eq!(pod("Unknown", -1), state(false, None));
     assert_eq!(to_pod(Pod::default()).admin_port, None);
+}
+
+#[test]
+fn no_value_of_a_secret_is_in_a_debug_text() {
+    let planted = || b"planted".to_vec().into();
+    let state = SecretState {
+        version: "7".to_owned(),
+        data: BTreeMap::from([("ca.key".to_owned(), planted())]),
+        requested: false,
+    };
+    let change = SecretChange {
+        data: BTreeMap::from([("ca.key", Some(planted()))]),
+        description: String::new(),
+        fulfils_request: false,
+    };
+
+    let text = format!("{state:?} {change:?}");
+
+    let bytes = format!("{:?}", b"planted");
+    assert!(
+        !text.contains("planted") && !text.contains(&bytes),
+        "{text}"
+    );
+    assert_eq!(text.matches("[7 bytes]").count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn what_is_no_secret_is_not_quoted() {
+    for answer in [
+        json!({ "data": "planted" }),
+        json!({ "data": { "ca.key": "planted!" } }),
+    ] {
+        let (cluster, _) = cluster(200, &answer);
+
+        let error = cluster.secret().await.unwrap_err();
+
+        let debug = format!("{error:?}");
+        let text = format!("{debug} {:#}", anyhow::Error::new(error));
+        assert!(!text.contains("planted"), "{text}");
+    }
 }

@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http_body_util::BodyExt;
 use kube::Client;
 use serde_json::{Value, json};
@@ -29,6 +29,10 @@ struct Store {
     bundle_writes: usize,
     /// The next write comes too late: something else was faster.
     outrun: bool,
+    /// No call comes through to the webhook.
+    unreachable: bool,
+    /// A client that refuses the certificate while the Secret is being read.
+    refuser: Option<Arc<Identity>>,
 }
 
 #[derive(Debug, Clone)]
@@ -55,6 +59,8 @@ impl ApiServer {
             secret_writes: 0,
             bundle_writes: 0,
             outrun: false,
+            unreachable: false,
+            refuser: None,
         })))
     }
 
@@ -103,6 +109,25 @@ impl ApiServer {
         });
     }
 
+    /// Everything stays trusted, and yet no caBundle is as it should be.
+    fn add_to_bundles(&self) {
+        let name = ServiceName::new("somebody", "elses").unwrap();
+        let authority = Authority::generate(&name, Duration::from_hours(1), now()).unwrap();
+        self.edit(|store| {
+            for entry in store.configuration.as_mut().unwrap()["webhooks"]
+                .as_array_mut()
+                .unwrap()
+            {
+                let bundle = &mut entry["clientConfig"]["caBundle"];
+                if let Some(text) = bundle.as_str() {
+                    let mut bytes = BASE64_STANDARD.decode(text).unwrap();
+                    bytes.extend(authority.certificate().to_pem().into_bytes());
+                    *bundle = BASE64_STANDARD.encode(bytes).into();
+                }
+            }
+        });
+    }
+
     fn writes(&self) -> (usize, usize) {
         let store = self.0.lock().unwrap();
         (store.secret_writes, store.bundle_writes)
@@ -113,7 +138,13 @@ impl ApiServer {
         let body = body.collect().await.unwrap().to_bytes();
         let mut store = self.0.lock().unwrap();
         let is_secret = parts.uri.path().contains("/secrets/");
+        if is_secret && let Some(identity) = store.refuser.take() {
+            assert!(identity.refuse(&identity.current().unwrap()));
+        }
         if parts.uri.path().contains("/configmaps/") {
+            if store.unreachable {
+                return failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
+            }
             let annotations = json!({ "javelin.dev/probe": "x" });
             let probed = json!({ "metadata": { "annotations": annotations } });
             return axum::body::Body::from(probed.to_string()).into_response();
@@ -184,6 +215,15 @@ fn failure(code: StatusCode, reason: &str) -> Response {
     (code, status.to_string()).into_response()
 }
 
+/// What is known of the leaf that handshakes present.
+fn served(keeper: &Keeper) -> Served {
+    keeper.identity.current().unwrap().served().unwrap().clone()
+}
+
+fn issuer(keeper: &Keeper) -> AuthorityCertificate {
+    served(keeper).issuer
+}
+
 /// Rounds until nothing is left to do, as `run` goes through them.
 async fn settle(keeper: &mut Keeper) {
     for _ in 0..12 {
@@ -206,8 +246,7 @@ async fn two_replicas_come_to_rest_with_one_authority_and_one_bundle() {
 
     assert!(one.readiness.is_ready() && other.readiness.is_ready());
     assert_eq!(api_server.writes(), (1, 1));
-    let authority = |keeper: &Keeper| keeper.served.as_ref().unwrap().issuer.clone();
-    assert!(authority(&one) == authority(&other));
+    assert!(issuer(&one) == issuer(&other));
     for _ in 0..3 {
         settle(&mut one).await;
         settle(&mut other).await;
@@ -239,7 +278,12 @@ async fn nobody_waits_for_another_replica_of_a_release_that_is_there() {
     let data: serde_json::Map<_, _> = Contents::new(authority)
         .to_data()
         .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), BASE64.encode(value?).into())))
+        .filter_map(|(key, value)| {
+            Some((
+                key.to_owned(),
+                BASE64_STANDARD.encode(value?.bytes()).into(),
+            ))
+        })
         .collect();
     api_server.edit(|store| store.secret.as_mut().unwrap()["data"] = data.into());
     let mut restarted = api_server.keeper_whose_readiness_needs(&[Condition::Way]);
@@ -301,14 +345,14 @@ async fn a_rotation_that_somebody_asked_for_waits_until_it_has_settled() {
     let (mut one, mut other) = (api_server.keeper(), api_server.keeper());
     settle(&mut one).await;
     settle(&mut other).await;
-    let first = one.served.as_ref().unwrap().issuer.clone();
+    let first = issuer(&one);
 
     api_server.edit(ask_for_a_rotation);
     settle(&mut one).await;
     settle(&mut other).await;
 
     assert_eq!(api_server.writes(), (2, 2), "prepared and published");
-    assert!(one.served.as_ref().unwrap().issuer == first);
+    assert!(issuer(&one) == first);
     assert!(one.known.as_ref().unwrap().next.is_some());
     let annotations = |api_server: &ApiServer| {
         api_server.0.lock().unwrap().secret.as_ref().unwrap()["metadata"]["annotations"].clone()
@@ -321,8 +365,8 @@ async fn a_rotation_that_somebody_asked_for_waits_until_it_has_settled() {
     settle(&mut other).await;
 
     assert_eq!(api_server.writes(), (3, 2), "the bundle is the same");
-    let second = one.served.as_ref().unwrap().issuer.clone();
-    assert!(second != first && other.served.as_ref().unwrap().issuer == second);
+    let second = issuer(&one);
+    assert!(second != first && issuer(&other) == second);
     let description = annotations(&api_server)["javelin.dev/certificates"].clone();
     assert!(
         description
@@ -334,21 +378,49 @@ async fn a_rotation_that_somebody_asked_for_waits_until_it_has_settled() {
 }
 
 #[tokio::test]
+async fn a_request_in_the_middle_of_a_rotation_replaces_the_successor_and_goes_with_that_alone() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+    settle(&mut keeper).await;
+    let successor = |keeper: &Keeper| {
+        let next = keeper.known.as_ref().unwrap().next.as_ref().unwrap();
+        next.certificate().clone()
+    };
+    api_server.edit(ask_for_a_rotation);
+    settle(&mut keeper).await;
+    let leaked = successor(&keeper);
+
+    // It is good enough to sign by now, and yet it never does.
+    keeper.lifetimes.settle = Duration::ZERO;
+    api_server.edit(ask_for_a_rotation);
+    settle(&mut keeper).await;
+
+    let contents = keeper.known.as_ref().unwrap();
+    assert!(contents.is_retired(&leaked) && !contents.trusts(&leaked));
+    assert_eq!(contents.previous.len(), 1, "what signed at first");
+    assert!(contents.authority.certificate() == &issuer(&keeper));
+    let asked = api_server.0.lock().unwrap().secret.as_ref().unwrap()["metadata"]["annotations"]
+        ["javelin.dev/rotate"]
+        .clone();
+    assert!(asked.is_null(), "{asked}");
+}
+
+#[tokio::test]
 async fn a_client_that_refuses_the_new_certificate_gets_the_one_before() {
     let api_server = ApiServer::new();
     let mut keeper = api_server.keeper();
     settle(&mut keeper).await;
-    let first = keeper.served.as_ref().unwrap().issuer.clone();
+    let first = issuer(&keeper);
     api_server.edit(ask_for_a_rotation);
     keeper.lifetimes.settle = Duration::ZERO;
     settle(&mut keeper).await;
-    let second = keeper.served.as_ref().unwrap().issuer.clone();
+    let second = issuer(&keeper);
     assert!(first != second);
 
-    assert!(keeper.identity.fall_back());
+    assert!(keeper.identity.refuse(&keeper.identity.current().unwrap()));
     settle(&mut keeper).await;
 
-    assert!(keeper.served.as_ref().unwrap().issuer == first);
+    assert!(issuer(&keeper) == first);
     assert!(keeper.held_until.is_some(), "no second try for a while");
     let text = keeper.metrics.encode().unwrap();
     assert!(
@@ -365,18 +437,79 @@ async fn a_client_that_refuses_the_new_certificate_gets_the_one_before() {
 
     keeper.held_until = None;
     settle(&mut keeper).await;
-    assert!(keeper.served.as_ref().unwrap().issuer == second);
+    assert!(issuer(&keeper) == second);
     assert!(names(&second, &keeper.metrics.encode().unwrap()));
     // Whatever no bundle has any more is none to go back to.
-    keeper.forget_what_nobody_trusts(
-        &[Entry {
-            name: "a".to_owned(),
-            bundle: Vec::new(),
-            authorities: Vec::new(),
-        }],
-        now(),
+    api_server.wipe_bundles();
+    drop(keeper.reconcile().await);
+    assert!(!keeper.identity.refuse(&keeper.identity.current().unwrap()));
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_a_round_leaves_no_doubt_about_what_is_served() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+    settle(&mut keeper).await;
+    let first = issuer(&keeper);
+    api_server.edit(ask_for_a_rotation);
+    keeper.lifetimes.settle = Duration::ZERO;
+    settle(&mut keeper).await;
+
+    // In a round that finds that nobody accepts the one before it any more.
+    api_server.wipe_bundles();
+    api_server.edit(|store| store.refuser = Some(Arc::clone(&keeper.identity)));
+    drop(keeper.reconcile().await);
+
+    // Which is being served nevertheless, and known to be.
+    assert!(issuer(&keeper) == first && keeper.held_until.is_some());
+    let bundle = [first.der().clone()];
+    let name = keeper.cluster.names().service.clone();
+    keeper.identity.verify(&bundle, &name, now()).unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_between_the_decision_and_the_signature_is_not_signed_over() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+    settle(&mut keeper).await;
+    let first = issuer(&keeper);
+    api_server.edit(ask_for_a_rotation);
+    keeper.lifetimes.settle = Duration::ZERO;
+    settle(&mut keeper).await;
+    let decided_about = keeper.look();
+
+    assert!(keeper.identity.refuse(&keeper.identity.current().unwrap()));
+    let progress = keeper.sign(decided_about.as_ref(), &[], now()).unwrap();
+
+    assert_eq!(progress, Progress::Wrote, "it looks again");
+    assert!(issuer(&keeper) == first);
+}
+
+#[tokio::test]
+async fn a_repair_does_not_wait_for_a_proof_that_fails() {
+    let api_server = ApiServer::new();
+    let mut keeper = api_server.keeper();
+    settle(&mut keeper).await;
+    api_server.edit(ask_for_a_rotation);
+    settle(&mut keeper).await;
+    keeper.lifetimes.settle = Duration::ZERO;
+    api_server.edit(|store| store.unreachable = true);
+
+    // Both have been tried often, and somebody adds to the caBundles all the while.
+    api_server.add_to_bundles();
+    keeper.published = keeper.known.as_ref().map(Contents::bundle);
+    for _ in 0..8 {
+        keeper.proving.used(Instant::now());
+        keeper.publishing.used(Instant::now());
+    }
+
+    let progress = keeper.reconcile().await.unwrap();
+
+    let soon = Duration::from_secs(1);
+    assert!(
+        matches!(progress, Progress::Deferred(wait) if wait < soon),
+        "{progress:?}"
     );
-    assert!(!keeper.identity.fall_back());
 }
 
 #[tokio::test]
@@ -402,7 +535,7 @@ async fn without_a_configuration_there_is_a_certificate_but_no_readiness() {
     let mut keeper = api_server.keeper();
 
     settle(&mut keeper).await;
-    assert!(keeper.served.is_some() && !keeper.readiness.is_ready());
+    assert!(keeper.identity.current().is_some() && !keeper.readiness.is_ready());
     assert!(
         keeper
             .said
@@ -421,7 +554,7 @@ async fn a_deleted_secret_comes_back_with_what_it_held() {
     let api_server = ApiServer::new();
     let mut keeper = api_server.keeper();
     settle(&mut keeper).await;
-    let served = keeper.served.clone().unwrap();
+    let before = served(&keeper);
 
     keeper.storing = Throttle::of_repairs();
     api_server.edit(|store| store.secret = None);
@@ -437,8 +570,8 @@ async fn a_deleted_secret_comes_back_with_what_it_held() {
     settle(&mut keeper).await;
 
     assert_eq!(api_server.writes(), (2, 1));
-    assert!(keeper.known.as_ref().unwrap().authority.certificate() == &served.issuer);
-    assert_eq!(keeper.served.as_ref().unwrap().renew_at, served.renew_at);
+    assert!(keeper.known.as_ref().unwrap().authority.certificate() == &before.issuer);
+    assert_eq!(served(&keeper).renew_at, before.renew_at);
     assert!(keeper.readiness.is_ready());
 }
 
@@ -469,17 +602,13 @@ async fn without_an_api_server_a_due_leaf_is_renewed_from_memory() {
     let api_server = ApiServer::new();
     let mut keeper = api_server.keeper();
     settle(&mut keeper).await;
-    let first = keeper.served.clone().unwrap();
+    let first = served(&keeper);
 
     keeper.renew_from_memory(now());
-    assert_eq!(
-        keeper.served.as_ref().unwrap().renew_at,
-        first.renew_at,
-        "not due yet"
-    );
+    assert_eq!(served(&keeper).renew_at, first.renew_at, "not due yet");
     keeper.renew_from_memory(first.renew_at);
 
-    let second = keeper.served.unwrap();
+    let second = served(&keeper);
     assert!(second.renew_at > first.renew_at && second.issuer == first.issuer);
     assert!(keeper.readiness.is_ready());
 }

@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use rustls::client::Resumption;
-use rustls::{ClientConfig, HandshakeKind};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
@@ -105,6 +108,24 @@ fn a_key_of_another_certificate_is_refused_and_the_old_certificate_stays() {
     identity.verify(&bundle, &name(), time::now()).unwrap();
 }
 
+/// What whoever signed a leaf of `authority` knows of it.
+fn served(authority: &Authority) -> Served {
+    let validity = authority.certificate().validity();
+    Served {
+        issuer: authority.certificate().clone(),
+        validity,
+        renew_at: validity.not_after,
+    }
+}
+
+/// Serves a new leaf of `authority`, with a way back to what is being served.
+fn switch(identity: &Identity, authority: &Authority) {
+    let leaf = authority.sign_leaf(&name(), DAY, time::now()).unwrap();
+    let seen = identity.current();
+    let is_served = identity.replace(seen.as_ref(), leaf, served(authority), true);
+    assert!(is_served.unwrap());
+}
+
 /// A client that trusts `authority`, and remembers sessions as browsers do.
 fn client(authority: &Authority) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
@@ -182,7 +203,7 @@ async fn the_first_client_that_refuses_a_new_authority_is_the_last_that_meets_it
     identity.install(sign(&old)).unwrap();
     let acceptor = Acceptor::new(Arc::clone(&identity)).unwrap();
     let of_old = client(&old);
-    identity.switch(sign(&new)).unwrap();
+    switch(&identity, &new);
 
     let (seen, accepted) = handshake(&acceptor, &of_old).await;
     assert!(seen.is_err());
@@ -190,7 +211,7 @@ async fn the_first_client_that_refuses_a_new_authority_is_the_last_that_meets_it
         matches!(accepted, Err(HandshakeError::Refused { fell_back: true })),
         "{accepted:?}"
     );
-    assert!(identity.take_fallen_back() && !identity.take_fallen_back());
+    assert!(identity.look().refused().is_some() && identity.look().refused().is_none());
     identity.fallen_back().await;
 
     let (seen, _) = handshake(&acceptor, &of_old).await;
@@ -205,13 +226,87 @@ async fn the_first_client_that_refuses_a_new_authority_is_the_last_that_meets_it
     seen.unwrap();
 }
 
+/// Refuses whatever it is presented, once something else is served.
+#[derive(Debug)]
+struct Late {
+    identity: Arc<Identity>,
+    then: Authority,
+}
+
+impl ServerCertVerifier for Late {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        switch(&self.identity, &self.then);
+        Err(CertificateError::UnknownIssuer.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(CertificateError::BadSignature.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(CertificateError::BadSignature.into())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_about_the_certificate_of_its_own_handshake() {
+    let (old, new) = (authority(), authority());
+    let identity = Arc::new(Identity::new());
+    identity
+        .install(old.sign_leaf(&name(), DAY, time::now()).unwrap())
+        .unwrap();
+    let acceptor = Acceptor::new(Arc::clone(&identity)).unwrap();
+    let late = Late {
+        identity: Arc::clone(&identity),
+        then: new.clone(),
+    };
+    let refuses = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(late))
+        .with_no_client_auth();
+
+    // The certificate of the old authority is refused when that of the new one is being served already.
+    let (_, accepted) = handshake(&acceptor, &Arc::new(refuses)).await;
+
+    assert!(
+        matches!(accepted, Err(HandshakeError::Refused { fell_back: false })),
+        "{accepted:?}"
+    );
+    handshake(&acceptor, &client(&new)).await.0.unwrap();
+}
+
 #[tokio::test]
 async fn whatever_else_ends_a_handshake_changes_nothing() {
     let (old, new) = (authority(), authority());
     let sign = |authority: &Authority| authority.sign_leaf(&name(), DAY, time::now()).unwrap();
     let identity = Arc::new(Identity::new());
     identity.install(sign(&old)).unwrap();
-    identity.switch(sign(&new)).unwrap();
+    switch(&identity, &new);
     let acceptor = Acceptor::new(Arc::clone(&identity)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -228,6 +323,6 @@ async fn whatever_else_ends_a_handshake_changes_nothing() {
         let error = acceptor.accept(accepted).await.unwrap_err();
         assert!(matches!(error, HandshakeError::Failed(_)), "{error:?}");
     }
-    assert!(!identity.take_fallen_back());
+    assert!(identity.look().refused().is_none());
     handshake(&acceptor, &client(&new)).await.0.unwrap();
 }
