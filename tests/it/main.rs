@@ -17,7 +17,6 @@ mod inject;
 mod instrumentation;
 mod pipelines;
 mod properties;
-mod secrets;
 mod shells;
 mod transcripts;
 #[path = "../common/ugly.rs"]
