@@ -24,8 +24,10 @@ pub(crate) const SYSTEM: &str = "javelin-system";
 const FROM_WORKLOAD: &str = "javelin.dev/from-workload";
 pub(crate) const ENDPOINT: &str =
     "--set=default.otlp.endpoint=http://otel-collector.observability.svc:4318";
-const JVM_START: Duration = Duration::from_mins(2);
-pub(crate) const SOON: Duration = Duration::from_mins(1);
+/// JVMs that start together on busy cores take their time.
+const JVM_START: Duration = Duration::from_mins(5);
+/// For whatever takes seconds, on however busy a machine.
+pub(crate) const SOON: Duration = Duration::from_mins(3);
 
 // === The installation
 

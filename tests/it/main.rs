@@ -17,6 +17,7 @@ mod inject;
 mod instrumentation;
 mod pipelines;
 mod properties;
+mod secrets;
 mod shells;
 mod transcripts;
 #[path = "../common/ugly.rs"]

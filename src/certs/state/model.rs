@@ -499,47 +499,7 @@ impl Model {
                     outdated: false,
                 };
             }
-            Doing::Read { bundles, outdated } => {
-                let replica = &mut next.replicas[at];
-                replica.known = known(world, replica);
-                let of = replica.known;
-                look(replica);
-                observe(replica, bundles, of);
-                let plan = self.ask(question(world, replica, bundles));
-                let is_way_back = |leaf: &Leaf| leaf.is_way_back(bundles, world.day);
-                replica.serving = replica.serving.with_way_back_if(is_way_back);
-                let steps = &self.plans[plan];
-                let mut done = 0;
-                // There is no way back if nobody takes it.
-                let way_back =
-                    world.left.refusals > 0 && replica.served().as_ref().is_some_and(is_way_back);
-                let mut seen = None;
-                if steps.first() == Some(&Step::Sign) {
-                    // Nothing comes in between, but for a client.
-                    if world.left.refusals == 0 {
-                        sign(replica, replica.served(), way_back, world.day);
-                        done = 1;
-                    } else {
-                        seen = replica.served();
-                    }
-                }
-                // It is ready then, and gets calls.
-                let is_ready = |leaf: Leaf| bundles.iter().all(|each| each & 1 << leaf.issuer != 0);
-                replica.trusted |= world.is_orderly && replica.served().is_some_and(is_ready);
-                replica.doing = if steps.len() == usize::from(done) {
-                    Doing::Nothing
-                } else {
-                    Doing::Acts {
-                        plan,
-                        done,
-                        day: world.day,
-                        seen,
-                        way_back: seen.is_some() && way_back,
-                        configuration_outdated: outdated,
-                        secret_outdated: false,
-                    }
-                };
-            }
+            Doing::Read { bundles, outdated } => self.decides(&mut next, at, bundles, outdated),
             Doing::Acts {
                 plan,
                 done,
@@ -608,6 +568,50 @@ impl Model {
             }
         }
         Some(next)
+    }
+
+    /// Looks at what is served, reads the Secret, decides, and signs unless a client may still come in between.
+    fn decides(&mut self, next: &mut World, at: usize, bundles: [Set; ENTRIES], outdated: bool) {
+        let world = *next;
+        let replica = &mut next.replicas[at];
+        replica.known = known(&world, replica);
+        let of = replica.known;
+        look(replica);
+        observe(replica, bundles, of);
+        let plan = self.ask(question(&world, replica, bundles));
+        let is_way_back = |leaf: &Leaf| leaf.is_way_back(bundles, world.day);
+        replica.serving = replica.serving.with_way_back_if(is_way_back);
+        let steps = &self.plans[plan];
+        let mut done = 0;
+        // There is no way back if nobody takes it.
+        let way_back =
+            world.left.refusals > 0 && replica.served().as_ref().is_some_and(is_way_back);
+        let mut seen = None;
+        if steps.first() == Some(&Step::Sign) {
+            // Nothing comes in between, but for a client.
+            if world.left.refusals == 0 {
+                sign(replica, replica.served(), way_back, world.day);
+                done = 1;
+            } else {
+                seen = replica.served();
+            }
+        }
+        // It is ready then, and gets calls.
+        let is_ready = |leaf: Leaf| bundles.iter().all(|each| each & 1 << leaf.issuer != 0);
+        replica.trusted |= world.is_orderly && replica.served().is_some_and(is_ready);
+        replica.doing = if steps.len() == usize::from(done) {
+            Doing::Nothing
+        } else {
+            Doing::Acts {
+                plan,
+                done,
+                day: world.day,
+                seen,
+                way_back: seen.is_some() && way_back,
+                configuration_outdated: outdated,
+                secret_outdated: false,
+            }
+        };
     }
 
     /// Without faults, and with everybody up: does it come to rest, and well?

@@ -1,0 +1,394 @@
+//! Nothing of a key comes out: `javelin serve` and `javelin cert` go through a rotation and through damage of every kind, with
+//! every log line there is, against a stand-in for the API server. Whatever they say is searched for what they hold.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::Request,
+    http::{Method, StatusCode, header::CONTENT_TYPE},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use javelin::{
+    server::{Limits, connection::Transport, listener},
+    shutdown::Shutdown,
+};
+use serde_json::{Value, json};
+
+/// Long, because others may be using the machine.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+const PLANTED: &str = "planted-where-a-key-should-be";
+
+/// The two objects, whatever else was sent, and what must not be seen.
+struct Objects {
+    version: u64,
+    secret: Value,
+    configuration: Value,
+    /// The next answer about the Secret, in place of the Secret.
+    nonsense: Option<String>,
+    sent: Vec<String>,
+    keys: BTreeSet<String>,
+}
+
+impl Objects {
+    fn new() -> Self {
+        let entry = json!({
+            "name": "pod.javelin.dev", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            "clientConfig": { "service": { "name": "javelin", "namespace": "javelin-system" } },
+        });
+        Self {
+            version: 1,
+            secret: json!({ "metadata": { "resourceVersion": "1" } }),
+            configuration: json!({ "metadata": { "resourceVersion": "1" }, "webhooks": [entry] }),
+            nonsense: None,
+            sent: Vec::new(),
+            keys: BTreeSet::new(),
+        }
+    }
+
+    fn answer(&mut self, method: &Method, uri: &str, kind: &str, body: &[u8]) -> (u16, String) {
+        let patch = if *method == Method::GET {
+            None
+        } else {
+            let patch: Value = serde_json::from_slice(body).unwrap_or_default();
+            self.note(uri, &patch);
+            Some(patch)
+        };
+        // A watch that ends at once.
+        if uri.contains("watch=") {
+            return (200, String::new());
+        }
+        if uri.contains("/secrets/") {
+            if let Some(nonsense) = self.nonsense.take() {
+                return (200, nonsense);
+            }
+            if let Some(patch) = patch.filter(|_| kind.contains("merge-patch")) {
+                if patch["metadata"]["resourceVersion"]
+                    != self.secret["metadata"]["resourceVersion"]
+                {
+                    return (409, status(409, "Conflict"));
+                }
+                json_patch::merge(&mut self.secret, &patch);
+                self.changed(|objects| &mut objects.secret);
+            }
+            return (200, self.secret.to_string());
+        }
+        if uri.contains("/mutatingwebhookconfigurations/") {
+            if let Some(patch) = patch {
+                let bundle = &patch["webhooks"][0]["clientConfig"]["caBundle"];
+                self.configuration["webhooks"][0]["clientConfig"]["caBundle"] = bundle.clone();
+                self.changed(|objects| &mut objects.configuration);
+            }
+            return (200, self.configuration.to_string());
+        }
+        if uri.contains("/configmaps/") {
+            let annotations = json!({ "javelin.dev/probe": "x" });
+            return (
+                200,
+                json!({ "metadata": { "annotations": annotations } }).to_string(),
+            );
+        }
+        (404, status(404, "NotFound"))
+    }
+
+    fn changed(&mut self, object: impl Fn(&mut Self) -> &mut Value) {
+        self.version += 1;
+        let version = self.version.to_string();
+        object(self)["metadata"]["resourceVersion"] = version.into();
+    }
+
+    /// What was sent, without the Secret's data, which is where keys belong.
+    fn note(&mut self, uri: &str, patch: &Value) {
+        let mut patch = patch.clone();
+        if let Some(data) = patch.as_object_mut().and_then(|patch| patch.remove("data")) {
+            let keys = ["ca.key", "next.key"].map(|key| data[key].as_str().map(str::to_owned));
+            for key in keys.into_iter().flatten() {
+                let text = String::from_utf8(STANDARD.decode(key).unwrap()).unwrap();
+                self.keys.insert(text);
+            }
+        }
+        self.sent.push(format!("{uri} {patch}"));
+    }
+
+    fn edit_secret(&mut self, edit: impl FnOnce(&mut Value)) {
+        edit(&mut self.secret);
+        self.changed(|objects| &mut objects.secret);
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.secret["data"][key].is_string()
+    }
+}
+
+fn status(code: u16, reason: &str) -> String {
+    json!({ "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "" })
+        .to_string()
+}
+
+/// One that answers until the test ends.
+fn api_server(objects: Arc<Mutex<Objects>>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let router = Router::new().fallback(async move |request: Request| {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let kind = parts.headers.get(CONTENT_TYPE);
+        let kind = kind.map_or("", |kind| kind.to_str().unwrap());
+        let uri = parts.uri.to_string();
+        let mut objects = objects.lock().unwrap();
+        let (code, text) = objects.answer(&parts.method, &uri, kind, &body);
+        (StatusCode::from_u16(code).unwrap(), Body::from(text))
+    });
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let (shutdown, limits) = (Shutdown::new(), Limits::default());
+            listener::serve(listener, Transport::Plain, router, shutdown, limits).await;
+        });
+    });
+    address
+}
+
+/// Ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Scene {
+    folder: tempfile::TempDir,
+    objects: Arc<Mutex<Objects>>,
+    admin: u16,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let objects = Arc::new(Mutex::new(Objects::new()));
+        let address = api_server(Arc::clone(&objects));
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "here",
+            "clusters": [{ "name": "here", "cluster": { "server": format!("http://{address}") } }],
+            "users": [{ "name": "me", "user": { "token": PLANTED } }],
+            "contexts": [{ "name": "here", "context": { "cluster": "here", "user": "me" } }],
+        });
+        fs::write(folder.path().join("kubeconfig"), kubeconfig.to_string()).unwrap();
+        // Free a moment ago. Should somebody else have taken it, the program says so and the test fails.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let admin = free.local_addr().unwrap().port();
+        Self {
+            folder,
+            objects,
+            admin,
+        }
+    }
+
+    fn javelin(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_javelin"));
+        command
+            .env_clear()
+            .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn serve(&self) -> Running {
+        let child = self
+            .javelin()
+            .args(["serve", "--namespace=javelin-system", "--log=trace"])
+            .args(["--settle-time=1s", "--listen=127.0.0.1:0"])
+            .args(["--pod-name=javelin-1", "--pod-uid=1"])
+            .arg(format!("--admin-listen=127.0.0.1:{}", self.admin))
+            .stdout(Stdio::null())
+            .stderr(File::create(self.log()).unwrap())
+            .spawn();
+        Running(child.unwrap())
+    }
+
+    #[track_caller]
+    fn until(&self, what: &str, is_so: impl Fn(&mut Objects) -> bool) {
+        let end = Instant::now() + DEADLINE;
+        while !is_so(&mut self.objects.lock().unwrap()) {
+            assert!(Instant::now() < end, "{what}: {}", tail(&self.log()));
+            thread::yield_now();
+        }
+    }
+
+    fn edit_secret(&self, edit: impl FnOnce(&mut Value)) {
+        self.objects.lock().unwrap().edit_secret(edit);
+    }
+
+    /// Everything that somebody may see by now.
+    fn said(&self, said: &mut String) {
+        for path in ["/metrics", "/readyz?verbose"] {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).unwrap();
+            write!(
+                stream,
+                "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            )
+            .unwrap();
+            stream.read_to_string(said).unwrap();
+        }
+        for arguments in [
+            &["show"][..],
+            &["show", "-o", "json"],
+            &["rotate", "--dry-run"],
+        ] {
+            let output = self.javelin().arg("cert").args(arguments).output().unwrap();
+            said.push_str(&String::from_utf8_lossy(&output.stdout));
+            said.push_str(&String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+fn tail(path: &Path) -> String {
+    let log = fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// How this may look in a text: as it is, in base64 once more wherever that begins, in hexadecimal digits, as a list of
+/// bytes.
+fn guises(text: &[u8]) -> Vec<String> {
+    let mut guises = vec![String::from_utf8_lossy(text).into_owned()];
+    for skipped in 0..3 {
+        let encoded = STANDARD.encode(&text[skipped..]);
+        // Without its end, which depends on what follows.
+        guises.push(encoded[..encoded.len() / 4 * 4 - 4].to_owned());
+    }
+    let mut hexadecimal = String::new();
+    for byte in text {
+        write!(hexadecimal, "{byte:02x}").unwrap();
+    }
+    guises.push(hexadecimal);
+    guises.push(format!("{text:?}").trim_matches(['[', ']']).to_owned());
+    guises
+}
+
+/// Every line of a key, and what is in them. The first line of each says only what kind of key it is.
+fn of_a_key(pem: &str) -> Vec<String> {
+    let lines = pem
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .skip(1);
+    let mut all: Vec<_> = lines
+        .clone()
+        .flat_map(|line| guises(line.as_bytes()))
+        .collect();
+    for line in lines {
+        let whole = &line[..line.len() / 4 * 4];
+        if let Ok(bytes) = STANDARD.decode(whole) {
+            all.extend(guises(&bytes).split_off(4));
+        }
+    }
+    all
+}
+
+#[test]
+fn nothing_of_a_key_is_in_a_log_a_metric_an_event_or_an_error() {
+    let scene = Scene::new();
+    let mut said = String::new();
+    let serving = scene.serve();
+    let is_published = |objects: &mut Objects| {
+        objects.configuration["webhooks"][0]["clientConfig"]["caBundle"].is_string()
+    };
+    scene.until("an authority is made and published", is_published);
+    scene.until("it is ready", |_| {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, scene.admin)).is_ok()
+    });
+
+    scene.edit_secret(|secret| {
+        secret["metadata"]["annotations"]["javelin.dev/rotate"] = "now".into();
+    });
+    scene.until("a successor is made", |objects| objects.has("next.key"));
+    scene.said(&mut said);
+    scene.until("it signs", |objects| {
+        objects.has("ca.key") && objects.has("previous.crt") && !objects.has("next.key")
+    });
+
+    // Whatever is in the Secret, and wherever.
+    let sound = scene.objects.lock().unwrap().secret["data"].clone();
+    for key in [
+        "ca.crt",
+        "ca.key",
+        "next.crt",
+        "next.key",
+        "previous.crt",
+        "previous.until",
+        "retired",
+    ] {
+        for text in [
+            PLANTED.to_owned(),
+            format!("-----BEGIN PRIVATE KEY-----\n{PLANTED}\n-----END PRIVATE KEY-----\n"),
+            // A blank line makes headers of what stands before it.
+            format!("-----BEGIN PRIVATE KEY-----\n{PLANTED}\n\nAAAA\n-----END PRIVATE KEY-----\n"),
+        ] {
+            scene.edit_secret(|secret| {
+                secret["data"] = sound.clone();
+                secret["data"][key] = STANDARD.encode(text).into();
+            });
+            scene.said(&mut said);
+        }
+    }
+    scene.edit_secret(|secret| secret["data"] = sound.clone());
+    // And an answer that is no Secret at all, or is one in part.
+    let ca_key = sound["ca.key"].as_str().unwrap();
+    for nonsense in [
+        json!({ "data": PLANTED }).to_string(),
+        json!({ "data": { "ca.key": PLANTED } }).to_string(),
+        json!({ "data": { "ca.key": ca_key, "else": 1 } }).to_string(),
+        format!(r#"{{"data":{{"ca.key":"{ca_key}""#),
+    ] {
+        scene.objects.lock().unwrap().nonsense = Some(nonsense.clone());
+        let output = scene.javelin().args(["cert", "show"]).output().unwrap();
+        said.push_str(&String::from_utf8_lossy(&output.stderr));
+        scene.edit_secret(|secret| {
+            secret["metadata"]["annotations"]["javelin.dev/rotate"] = "now".into();
+        });
+        scene.objects.lock().unwrap().nonsense = Some(nonsense);
+        scene.until("it is read", |objects| objects.nonsense.is_none());
+    }
+    drop(serving);
+
+    let objects = scene.objects.lock().unwrap();
+    said.push_str(&fs::read_to_string(scene.log()).unwrap());
+    said.push_str(&objects.sent.join("\n"));
+    assert!(objects.keys.len() >= 2, "{} keys", objects.keys.len());
+    let keys = objects.keys.iter().flat_map(|key| of_a_key(key));
+    for guise in keys.chain(guises(PLANTED.as_bytes())) {
+        if let Some(at) = said.find(&guise) {
+            let before = said[..at].rfind('\n').map_or(0, |at| at + 1);
+            let after = said[at..].find('\n').map_or(said.len(), |after| at + after);
+            panic!("{guise} is in: {}", &said[before..after]);
+        }
+    }
+    assert!(said.contains("javelin_certificates_signed_total"));
+    assert!(said.contains("AuthorityPrepared"), "an Event");
+    assert!(said.contains("TRACE"), "every log line there is");
+}
