@@ -408,8 +408,7 @@ impl<'a> Operations<'a> {
     }
 }
 
-/// Kubernetes refuses an object with more than 256 KiB of annotations (`TotalAnnotationSizeLimitB`), and an admission
-/// that makes it so fails the user's command.
+/// An admission that fills an object's annotations beyond what Kubernetes allows fails the user's command.
 fn has_room(pod: Option<&Value>) -> bool {
     let annotations = pod
         .and_then(|pod| find(pod, &["metadata", "annotations"]))
@@ -418,7 +417,7 @@ fn has_room(pod: Option<&Value>) -> bool {
         .into_iter()
         .flatten()
         .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len));
-    sizes.sum::<usize>() <= MAX_ANNOTATIONS
+    sizes.sum::<usize>() <= mutate::MAX_ANNOTATIONS
 }
 
 fn find<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
@@ -434,8 +433,6 @@ fn check_once<'a>(
         count => Err(PatchError::Repeated(what, count)),
     }
 }
-
-const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -151,6 +151,9 @@ fn reasons() -> Vec<Row> {
         Reason::DoesNotFit { .. } = Reason::DoesNotFit { container: container(), needs: "a memory limit of at least 128Mi".to_owned() } =>
             "The agent takes about 90 MiB, and the jar its space on the node's disk. With limits below that the container would be killed, or the pod evicted.",
             "raise the limit it names; `minimumMemory` moves the border.";
+        Reason::TooLarge { .. } = Reason::TooLarge { what: "containers", limit: 1_000 } =>
+            "A pod is admitted while somebody waits, and everybody's pods wait behind it. The limits are far above what runs: 1,000 containers, names in a list or agents; 100 sources of `envFrom` in one container; 16 MiB once `$(NAME)` is resolved; 3 MiB of metadata that its containers would get a copy of.",
+            "have less of what the sentence names, or add the agent in the manifest.";
         Reason::AnnotationsFull = Reason::AnnotationsFull =>
             "The API server refuses an object with more annotations than that, and the pod would not start.",
             "remove annotations.";

@@ -14,11 +14,11 @@ use super::{
     environment::Environment,
     fit, foreign,
     java::{self, JAVA_TOOL_OPTIONS},
-    keys, resource,
+    keys, profile, resource,
     sdk::{self, Place},
-    select,
-    target::{self, List, Target},
-    tool_options,
+    select, size,
+    target::{List, Target},
+    targets, tool_options,
 };
 use crate::config::{Config, Delivery, Profile};
 
@@ -58,16 +58,19 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
     if let Decision::Skip(reason @ Reason::AlreadyInjected) = decide(subject, config) {
         return Err(steps.stops("second pass", &reason));
     }
-    let profile = steps.check("selection", select::profile(subject, config))?;
+    let asked = steps.check("selection", select::profile(subject, config))?;
+    steps.check("size", size::check(pod))?;
+    let before = Receipt::of(pod, config);
+    let profile = profile(asked, config, before.as_ref());
     steps.applies("selection", format!("profile {}", profile.name));
     steps.passes(
         "platform",
         "neither a static pod nor one for Windows".into(),
     );
-    let targets = steps.check("containers", target::choose(pod, config))?;
+    let targets = steps.check("containers", targets(pod, config, before.as_ref()))?;
     containers(subject, config, &targets.containers, steps);
     let option = delivery::option(profile);
-    let is_first = Receipt::of(pod, config).is_none();
+    let is_first = before.is_none();
     let beside = foreign::check(pod, &targets.containers, &option, is_first);
     let beside = steps.check("other agents", beside)?;
     if beside.is_empty() {
@@ -101,7 +104,7 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
         subject,
         profile,
         option,
-        before: Receipt::of(pod, config),
+        before,
         alone: targets.containers.len() == 1,
     };
     for target in &targets.containers {
@@ -329,3 +332,6 @@ impl Steps {
         self.0.push(Step { rule, verdict, why });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,7 @@ mod receipt;
 mod resource;
 mod sdk;
 mod select;
+mod size;
 mod target;
 mod tool_options;
 
@@ -47,6 +48,7 @@ pub(crate) use expansion::escape;
 pub(crate) use java::{INJECTORS, OPENTELEMETRY, VENDORS};
 pub(crate) use resource::encode;
 pub(crate) use sdk::{Defaults, OTLP_PROPERTIES, endpoint_value, signal_settings};
+pub(crate) use size::MAX_ANNOTATIONS;
 
 use delivery::Needs;
 use environment::Environment;
@@ -102,6 +104,11 @@ pub enum NamespaceLabel<'a> {
 /// Decides about one pod. What an earlier pass has injected cannot be taken back: nothing that came in between makes a
 /// skip of it.
 pub fn decide(subject: &Subject<'_>, config: &Config) -> Decision {
+    if let Err(reason) = size::check(subject.pod) {
+        // Whoever did not ask is told that, whatever the size.
+        let unasked = select::profile(subject, config).err();
+        return Decision::Skip(unasked.unwrap_or(reason));
+    }
     match examine(subject, config) {
         Decision::Skip(_) if Receipt::of(subject.pod, config).is_some() => {
             Decision::Skip(Reason::AlreadyInjected)
@@ -149,17 +156,8 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     let Targets {
         containers: targets,
         unknown,
-    } = match &before {
-        Some(receipt) => Targets {
-            containers: target::again(pod, receipt),
-            unknown: Vec::new(),
-        },
-        None => target::choose(pod, config)?,
-    };
-    let named = before
-        .as_ref()
-        .and_then(|receipt| config.profile(&receipt.profile));
-    let profile = named.unwrap_or(asked);
+    } = targets(pod, config, before.as_ref())?;
+    let profile = profile(asked, config, before.as_ref());
     // Made with another configuration, as in a pipeline: it stays as it was made.
     if before
         .as_ref()
@@ -175,6 +173,29 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
         alone: targets.len() == 1,
     };
     context.plan(&targets, unknown)
+}
+
+/// The targets: those of an earlier pass, else what the pod asks for.
+fn targets<'a>(
+    pod: &'a Pod,
+    config: &Config,
+    before: Option<&Receipt>,
+) -> Result<Targets<'a>, Reason> {
+    let targets = match before {
+        Some(receipt) => Targets {
+            containers: target::again(pod, receipt),
+            unknown: Vec::new(),
+        },
+        None => target::choose(pod, config)?,
+    };
+    size::check_copies(pod, targets.containers.len())?;
+    Ok(targets)
+}
+
+/// The profile of an earlier pass, where the configuration still has it, else the one that is asked for.
+fn profile<'a>(asked: &'a Profile, config: &'a Config, before: Option<&Receipt>) -> &'a Profile {
+    let named = before.and_then(|receipt| config.profile(&receipt.profile));
+    named.unwrap_or(asked)
 }
 
 impl Context<'_> {
@@ -241,8 +262,9 @@ impl Context<'_> {
         if is_complete && self.before.as_ref() == Some(&receipt) {
             return Err(Reason::AlreadyInjected);
         }
-        // A struct of strings always serialises.
-        let receipt = serde_json::to_string(&receipt).unwrap_or_default();
+        // Without it nobody would know the pod again.
+        let receipt = serde_json::to_string(&receipt)
+            .map_err(|error| Reason::Internal(format!("the receipt: {error}")))?;
         annotations.insert(keys::INJECTED.to_owned(), receipt);
         Ok(Plan {
             profile: profile.name.clone(),

@@ -3,12 +3,12 @@
 //! The API server calls again when another webhook came after us. The receipt then says which containers were targets;
 //! everything else is looked at anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{delivery, java, keys, pod::Pod, target};
+use super::{delivery, java, keys, pod::Pod, size::MAX_AGENTS, target};
 use crate::config::{Config, Profile};
 
 /// The annotation [`INJECTED`](super::keys::INJECTED): small, and enough to see later what was done.
@@ -80,10 +80,10 @@ impl Receipt {
         let has_variables = variables.any(|variable| keys::is_private(&variable.name));
         let option = config.profile(&receipt.profile).map(delivery::option);
         let has_option = option.is_some_and(|option| {
-            let mut agents = targets
+            let agents = targets
                 .iter()
                 .flat_map(|target| java::agents(target.container, None));
-            agents.any(|agent| agent.option == option)
+            agents.take(MAX_AGENTS).any(|agent| agent.option == option)
         });
         let has_ours = has_parts || has_variables || has_option;
         (!targets.is_empty() && has_ours).then_some(receipt)
@@ -101,11 +101,9 @@ impl Receipt {
             known.sort();
             known.dedup();
         }
-        for note in notes {
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
-        }
+        let mut known: HashSet<_> = self.notes.iter().cloned().collect();
+        let new = notes.into_iter().filter(|note| known.insert(note.clone()));
+        self.notes.extend(new);
         self
     }
 }

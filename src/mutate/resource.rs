@@ -3,7 +3,7 @@
 //! Names and their sources follow the semantic conventions for Kubernetes attributes
 //! (`docs/non-normative/k8s-attributes.md` in open-telemetry/semantic-conventions).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{
     Subject,
@@ -95,9 +95,10 @@ pub(super) fn add_attributes(
     if let Some(Naming::Attribute(name)) = naming {
         attributes.insert("service.name".to_owned(), encode(name));
     }
+    let own: HashSet<_> = keys_of(&expanded).collect();
     let pairs = attributes
         .into_iter()
-        .filter(|(key, _)| !keys_of(&expanded).any(|own| own == key))
+        .filter(|(key, _)| !own.contains(key.as_str()))
         .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()
         .join(",");
@@ -190,9 +191,10 @@ fn missing(mut variables: Vec<EnvVar>, environment: &Environment, at: usize) -> 
 /// Moving an entry to the end must not change what any `$(X)` means: neither one of a later entry that
 /// refers to it, nor one in its own text that would meet a definition of X on the way.
 fn must_stay(variables: &[EnvVar], at: usize, own: &str) -> bool {
+    let references: HashSet<_> = expansion::references(own).collect();
     variables.iter().skip(at + 1).any(|later| {
         let text = later.value.as_deref().unwrap_or_default();
-        expansion::refers_to(text, RESOURCE_ATTRIBUTES) || expansion::refers_to(own, &later.name)
+        expansion::refers_to(text, RESOURCE_ATTRIBUTES) || references.contains(later.name.as_str())
     })
 }
 
