@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{expansion, keys, pod::EnvVar};
+use crate::steps;
 
 /// One edit. Positions are those at the time of the edit.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +60,7 @@ pub(super) struct Environment {
 impl Environment {
     /// Starts from what the container has.
     pub(super) fn new(variables: &[EnvVar]) -> Self {
+        steps::take(variables.len());
         let mut environment = Self {
             variables: variables.to_vec(),
             counts: HashMap::with_capacity(variables.len()),
@@ -86,6 +88,7 @@ impl Environment {
         let at = at.min(self.variables.len());
         self.changed.insert(variable.name.clone());
         self.count(&variable.name);
+        steps::take(1 + self.variables.len() - at);
         self.variables.insert(at, variable.clone());
         self.edits.push(EnvEdit::Insert { at, variable });
     }
@@ -146,6 +149,7 @@ impl Environment {
     /// Takes the entry at `at` out.
     pub(super) fn remove(&mut self, at: usize) {
         if at < self.variables.len() {
+            steps::take(self.variables.len() - at);
             let former = self.variables.remove(at);
             self.discount(&former.name);
             self.edits.push(EnvEdit::Remove { at });

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::{pod::EnvVar, size::MAX_EXPANDED};
+use crate::steps;
 
 /// One piece of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,7 @@ pub(super) enum Piece<'a> {
 
 /// Cuts a value into text and references.
 pub(super) fn pieces(value: &str) -> Vec<Piece<'_>> {
+    steps::take(1 + value.len());
     let mut pieces = Vec::new();
     let (mut rest, mut may_close) = (value, true);
     while let Some(at) = rest.find('$') {
@@ -78,7 +80,7 @@ impl<'a> Literals<'a> {
     ///
     /// The results are bounded. Entries that double each other (`A1=$(A0)$(A0)`, …) would fill the memory from a
     /// manifest of a page, and Linux starts no program with a variable past 128 KiB, or with 2 MiB of them. So is the
-    /// work, of which attempts that come to nothing are part.
+    /// work, of which attempts that come to nothing are part: by twice what a pod may have, as ours is in it later.
     pub(super) fn of(env: &'a [EnvVar]) -> Self {
         let mut literals = Self {
             values: HashMap::with_capacity(env.len()),
@@ -87,7 +89,7 @@ impl<'a> Literals<'a> {
         let mut budget = MAX_ENVIRONMENT;
         for variable in env {
             let text = variable.value.as_deref().unwrap_or_default();
-            let is_known = variable.value_from.is_none() && literals.cost <= MAX_EXPANDED;
+            let is_known = variable.value_from.is_none() && literals.cost <= 2 * MAX_EXPANDED;
             let mut value = None;
             if is_known {
                 let expanded = literals.expand_within(text, budget);
@@ -144,9 +146,11 @@ impl<'a> Literals<'a> {
                 },
             }
             if expanded.len() > limit {
+                steps::take(expanded.len());
                 return Err(expanded.len());
             }
         }
+        steps::take(expanded.len());
         Ok(expanded)
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Deliberately not here: the changes themselves, which the patch shows better, and what admission cannot see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
     Context, Decision, NamespaceLabel, Reason, Receipt, Subject, check_private_variables,
@@ -13,14 +13,19 @@ use super::{
     decide, delivery,
     environment::Environment,
     fit, foreign,
-    java::{self, JAVA_TOOL_OPTIONS},
-    keys, profile, resource,
+    java::JAVA_TOOL_OPTIONS,
+    keys,
+    pod::EnvVar,
+    profile, resource,
     sdk::{self, Place},
     select, size,
     target::{List, Target},
     targets, tool_options,
 };
-use crate::config::{Config, Delivery, Profile};
+use crate::{
+    config::{Config, Delivery, Profile},
+    steps,
+};
 
 /// One rule that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +72,7 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
         "platform",
         "neither a static pod nor one for Windows".into(),
     );
-    let targets = steps.check("containers", targets(pod, config, before.as_ref()))?;
+    let targets = steps.check("containers", targets(subject, config, before.as_ref()))?;
     containers(subject, config, &targets.containers, steps);
     let option = delivery::option(profile);
     let is_first = before.is_none();
@@ -185,11 +190,12 @@ fn containers(subject: &Subject<'_>, config: &Config, targets: &[Target<'_>], st
         });
     let stated = subject.pod.annotation(keys::DEFAULT_CONTAINER);
     for (list, containers) in lists {
+        let here = targets.iter().filter(|target| target.list == list);
+        let here: HashSet<_> = here.map(|target| target.index).collect();
         for (index, container) in containers.iter().enumerate() {
+            steps::take(1);
             let name = &container.name;
-            let is_target = targets
-                .iter()
-                .any(|target| target.list == list && target.index == index);
+            let is_target = here.contains(&index);
             let why = match (is_target, is_listed) {
                 (true, true) => "the annotation names it",
                 (true, false) if stated == Some(name) => "kubectl takes it by default",
@@ -254,9 +260,9 @@ fn environment(
     let own = container.env().iter().map(|entry| entry.name.clone());
     variables.extend(own.filter(|name| name.starts_with(sdk::SDK_PREFIX)));
     variables.insert(sdk::ENDPOINT.to_owned());
+    let (old, new) = (last_ones(container.env()), last_ones(after.variables()));
     for variable in variables.iter().filter(|variable| is_known(variable)) {
-        let was = java::effective(container.env(), variable).map(|(_, entry)| entry);
-        let is = java::effective(after.variables(), variable).map(|(_, entry)| entry);
+        let (was, is) = (old.get(variable.as_str()), new.get(variable.as_str()));
         let value = is.map(|is| is.value.as_deref().unwrap_or("from a reference"));
         match (was, value) {
             (None, Some(value)) => steps.applies(variable, format!("{name}: {value}")),
@@ -288,6 +294,14 @@ fn environment(
         }
     }
     Ok(())
+}
+
+/// The last entry of each name: the one that the kubelet takes.
+fn last_ones(env: &[EnvVar]) -> HashMap<&str, &EnvVar> {
+    steps::take(env.len());
+    env.iter()
+        .map(|entry| (entry.name.as_str(), entry))
+        .collect()
 }
 
 fn brings(profile: &Profile) -> String {

@@ -11,7 +11,7 @@ use super::{
     pod::{Container, EnvVar},
     size::MAX_AGENTS,
 };
-use crate::config::MAX_PATH;
+use crate::{config::MAX_PATH, steps};
 
 /// The variable that we append to: read by every JVM, also one that is embedded.
 pub(super) const JAVA_TOOL_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
@@ -24,6 +24,7 @@ pub(super) const JAVA_8_OPTIONS_LIMIT: usize = 1_000;
 /// `None` when a quote has no partner: the JVM then exits with an error. An empty word (`''`) is a word, and one that
 /// no JVM takes for an option; what is one is not judged here.
 pub fn words(value: &str) -> Option<Vec<String>> {
+    steps::take(value.len());
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;
@@ -90,6 +91,7 @@ pub(super) fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
 pub(super) fn sets_property(container: &Container, base: Option<&str>, names: &[&str]) -> bool {
     let options: Vec<_> = names.iter().map(|name| format!("-D{name}=")).collect();
     let texts = texts(container, base);
+    steps::take(texts.iter().map(String::len).sum());
     let sets = |text: &String| options.iter().any(|option| text.contains(option));
     texts.iter().any(sets)
 }
@@ -114,6 +116,7 @@ pub(super) fn injector(init_container: &str) -> Option<Agent> {
 
 /// The last entry of a name: the one that the kubelet takes.
 pub(super) fn effective<'a>(env: &'a [EnvVar], name: &str) -> Option<(usize, &'a EnvVar)> {
+    steps::take(env.len());
     env.iter()
         .enumerate()
         .rfind(|(_, variable)| variable.name == name)
@@ -123,6 +126,7 @@ impl Found {
     /// The word itself, when it is such an option; else those inside it, as in a shell line that is one word to the
     /// JVM's rules (`export JAVA_OPTS="-javaagent:…"`).
     fn all_in(word: &str) -> Vec<Self> {
+        steps::take(word.len());
         if AGENT_OPTIONS.iter().any(|option| word.starts_with(option)) {
             return vec![Self::of_option(word)];
         }
@@ -147,6 +151,7 @@ impl Found {
 
     fn of_option(word: &str) -> Self {
         let word = beginning(word);
+        steps::take(word.len());
         let path = word.split_once(':').map_or(word, |(_, path)| path);
         // What follows the first `=` are the agent's own arguments.
         let path = path.split_once('=').map_or(path, |(path, _)| path);

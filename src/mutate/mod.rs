@@ -8,7 +8,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, Delivery, Profile};
+use crate::{
+    config::{Config, Delivery, Profile},
+    steps,
+};
 
 mod composition;
 mod delivery;
@@ -62,9 +65,9 @@ use target::{Target, Targets};
 /// What is to be done with a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// Instrument it, so.
+    /// Instrument it, by this plan.
     Inject(Box<Plan>),
-    /// Leave it alone, therefore.
+    /// Leave it alone, for this reason.
     Skip(Reason),
 }
 
@@ -104,12 +107,13 @@ pub enum NamespaceLabel<'a> {
 /// Decides about one pod. What an earlier pass has injected cannot be taken back: nothing that came in between makes a
 /// skip of it.
 pub fn decide(subject: &Subject<'_>, config: &Config) -> Decision {
-    if let Err(reason) = size::check(subject.pod) {
-        // Whoever did not ask is told that, whatever the size.
-        let unasked = select::profile(subject, config).err();
-        return Decision::Skip(unasked.unwrap_or(reason));
-    }
-    match examine(subject, config) {
+    // Whoever did not ask is told that, whatever the size.
+    let asked = select::profile(subject, config);
+    let decision = match asked.and_then(|_| size::check(subject.pod)) {
+        Ok(()) => examine(subject, config),
+        Err(reason) => Decision::Skip(reason),
+    };
+    match decision {
         Decision::Skip(_) if Receipt::of(subject.pod, config).is_some() => {
             Decision::Skip(Reason::AlreadyInjected)
         }
@@ -156,7 +160,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     let Targets {
         containers: targets,
         unknown,
-    } = targets(pod, config, before.as_ref())?;
+    } = targets(subject, config, before.as_ref())?;
     let profile = profile(asked, config, before.as_ref());
     // Made with another configuration, as in a pipeline: it stays as it was made.
     if before
@@ -177,10 +181,11 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
 
 /// The targets: those of an earlier pass, else what the pod asks for.
 fn targets<'a>(
-    pod: &'a Pod,
+    subject: &Subject<'a>,
     config: &Config,
     before: Option<&Receipt>,
 ) -> Result<Targets<'a>, Reason> {
+    let pod = subject.pod;
     let targets = match before {
         Some(receipt) => Targets {
             containers: target::again(pod, receipt),
@@ -188,7 +193,7 @@ fn targets<'a>(
         },
         None => target::choose(pod, config)?,
     };
-    size::check_copies(pod, targets.containers.len())?;
+    size::check_copies(subject, targets.containers.len())?;
     Ok(targets)
 }
 
@@ -267,6 +272,7 @@ impl Context<'_> {
             .map_err(|error| Reason::Internal(format!("the receipt: {error}")))?;
         annotations.insert(keys::INJECTED.to_owned(), receipt);
         Ok(Plan {
+            is_first: self.before.is_none(),
             profile: profile.name.clone(),
             parts,
             containers,
@@ -337,6 +343,7 @@ impl Context<'_> {
 
 fn check_private_variables(container: &Container) -> Result<(), Reason> {
     let mut variables = container.env().iter();
+    steps::take(container.env().len());
     let private = variables.find(|variable| keys::is_private(&variable.name));
     private.map_or(Ok(()), |variable| {
         Err(Reason::Conflict(Conflict::Variable {
@@ -350,6 +357,7 @@ fn check_private_variables(container: &Container) -> Result<(), Reason> {
 fn safe_to_evict(pod: &Pod, profile: &Profile) -> StringMap {
     let volumes = pod.annotation(keys::SAFE_TO_EVICT_VOLUMES);
     let volumes = volumes.map(str::trim).unwrap_or_default();
+    steps::take(volumes.len());
     let is_named = volumes
         .split(',')
         .any(|name| name.trim() == keys::AGENT_NAME);

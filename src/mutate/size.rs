@@ -5,6 +5,7 @@
 //! runs anywhere.
 
 use super::{
+    Subject,
     expansion::Literals,
     java::JAVA_TOOL_OPTIONS,
     keys,
@@ -12,6 +13,7 @@ use super::{
     reason::Reason,
     resource::RESOURCE_ATTRIBUTES,
 };
+use crate::steps;
 
 /// Checks what the pod's own text says, before any step. The result of a patch is not checked again: it has a little
 /// more of everything.
@@ -23,6 +25,7 @@ pub(super) fn check(pod: &Pod) -> Result<(), Reason> {
     at_most(MAX_CONTAINERS, all().count(), "containers")?;
     let mut expanded = 0;
     for container in all() {
+        steps::take(1 + container.env().len());
         let sources = container.env_from().len();
         at_most(MAX_SOURCES, sources, "envFrom sources in one container")?;
         for name in [JAVA_TOOL_OPTIONS, RESOURCE_ATTRIBUTES] {
@@ -37,21 +40,21 @@ pub(super) fn check(pod: &Pod) -> Result<(), Reason> {
 }
 
 /// Checks what every target gets a copy of.
-pub(super) fn check_copies(pod: &Pod, targets: usize) -> Result<(), Reason> {
+pub(super) fn check_copies(subject: &Subject<'_>, targets: usize) -> Result<(), Reason> {
+    let pod = subject.pod;
     let metadata = &pod.metadata;
-    let annotations = metadata.annotations.iter().flatten().filter(|(key, _)| {
-        key.starts_with(keys::ENV_PREFIX)
-            || key.starts_with(keys::RESOURCE_PREFIX)
-            || *key == keys::JAVA_TOOL_OPTIONS_BASE
-    });
-    let annotations = annotations.map(|(key, value)| key.len() + value.len());
+    let annotations = [keys::ENV_PREFIX, keys::RESOURCE_PREFIX]
+        .into_iter()
+        .flat_map(|prefix| pod.annotations_under(prefix))
+        .map(|(key, value)| key.len() + value.len());
+    let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE).map(str::len);
     let labels = keys::NAME_LABELS.iter().chain([&keys::VERSION_LABEL]);
     let labels = labels.filter_map(|key| pod.label(key)).map(str::len);
     let names = [&metadata.name, &metadata.generate_name, &metadata.namespace];
     let names = names.into_iter().flatten().map(String::len);
-    let owners = metadata.owner_references.iter().flatten();
-    let owners = owners.map(|owner| owner.name.len());
-    let each: usize = annotations.chain(labels).chain(names).chain(owners).sum();
+    let owners = subject.owners.iter().map(|owner| owner.name.len());
+    let texts = annotations.chain(base).chain(labels);
+    let each: usize = texts.chain(names).chain(owners).sum();
     let copied = each.saturating_mul(targets);
     at_most(MAX_COPIED, copied, "bytes of metadata for its containers")
 }
@@ -98,8 +101,8 @@ pub(super) const MAX_AGENTS: usize = 1_000;
 const MAX_SOURCES: usize = 100;
 
 /// What resolving references may write for a whole pod. Without references it is the pod's own text, at most the 3 MiB
-/// that the API server takes; Linux starts no program with more than 2 MiB.
-pub(super) const MAX_EXPANDED: usize = 16 * 1024 * 1024;
+/// that the API server takes; Linux starts no program with more than 2 MiB. All of it is read some twenty times.
+pub(super) const MAX_EXPANDED: usize = 4 * 1024 * 1024;
 
 /// What the API server takes as one object (`MaxRequestBodyBytes`): a pod with more in it is refused.
 const MAX_COPIED: usize = 3 * 1024 * 1024;

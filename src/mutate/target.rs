@@ -12,7 +12,7 @@ use super::{
     receipt::Receipt,
     size::{MAX_CONTAINERS, at_most},
 };
-use crate::config::Config;
+use crate::{config::Config, steps};
 
 /// A container that gets the agent.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +125,7 @@ fn listed(pod: &Pod) -> Result<Vec<&str>, Reason> {
     let (mut names, mut seen) = (Vec::new(), HashSet::new());
     for key in [CONTAINER_NAMES, JAVA_CONTAINER_NAMES] {
         let value = pod.annotation(key).unwrap_or_default();
+        steps::take(value.len());
         for name in value
             .split(',')
             .map(str::trim)
@@ -149,6 +150,7 @@ fn listed(pod: &Pod) -> Result<Vec<&str>, Reason> {
 }
 
 fn in_list(list: List, containers: &[Container]) -> impl Iterator<Item = Target<'_>> + Clone {
+    steps::take(containers.len());
     containers
         .iter()
         .enumerate()

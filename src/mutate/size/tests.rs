@@ -96,7 +96,7 @@ fn expansions_in_vain_are_charged() {
     };
     let what = "bytes once $(NAME) is resolved";
     assert_eq!(too_large(json!({}), env(30_000)), what);
-    plan(json!({}), env(50));
+    plan(json!({}), env(15));
     let args = json!({
         "env": [{ "name": "A", "value": "x".repeat(100_000) }],
         "args": many(80_000, |_| "$(A)"),
