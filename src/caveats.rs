@@ -6,7 +6,7 @@
 //! Deliberately not here: what the pod alone tells. The engine warns of that ([`Warning`](crate::mutate::Warning)),
 //! wherever it runs.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use crate::{
     mutate::{
@@ -77,11 +77,9 @@ pub fn of(
         .init_containers()
         .iter()
         .chain(&pod.spec.containers);
-    let is_target = |container: &&Container| {
-        plan.containers
-            .iter()
-            .any(|each| each.name == container.name)
-    };
+    let targets = plan.containers.iter().map(|each| each.name.as_str());
+    let targets: HashSet<_> = targets.collect();
+    let is_target = |container: &&Container| targets.contains(container.name.as_str());
     for container in all.filter(is_target) {
         of_env_from(container, namespace, surroundings, &mut caveats);
         of_endpoints(container, &mut caveats);

@@ -30,7 +30,9 @@
 //! - Only [`cli`] prints and reads the environment (the Kubernetes client aside, which finds its cluster by it); only
 //!   [`cluster`] names that client; only `server::tls` names rustls; only [`time`] asks for the time of day.
 //! - Every answer to the API server says `allowed: true` and carries the request's UID.
-//! - A patch leaves only after it was applied to a copy and the engine took the result for complete.
+//! - A patch leaves only after it was applied to a copy, nothing of the user's was found changed in it, and the engine took
+//!   the result for complete.
+//! - Work grows with an object and not with its square; what multiplies two parts of a pod has a limit.
 
 pub mod agent;
 mod causes;
@@ -55,6 +57,7 @@ pub mod review;
 pub mod server;
 pub mod shutdown;
 pub mod status;
+mod steps;
 pub mod surroundings;
 pub mod telemetry;
 pub mod time;

@@ -2,7 +2,8 @@
 //!
 //! The API server refuses a pod whose patch does not *apply*, or whose result does not decode, even under
 //! `failurePolicy: Ignore`. So nothing leaves here that was not tried: [`Patch::for_pod`] gives a patch that
-//! applies to this very document, and whose result the engine itself takes for complete.
+//! applies to this very document, that leaves everything of the user's as it was, and whose result the engine itself
+//! takes for complete.
 //!
 //! Deliberately absent: any diff of two documents. Operations are built from the plan, so unknown fields pass
 //! untouched and a pod with three variables gets one `add`, not seven rewrites.
@@ -19,7 +20,10 @@ use crate::{
         self, Decision, EnvEdit, InitContainerEdit, List, Plan, Reason, Subject, keys,
         pod::{Pod, StringMap},
     },
+    steps,
 };
+
+mod check;
 
 /// What becomes of a document: the decision that stands in the end, and its patch.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +43,9 @@ pub struct Patch {
     result: Value,
 }
 
+/// What decides about a pod: [`mutate::decide`], or in a test something that is wrong.
+pub(crate) type Rules = fn(&Subject<'_>, &Config) -> Decision;
+
 /// Where the pod stands in its document: the whole of it, or a workload's template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PodPath(&'static [&'static str]);
@@ -55,6 +62,12 @@ pub enum PatchError {
     /// The engine would go on, or refuse, on its own result.
     #[error("a second pass over the patched pod is not empty: {0}")]
     NotIdempotent(String),
+    /// Something of the user's is not as it was.
+    #[error("the patched pod has another {0} than its user wrote")]
+    NotOurs(String),
+    /// The API server would refuse the result, and with it the pod.
+    #[error("the patched pod has {0}")]
+    Refused(String),
     /// Something of ours is there twice.
     #[error("the patched pod has the {0} {name} {1} times", name = keys::AGENT_NAME)]
     Repeated(&'static str, usize),
@@ -66,7 +79,18 @@ impl Treatment {
     /// A skip that the user did not ask for leaves a word on a pod; in a workload's template the same word
     /// would cause a rollout, so there it does not.
     pub fn of(subject: &Subject<'_>, document: &Value, place: PodPath, config: &Config) -> Self {
-        let decision = mutate::decide(subject, config);
+        Self::by(mutate::decide, subject, document, place, config)
+    }
+
+    /// The same, by whoever decides: nothing that is decided wrongly gets through.
+    pub(crate) fn by(
+        decide: Rules,
+        subject: &Subject<'_>,
+        document: &Value,
+        place: PodPath,
+        config: &Config,
+    ) -> Self {
+        let decision = decide(subject, config);
         let patch = match &decision {
             Decision::Inject(plan) => Patch::for_pod(plan, subject, document, place, config),
             Decision::Skip(reason) if place == PodPath::POD && !reason.is_expected() => {
@@ -77,9 +101,15 @@ impl Treatment {
         let error = match patch {
             Ok(patch) if has_room(place.of(patch.result())) => return Self { decision, patch },
             Ok(_) => Reason::AnnotationsFull,
-            Err(error) => Reason::Internal(error.to_string()),
+            // Whoever is mistaken about a pod leaves no word on it either.
+            Err(error) => {
+                return Self {
+                    decision: Decision::Skip(Reason::Internal(error.to_string())),
+                    patch: Patch::default(),
+                };
+            }
         };
-        // On any doubt there is no patch but a word, if there is room for that.
+        // There is no patch but a word, if there is room for that.
         let word = (place == PodPath::POD).then(|| Patch::for_skip(&error, document).ok());
         let word = word.flatten().filter(|word| has_room(Some(word.result())));
         Self {
@@ -179,7 +209,7 @@ impl Patch {
             }
         }
         let patch = Self::applied(operations.list, document)?;
-        patch.check(subject, place, config)?;
+        patch.check(subject, document, place, config)?;
         Ok(patch)
     }
 
@@ -220,6 +250,9 @@ impl Patch {
     }
 
     fn applied(operations: Vec<PatchOperation>, document: &Value) -> Result<Self, PatchError> {
+        if operations.is_empty() {
+            return Ok(Self::default());
+        }
         let mut result = document.clone();
         json_patch::patch(&mut result, &operations)?;
         Ok(Self { operations, result })
@@ -230,6 +263,11 @@ impl Patch {
         &self.result
     }
 
+    /// As it is sent.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
     /// Nothing to do?
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
@@ -238,10 +276,14 @@ impl Patch {
     fn check(
         &self,
         subject: &Subject<'_>,
+        document: &Value,
         place: PodPath,
         config: &Config,
     ) -> Result<(), PatchError> {
-        let patched = Pod::from_value(place.of(&self.result).unwrap_or(&Value::Null))?;
+        let [before, after] = [document, &self.result].map(|whole| place.of(whole));
+        let after = after.unwrap_or(&Value::Null);
+        let patched = Pod::from_value(after)?;
+        check::keeps_what_is_the_users(before.unwrap_or(&Value::Null), after)?;
         let spec = &patched.spec;
         check_once("volume", spec.volumes().iter().map(|volume| &volume.name))?;
         let names = spec
@@ -254,7 +296,7 @@ impl Patch {
             ..subject.clone()
         };
         match mutate::examine(&again, config) {
-            Decision::Skip(Reason::AlreadyInjected) => Ok(()),
+            Decision::Skip(Reason::AlreadyInjected) => check::is_taken_by_the_api_server(&patched),
             Decision::Skip(reason) => Err(PatchError::NotIdempotent(reason.code().to_owned())),
             Decision::Inject(_) => Err(PatchError::NotIdempotent(
                 "it would inject again".to_owned(),
@@ -341,6 +383,7 @@ impl<'a> Operations<'a> {
             });
             return self.add(&env, variables.collect());
         }
+        steps::take(edits.len());
         for edit in edits {
             let at = |at: &usize| at.to_string();
             match edit {
@@ -408,8 +451,7 @@ impl<'a> Operations<'a> {
     }
 }
 
-/// Kubernetes refuses an object with more than 256 KiB of annotations (`TotalAnnotationSizeLimitB`), and an admission
-/// that makes it so fails the user's command.
+/// An admission that fills an object's annotations beyond what Kubernetes allows fails the user's command.
 fn has_room(pod: Option<&Value>) -> bool {
     let annotations = pod
         .and_then(|pod| find(pod, &["metadata", "annotations"]))
@@ -418,7 +460,7 @@ fn has_room(pod: Option<&Value>) -> bool {
         .into_iter()
         .flatten()
         .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len));
-    sizes.sum::<usize>() <= MAX_ANNOTATIONS
+    sizes.sum::<usize>() <= mutate::MAX_ANNOTATIONS
 }
 
 fn find<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
@@ -434,8 +476,6 @@ fn check_once<'a>(
         count => Err(PatchError::Repeated(what, count)),
     }
 }
-
-const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests;

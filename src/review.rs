@@ -15,10 +15,11 @@ use serde_json::{Value, json, value::RawValue};
 use crate::{
     config::Config,
     mutate::{
-        Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Warning, keys,
+        self, Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Warning, keys,
         pod::{Metadata, Pod},
     },
-    patch::{Patch, PodPath, Treatment},
+    patch::{Patch, PodPath, Rules, Treatment},
+    steps,
     workload::{self, Labelling, Workload},
 };
 
@@ -69,22 +70,133 @@ pub struct Malformed(#[from] serde_json::Error);
 
 /// Answers one review.
 pub fn answer(entry: &Entry, body: &[u8], config: &Config) -> Result<Answer, Malformed> {
-    let request = Request::from_body(body)?;
-    let judged = match entry {
-        Entry::Probe => on_probe(&request),
-        Entry::Workload => on_workload(&request, config),
-        Entry::Pod => on_pod(&request, NamespaceLabel::Absent, config),
-        Entry::Namespace(profile) => on_pod(&request, NamespaceLabel::Value(profile), config),
-        Entry::UnknownNamespace => on_pod(&request, NamespaceLabel::NoProfile, config),
-    };
-    let (verdict, name) = judged.unwrap_or_else(|reason| (Verdict::skip(&reason), String::new()));
-    Ok(request.answer(verdict, name))
+    Engine::OURS.answer(entry, body, config)
 }
 
 /// The answer after a panic inside [`answer`]: allowed, untouched, with a warning.
 pub fn internal_error(body: &[u8]) -> Result<Answer, Malformed> {
     let reason = Reason::Internal("see the server's log".to_owned());
     Ok(Request::from_body(body)?.answer(Verdict::skip(&reason), String::new()))
+}
+
+/// What an answer rests on. A test puts in what is wrong, panics or fails: none of it may reach a pod.
+#[derive(Clone, Copy)]
+struct Engine {
+    decide: Rules,
+    encode: fn(&Patch) -> Result<Vec<u8>, serde_json::Error>,
+}
+
+impl Engine {
+    const OURS: Self = Self {
+        decide: mutate::decide,
+        encode: Patch::to_json,
+    };
+
+    fn answer(self, entry: &Entry, body: &[u8], config: &Config) -> Result<Answer, Malformed> {
+        let request = Request::from_body(body)?;
+        let on_pod = |inject| self.on_pod(&request, inject, config);
+        let judged = match entry {
+            Entry::Probe => self.on_probe(&request),
+            Entry::Workload => self.on_workload(&request, config),
+            Entry::Pod => on_pod(NamespaceLabel::Absent),
+            Entry::Namespace(profile) => on_pod(NamespaceLabel::Value(profile)),
+            Entry::UnknownNamespace => on_pod(NamespaceLabel::NoProfile),
+        };
+        // A reason has no patch, and its sentence always serialises.
+        let (verdict, name) =
+            judged.unwrap_or_else(|reason| (Verdict::skip(&reason), String::new()));
+        Ok(request.answer(verdict, name))
+    }
+
+    fn on_pod(self, request: &Request<'_>, inject: NamespaceLabel<'_>, config: &Config) -> Judged {
+        if request.operation != "CREATE" {
+            return Err(Reason::NotSelected);
+        }
+        let document = request.document()?;
+        let pod = Pod::from_value(&document).map_err(unreadable)?;
+        let name = request
+            .namespace
+            .as_deref()
+            .or(pod.metadata.namespace.as_deref());
+        let subject = Subject {
+            pod: &pod,
+            namespace: Namespace { name, inject },
+            owners: Owners::of_pod(&pod.metadata),
+            from_workload: None,
+        };
+        let Treatment { decision, patch } =
+            Treatment::by(self.decide, &subject, &document, PodPath::POD, config);
+        let patch = self.encoded(&patch)?;
+        let verdict = match &decision {
+            Decision::Skip(reason) => Verdict {
+                patch,
+                ..Verdict::skip(reason)
+            },
+            Decision::Inject(plan) => Verdict {
+                code: "injected",
+                patch,
+                warnings: plan.warnings.iter().map(Warning::line).collect(),
+            },
+        };
+        Ok((verdict, display_name(&pod.metadata)))
+    }
+
+    fn on_workload(self, request: &Request<'_>, config: &Config) -> Judged {
+        let kind = workload::Kind::of(&request.kind.kind);
+        let kind = kind.filter(|kind| match &*request.operation {
+            "CREATE" => true,
+            "UPDATE" => kind.is_mutable,
+            _ => false,
+        });
+        let kind = kind.ok_or(Reason::NotSelected)?;
+        let document = request.document()?;
+        let workload = Workload::from_value(kind, &document).map_err(unreadable)?;
+        let old = request
+            .old_object
+            .and_then(|old| serde_json::from_str::<Old>(old.get()).ok());
+        let old = old.and_then(|old| old.metadata.labels?.remove(keys::INJECT));
+        let namespace = request.namespace.as_deref();
+        let labelling =
+            workload::apply_label_rule(&workload, &document, old.as_deref(), namespace, config)
+                .map_err(|error| Reason::Internal(error.to_string()))?;
+        let Labelling {
+            change,
+            patch,
+            warnings,
+        } = labelling;
+        Ok((
+            Verdict {
+                code: change.code(),
+                patch: self.encoded(&patch)?,
+                warnings,
+            },
+            display_name(workload.metadata()),
+        ))
+    }
+
+    /// An annotation on the probe's ConfigMap, which comes back to whoever asked, proves the call.
+    fn on_probe(self, request: &Request<'_>) -> Judged {
+        let patch = Patch::for_annotation(keys::PROBE, &request.uid, &request.document()?)
+            .map_err(|error| Reason::Internal(error.to_string()))?;
+        Ok((
+            Verdict {
+                code: "probed",
+                patch: self.encoded(&patch)?,
+                warnings: Vec::new(),
+            },
+            String::new(),
+        ))
+    }
+
+    /// A patch as the protocol has it; nothing where there is nothing to do.
+    fn encoded(self, patch: &Patch) -> Result<Option<String>, Reason> {
+        if patch.is_empty() {
+            return Ok(None);
+        }
+        let json = (self.encode)(patch)
+            .map_err(|error| Reason::Internal(format!("the patch cannot be written: {error}")))?;
+        Ok(Some(BASE64.encode(json)))
+    }
 }
 
 /// The request of an AdmissionReview, borrowed from the body.
@@ -118,95 +230,18 @@ struct Kind {
 /// What is to be said, before it is put into words of the protocol.
 struct Verdict {
     code: &'static str,
-    patch: Patch,
+    /// Base64 of a JSON Patch.
+    patch: Option<String>,
     warnings: Vec<String>,
 }
 
 /// What is to be said, and of which object; or why nothing can be.
 type Judged = Result<(Verdict, String), Reason>;
 
-fn on_pod(request: &Request<'_>, inject: NamespaceLabel<'_>, config: &Config) -> Judged {
-    if request.operation != "CREATE" {
-        return Err(Reason::NotSelected);
-    }
-    let document = request.document()?;
-    let pod = Pod::from_value(&document).map_err(unreadable)?;
-    let name = request
-        .namespace
-        .as_deref()
-        .or(pod.metadata.namespace.as_deref());
-    let subject = Subject {
-        pod: &pod,
-        namespace: Namespace { name, inject },
-        owners: Owners::of_pod(&pod.metadata),
-        from_workload: None,
-    };
-    let Treatment { decision, patch } = Treatment::of(&subject, &document, PodPath::POD, config);
-    let verdict = match &decision {
-        Decision::Skip(reason) => Verdict {
-            patch,
-            ..Verdict::skip(reason)
-        },
-        Decision::Inject(plan) => Verdict {
-            code: "injected",
-            patch,
-            warnings: plan.warnings.iter().map(Warning::line).collect(),
-        },
-    };
-    Ok((verdict, display_name(&pod.metadata)))
-}
-
-fn on_workload(request: &Request<'_>, config: &Config) -> Judged {
-    let kind = workload::Kind::of(&request.kind.kind);
-    let kind = kind.filter(|kind| match &*request.operation {
-        "CREATE" => true,
-        "UPDATE" => kind.is_mutable,
-        _ => false,
-    });
-    let kind = kind.ok_or(Reason::NotSelected)?;
-    let document = request.document()?;
-    let workload = Workload::from_value(kind, &document).map_err(unreadable)?;
-    let old = request
-        .old_object
-        .and_then(|old| serde_json::from_str::<Old>(old.get()).ok());
-    let old = old.and_then(|old| old.metadata.labels?.remove(keys::INJECT));
-    let namespace = request.namespace.as_deref();
-    let labelling =
-        workload::apply_label_rule(&workload, &document, old.as_deref(), namespace, config)
-            .map_err(|error| Reason::Internal(error.to_string()))?;
-    let Labelling {
-        change,
-        patch,
-        warnings,
-    } = labelling;
-    Ok((
-        Verdict {
-            code: change.code(),
-            patch,
-            warnings,
-        },
-        display_name(workload.metadata()),
-    ))
-}
-
 /// The old object, of which only the labels count.
 #[derive(Deserialize)]
 struct Old {
     metadata: Metadata,
-}
-
-/// An annotation on the probe's ConfigMap, which comes back to whoever asked, proves the call.
-fn on_probe(request: &Request<'_>) -> Judged {
-    let patch = Patch::for_annotation(keys::PROBE, &request.uid, &request.document()?)
-        .map_err(|error| Reason::Internal(error.to_string()))?;
-    Ok((
-        Verdict {
-            code: "probed",
-            patch,
-            warnings: Vec::new(),
-        },
-        String::new(),
-    ))
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Reason {
@@ -251,6 +286,7 @@ impl<'a> Request<'a> {
     /// The object, unless decoding it would take more memory than any object of Kubernetes does.
     fn document(&self) -> Result<Value, Reason> {
         let text = self.object.map_or("null", RawValue::get);
+        steps::take(text.len());
         let values = text
             .bytes()
             .filter(|byte| b",[{".contains(byte))
@@ -273,10 +309,9 @@ impl<'a> Request<'a> {
         let response = Response {
             uid: &self.uid,
             allowed: true,
-            patch_type: (!patch.is_empty()).then_some("JSONPatch"),
-            // A patch is a list of plain objects: it always serialises.
-            patch: (!patch.is_empty())
-                .then(|| BASE64.encode(serde_json::to_vec(&patch).unwrap_or_default())),
+            // One without the other is a failed call to the API server.
+            patch_type: patch.as_ref().map(|_| "JSONPatch"),
+            patch,
             warnings: warnings
                 .iter()
                 .map(|warning| format!("javelin: {warning}"))
@@ -308,7 +343,7 @@ impl Verdict {
             (!reason.is_expected()).then(|| format!("no agent: {}: {reason}", reason.code()));
         Self {
             code: reason.code(),
-            patch: Patch::default(),
+            patch: None,
             warnings: warning.into_iter().collect(),
         }
     }

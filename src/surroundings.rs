@@ -135,8 +135,9 @@ impl Surroundings {
 
     /// What pods of the namespace are measured against.
     pub fn restrictions(&self, namespace: Option<&str>) -> impl Iterator<Item = &str> {
-        let here = self.restrictions.iter();
-        here.filter(move |(of, _)| of.as_deref() == namespace)
+        let first = (namespace.map(str::to_owned), String::new());
+        let from = self.restrictions.range(first..);
+        from.take_while(move |(of, _)| of.as_deref() == namespace)
             .map(|(_, what)| what.as_str())
     }
 }

@@ -390,7 +390,7 @@ fn pruned(profile: RawProfile) -> Value {
             value => Some(value),
         }
     }
-    let value = serde_json::to_value(profile).unwrap_or_default();
+    let value = serde_json::to_value(profile).expect("a profile as it is written serialises");
     prune(value).unwrap_or_else(|| json!({}))
 }
 

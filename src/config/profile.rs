@@ -305,6 +305,10 @@ fn check_command(command: &[String]) -> Result<Vec<String>, Problem> {
 fn check_path(path: &str) -> Result<String, Problem> {
     let fits = |c: char| c.is_ascii_graphic() && !"'\"=$".contains(c);
     let is_plain = !path.split('/').any(|part| part == "..") && !path.ends_with('/');
+    if path.len() > MAX_PATH {
+        let problem = format!("is longer than the {MAX_PATH} bytes that Linux takes as a path");
+        return Err(Problem::new(".agent.path", problem));
+    }
     if path.starts_with('/') && is_plain && path.chars().all(fits) {
         return Ok(path.to_owned());
     }
@@ -414,6 +418,9 @@ pub(super) fn check_attributes(
 const INIT_CONTAINER: &str = "init-container";
 const IMAGE_VOLUME: &str = "image-volume";
 const PREINSTALLED: &str = "preinstalled";
+
+/// `PATH_MAX` of Linux (`include/uapi/linux/limits.h`), less the zero byte at the end.
+pub(crate) const MAX_PATH: usize = 4_095;
 
 /// Where our own image, and the operator's, has the jar.
 const DEFAULT_PATH: &str = "/javaagent.jar";

@@ -259,3 +259,15 @@ profiles:
     let path = "/javaagent.jar".to_owned();
     assert_eq!(delivery("volume"), Delivery::ImageVolume { path });
 }
+
+#[test]
+fn a_path_that_linux_takes_is_taken_and_a_longer_one_is_not() {
+    let parsed = |length: usize| {
+        let path = format!("/{}", "a".repeat(length - 1));
+        let text = format!("default: {{delivery: preinstalled, agent: {{path: {path}}}}}");
+        Config::parse(&text, "test")
+    };
+    assert!(parsed(4_095).is_ok());
+    let error = parsed(4_096).unwrap_err().to_string();
+    assert!(error.contains("longer than the 4095 bytes"), "{error}");
+}

@@ -38,7 +38,7 @@ Deployment that has to be up while pods are created. It is for clusters whose AP
 
 The expressions in it do what the engine does, in the API server. A test compares both on an API server, pod by pod:
 the result is the same, or the pod is left alone for a reason that is listed below. A pod is never injected where the
-webhook would not do it.
+webhook would not do it, unless it is only too large for the webhook.
 
 ## What is written
 

@@ -84,9 +84,9 @@ fn told_of_reason(reason: &Reason) -> &'static str {
         return "nobody; it is counted in `javelin_reviews_total`.";
     }
     match reason {
-        // Nothing of it could be trusted to be changed.
-        Reason::Unreadable(_) => "by a warning; the pod gets no annotation.",
-        Reason::AnnotationsFull | Reason::Internal(_) => {
+        // Nothing of the pod, or of us, could be trusted enough to change it.
+        Reason::Unreadable(_) | Reason::Internal(_) => "by a warning; the pod gets no annotation.",
+        Reason::AnnotationsFull => {
             "by a warning, and on a pod by the annotation `javelin.dev/skipped`, if that can be added."
         }
         _ => "by a warning, and on a pod by the annotation `javelin.dev/skipped`.",
@@ -151,6 +151,9 @@ fn reasons() -> Vec<Row> {
         Reason::DoesNotFit { .. } = Reason::DoesNotFit { container: container(), needs: "a memory limit of at least 128Mi".to_owned() } =>
             "The agent takes about 90 MiB, and the jar its space on the node's disk. With limits below that the container would be killed, or the pod evicted.",
             "raise the limit it names; `minimumMemory` moves the border.";
+        Reason::TooLarge { .. } = Reason::TooLarge { what: "containers", limit: 1_000 } =>
+            "A pod is admitted while somebody waits, and everybody's pods wait behind it. The limits are far above what runs: 1,000 containers, names in a list or agents; 100 sources of `envFrom`, or entries of one variable that ours is joined to, in one container; 4 MiB once `$(NAME)` is resolved; 3 MiB of metadata that its containers would get a copy of.",
+            "have less of what the sentence names, or add the agent in the manifest.";
         Reason::AnnotationsFull = Reason::AnnotationsFull =>
             "The API server refuses an object with more annotations than that, and the pod would not start.",
             "remove annotations.";
@@ -173,7 +176,7 @@ fn reasons() -> Vec<Row> {
             "The API server refuses such a pod by itself.",
             "correct the manifest.";
         Reason::Internal(_) = Reason::Internal("a second pass was not empty".to_owned()) =>
-            "Every patch is applied to a copy, and decided again, before it leaves. This one did not pass.",
+            "Every patch is applied to a copy, compared with what the user wrote, and decided again, before it leaves. This one did not pass.",
             "report it, with the pod.";
     }
 }

@@ -326,14 +326,15 @@ impl<'a> Injector<'a> {
         value: &mut Value,
         report: &mut Report,
     ) {
-        let is_first = pod.annotation(keys::INJECTED).is_none();
         let secret = plan
             .parts
             .image_pull_secret
             .as_ref()
             .and_then(|secret| secret.get("name"))
             .and_then(Value::as_str);
-        if is_first && let Err(problem) = remove::record(object, value, place, secret) {
+        if plan.is_first
+            && let Err(problem) = remove::record(object, value, place, secret)
+        {
             report.warnings.push(problem);
         }
         if let Some(secret) = secret

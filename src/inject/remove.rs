@@ -4,12 +4,15 @@
 //! which part. What was only added is known by its name; what was changed is in the receipt of a manifest
 //! ([`Undo`]), not in that of a pod that a webhook injected.
 
-use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::{Map, Value, json};
 
 use super::receipt_of;
 use crate::{
-    mutate::{Receipt, Undo, keys},
+    mutate::{Receipt, Undo, encode, keys},
     patch::PodPath,
+    steps,
 };
 
 /// The object without the agent; `None` where there is none, an error where that cannot be done for sure.
@@ -34,7 +37,7 @@ pub fn taken_out(object: &Value, place: PodPath) -> Result<Option<Value>, String
         if skipped.is_none() {
             return Ok(None);
         }
-        annotations(new_pod, None);
+        annotations(new_pod, without_word);
         return Ok(Some(new));
     };
     take(new_pod, &receipt)?;
@@ -68,11 +71,11 @@ pub(super) fn record(
             .flatten();
         for container in containers {
             let name = text(container, "name");
-            let Some(set) = receipt.containers.get(name) else {
+            let Some(set) = names_of(&receipt, name) else {
                 continue;
             };
             let env = container.get("env").and_then(Value::as_array);
-            let is_lost = |entry: &Value| is_ours(set, text(entry, "name"));
+            let is_lost = |entry: &Value| is_ours(&set, text(entry, "name"));
             let lost = env
                 .into_iter()
                 .flatten()
@@ -100,19 +103,23 @@ pub(super) fn record(
     {
         *annotation = Value::String(text);
     }
-    // A word of ours that was there before is not missed.
+    // A word of ours that was there before is not missed, nor a receipt that said nothing of this pod.
     let mut expected = before.clone();
-    annotations(&mut expected, None);
+    annotations(&mut expected, |all| {
+        all.shift_remove(keys::SKIPPED);
+        all.shift_remove(keys::INJECTED);
+    });
     let mut back = after.clone();
     let is_back = take(&mut back, &receipt).is_ok() && {
-        annotations(&mut back, None);
+        annotations(&mut back, without_word);
         back == expected
     };
     is_back.then_some(()).ok_or_else(|| CANNOT.to_owned())
 }
 
 fn take(pod: &mut Value, receipt: &Receipt) -> Result<(), String> {
-    annotations(pod, Some(receipt));
+    let annotated = pod.pointer("/metadata/annotations").cloned();
+    annotations(pod, without_ours);
     let ours = |value: &Value| [keys::AGENT_NAME, keys::TLS_NAME].contains(&text(value, "name"));
     drop_from(pod, "/spec/volumes", ours);
     drop_from(pod, "/spec/initContainers", |container| {
@@ -131,7 +138,7 @@ fn take(pod: &mut Value, receipt: &Receipt) -> Result<(), String> {
         let containers = pod.pointer_mut(list).and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten() {
             let name = text(container, "name").to_owned();
-            let Some(set) = receipt.containers.get(&name) else {
+            let Some(set) = names_of(receipt, &name) else {
                 continue;
             };
             drop_from(container, "/volumeMounts", ours);
@@ -139,7 +146,12 @@ fn take(pod: &mut Value, receipt: &Receipt) -> Result<(), String> {
                 .undo
                 .as_ref()
                 .map(|undo| undo.env.get(&name).map(Vec::as_slice).unwrap_or_default());
-            take_env(container, &name, set, recorded)?;
+            let target = Target {
+                name: &name,
+                set: &set,
+                annotations: annotated.as_ref(),
+            };
+            take_env(container, target, recorded)?;
         }
     }
     prune(pod);
@@ -157,8 +169,8 @@ fn take(pod: &mut Value, receipt: &Receipt) -> Result<(), String> {
     Ok(())
 }
 
-/// Our annotations, and our word in one of the autoscaler's.
-fn annotations(pod: &mut Value, receipt: Option<&Receipt>) {
+/// Changes the annotations, and takes out a map that has none left, with the metadata around it.
+fn annotations(pod: &mut Value, change: impl FnOnce(&mut Map<String, Value>)) {
     let Some(all) = pod
         .pointer_mut("/metadata/annotations")
         .and_then(Value::as_object_mut)
@@ -166,28 +178,7 @@ fn annotations(pod: &mut Value, receipt: Option<&Receipt>) {
         return;
     };
     let had = all.len();
-    all.remove(keys::SKIPPED);
-    if receipt.is_some() {
-        all.remove(keys::INJECTED);
-        let volumes = all
-            .get(keys::SAFE_TO_EVICT_VOLUMES)
-            .and_then(Value::as_str)
-            .map(str::to_owned);
-        match volumes.as_deref() {
-            Some(keys::AGENT_NAME) => {
-                all.remove(keys::SAFE_TO_EVICT_VOLUMES);
-            }
-            Some(volumes) => {
-                if let Some(rest) = volumes
-                    .strip_suffix(keys::AGENT_NAME)
-                    .and_then(|rest| rest.strip_suffix(','))
-                {
-                    all.insert(keys::SAFE_TO_EVICT_VOLUMES.to_owned(), json!(rest));
-                }
-            }
-            None => {}
-        }
-    }
+    change(all);
     if all.is_empty() && had > 0 {
         remove(pod, "/metadata", "annotations");
         if pod.get("metadata") == Some(&json!({})) {
@@ -196,19 +187,60 @@ fn annotations(pod: &mut Value, receipt: Option<&Receipt>) {
     }
 }
 
+fn without_word(all: &mut Map<String, Value>) {
+    all.shift_remove(keys::SKIPPED);
+}
+
+/// Without our annotations, and our word in one of the autoscaler's.
+fn without_ours(all: &mut Map<String, Value>) {
+    without_word(all);
+    all.shift_remove(keys::INJECTED);
+    let volumes = all
+        .get(keys::SAFE_TO_EVICT_VOLUMES)
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    match volumes.as_deref() {
+        Some(keys::AGENT_NAME) => {
+            all.shift_remove(keys::SAFE_TO_EVICT_VOLUMES);
+        }
+        Some(volumes) => {
+            if let Some(rest) = volumes
+                .strip_suffix(keys::AGENT_NAME)
+                .and_then(|rest| rest.strip_suffix(','))
+            {
+                all.insert(keys::SAFE_TO_EVICT_VOLUMES.to_owned(), json!(rest));
+            }
+        }
+        None => {}
+    }
+}
+
+/// A container that the receipt names.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    name: &'a str,
+    /// The variables that were set or changed in it.
+    set: &'a HashSet<&'a str>,
+    /// The pod's annotations, as they were with ours.
+    annotations: Option<&'a Value>,
+}
+
 fn take_env(
     container: &mut Value,
-    name: &str,
-    set: &[String],
+    target: Target<'_>,
     recorded: Option<&[(usize, Value)]>,
 ) -> Result<(), String> {
+    let Target { name, set, .. } = target;
     let Some(env) = container.get_mut("env").and_then(Value::as_array_mut) else {
         return Ok(());
     };
+    steps::take(env.len());
     if recorded.is_none() {
-        let unsure = env.iter().find(|entry| !is_surely_added(entry, env));
-        let unsure = unsure.filter(|entry| is_ours(set, text(entry, "name")));
-        if let Some(entry) = unsure {
+        let is_composed = env.iter().any(|entry| {
+            [keys::OPTIONS_VARIABLE, keys::ATTRIBUTES_VARIABLE].contains(&text(entry, "name"))
+        });
+        let mut ours = env.iter().filter(|entry| is_ours(set, text(entry, "name")));
+        if let Some(entry) = ours.find(|entry| !is_surely_added(entry, target, is_composed)) {
             return Err(format!(
                 "container {name:?}: {} was changed by a webhook, which does not write down what it was; take the manifest \
                  from where it was written",
@@ -216,32 +248,82 @@ fn take_env(
             ));
         }
     }
-    env.retain(|entry| !is_ours(set, text(entry, "name")));
+    let all = std::mem::take(env).into_iter();
+    let mut kept = all.filter(|entry| !is_ours(set, text(entry, "name")));
+    // Each where it stood: in the receipt they are in that order.
     for (at, entry) in recorded.unwrap_or_default() {
-        env.insert((*at).min(env.len()), entry.clone());
+        let before = at.saturating_sub(env.len());
+        env.extend(kept.by_ref().take(before));
+        env.push(entry.clone());
     }
+    env.extend(kept);
     Ok(())
 }
 
 /// Is nothing of the user's in this entry of ours? Known without a record for those that are never composed.
-fn is_surely_added(entry: &Value, env: &[Value]) -> bool {
+fn is_surely_added(entry: &Value, target: Target<'_>, is_composed: bool) -> bool {
     let value = text(entry, "value");
-    let is_composed = env.iter().any(|entry| {
-        [keys::OPTIONS_VARIABLE, keys::ATTRIBUTES_VARIABLE].contains(&text(entry, "name"))
-    });
     match text(entry, "name") {
         "JAVA_TOOL_OPTIONS" => {
             value.starts_with("-javaagent:") && !value.contains([' ', '\t', '\n'])
         }
-        // Ours are sorted and stand behind the user's.
-        "OTEL_RESOURCE_ATTRIBUTES" => value.starts_with("k8s.container.name="),
+        "OTEL_RESOURCE_ATTRIBUTES" => are_surely_ours(value, target),
         keys::OPTIONS_VARIABLE | keys::ATTRIBUTES_VARIABLE => false,
         _ => !is_composed || entry.get("valueFrom").is_none(),
     }
 }
 
-fn is_ours(set: &[String], variable: &str) -> bool {
-    keys::is_private(variable) || set.iter().any(|name| name == variable)
+/// Is every pair of the list ours? What is the user's stands before ours or behind them, so it would break their order,
+/// have a key that is not ours, refer to what is not ours, or stand in for one whose value is known. What a profile adds
+/// may as well be the user's.
+fn are_surely_ours(list: &str, target: Target<'_>) -> bool {
+    let annotated = |key: &str| {
+        let annotation = format!("{}{key}", keys::RESOURCE_PREFIX);
+        target
+            .annotations
+            .and_then(|all| all.get(&annotation)?.as_str())
+    };
+    let fixed = [
+        ("k8s.container.name", encode(target.name)),
+        ("k8s.node.name", "$(JAVELIN_NODE_NAME)".to_owned()),
+        ("k8s.pod.name", "$(JAVELIN_POD_NAME)".to_owned()),
+        ("k8s.pod.uid", "$(JAVELIN_POD_UID)".to_owned()),
+    ];
+    let mut missing: BTreeMap<_, _> = fixed.into_iter().collect();
+    let mut last = "";
+    for pair in list.split(',') {
+        let Some((key, value)) = pair.split_once('=') else {
+            return false;
+        };
+        let is_ours = match (annotated(key), missing.remove(key)) {
+            (Some(annotated), _) => value == encode(annotated),
+            (None, Some(fixed)) => value == fixed,
+            (None, None) => DERIVED.contains(&key) && !refers_elsewhere(value),
+        };
+        if !is_ours || key <= last {
+            return false;
+        }
+        last = key;
+    }
+    missing.is_empty()
+}
+
+/// Does it refer to another variable than ours?
+fn refers_elsewhere(value: &str) -> bool {
+    value
+        .split("$(")
+        .skip(1)
+        .any(|rest| !rest.starts_with("JAVELIN_"))
+}
+
+/// What the receipt says was set or changed in a container.
+fn names_of<'a>(receipt: &'a Receipt, container: &str) -> Option<HashSet<&'a str>> {
+    let names = receipt.containers.get(container)?;
+    Some(names.iter().map(String::as_str).collect())
+}
+
+fn is_ours(set: &HashSet<&str>, variable: &str) -> bool {
+    keys::is_private(variable) || set.contains(variable)
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -294,6 +376,21 @@ fn emptiable(pod: &Value) -> Vec<String> {
     }
     pointers
 }
+
+/// Attributes that the engine derives, beside those whose value is known.
+const DERIVED: [&str; 11] = [
+    "k8s.cronjob.name",
+    "k8s.daemonset.name",
+    "k8s.deployment.name",
+    "k8s.job.name",
+    "k8s.namespace.name",
+    "k8s.replicaset.name",
+    "k8s.statefulset.name",
+    "service.instance.id",
+    "service.name",
+    "service.namespace",
+    "service.version",
+];
 
 const LISTS: [&str; 2] = ["/spec/initContainers", "/spec/containers"];
 

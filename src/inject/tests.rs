@@ -2,6 +2,8 @@ use std::fmt::Write as _;
 
 use super::*;
 
+mod growth;
+
 const LABEL: &str = "instrumentation.opentelemetry.io/inject-java";
 
 fn run(text: &str, action: Action) -> Outcome {
@@ -246,4 +248,69 @@ fn a_function_tells_its_results() {
     let list = with_results(&list, &reports);
     assert_eq!(list["results"][0]["severity"], "warning");
     assert_eq!(list["results"][0]["resourceRef"]["name"], "orders");
+}
+
+fn webhook_pod(attributes: &str, annotations: &Value) -> Value {
+    let receipt = json!({
+        "version": "1", "profile": "default", "config": "x", "delivery": "init-container",
+        "containers": { "app": ["OTEL_RESOURCE_ATTRIBUTES"] },
+    });
+    let mut annotations = annotations.clone();
+    annotations[keys::INJECTED] = receipt.to_string().into();
+    let variable = json!({ "name": "OTEL_RESOURCE_ATTRIBUTES", "value": attributes });
+    json!({
+        "kind": "Pod",
+        "metadata": { "annotations": annotations },
+        "spec": { "containers": [{ "name": "app", "env": [variable] }] },
+    })
+}
+
+#[test]
+fn attributes_of_the_users_are_never_taken_out_with_ours() {
+    let ours = "k8s.container.name=app,k8s.deployment.name=orders,k8s.namespace.name=shop,k8s.node.name=$(JAVELIN_NODE_NAME),\
+                k8s.pod.name=$(JAVELIN_POD_NAME),k8s.pod.uid=$(JAVELIN_POD_UID),\
+                service.instance.id=shop.$(JAVELIN_POD_NAME).app,service.namespace=shop";
+    let taken = |attributes: &str, annotations: Value| {
+        remove::taken_out(&webhook_pod(attributes, &annotations), PodPath::POD)
+    };
+    let out = taken(ours, json!({})).unwrap().unwrap();
+    assert_eq!(
+        out,
+        json!({ "kind": "Pod", "spec": { "containers": [{ "name": "app" }] } })
+    );
+    let annotated = json!({ "resource.opentelemetry.io/zone": "a b" });
+    assert!(taken(&format!("{ours},zone=a%20b"), annotated.clone()).is_ok());
+    for theirs in [
+        format!("{ours},team=$(TEAM)"),
+        format!("{ours},service.version=$(VERSION)"),
+        format!("a=b,{ours}"),
+        format!("{ours},zone=c"),
+        format!("{ours},a=b"),
+        format!("{ours},"),
+        ours.replace("$(JAVELIN_POD_UID)", "mine"),
+        ours.replace("k8s.pod.name=$(JAVELIN_POD_NAME),", ""),
+    ] {
+        let error = taken(&theirs, annotated.clone()).unwrap_err();
+        assert!(error.contains("changed by a webhook"), "{theirs}: {error}");
+    }
+}
+
+#[test]
+fn a_receipt_that_says_nothing_of_the_pod_does_not_cost_the_way_back() {
+    let receipt = r#"{"version":"1","profile":"default","config":"x","delivery":"init-container","containers":{"gone":[]}}"#;
+    let text = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: app\n  labels: {{{LABEL}: 'true'}}\n  annotations:\n    {}: \
+         '{receipt}'\nspec:\n  containers:\n  - name: app\n    image: app\n    env:\n    - name: JAVA_TOOL_OPTIONS\n      \
+         value: -Xmx1g\n",
+        keys::INJECTED
+    );
+    let there = run(&text, Action::Inject);
+    assert_eq!(there.reports[0].warnings, Vec::<String>::new());
+    let back = run(&there.edited.unwrap().text, Action::Remove);
+    let value = Tree::parse(&back.edited.unwrap().text).unwrap().value;
+    let mut expected = Tree::parse(&text).unwrap().value;
+    expected["metadata"]
+        .as_object_mut()
+        .map(|metadata| metadata.remove("annotations"));
+    assert_eq!(value, expected);
 }

@@ -7,6 +7,8 @@
 //!
 //! Deliberately not here: what is to be changed.
 
+use std::collections::HashMap;
+
 use granit_parser::ScalarStyle;
 use serde_json::{Map, Value};
 
@@ -14,6 +16,7 @@ use super::{
     render::{self, JsonLayout, Layout},
     tree::{self, Node, Shape, Syntax, Tree},
 };
+use crate::steps;
 
 /// A text that says what it must.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,8 @@ type Result = std::result::Result<(), Cannot>;
 
 struct Editor<'t> {
     text: &'t str,
+    /// Where its lines begin.
+    lines: Vec<usize>,
     layout: Layout,
     json: JsonLayout<'t>,
     syntax: Syntax,
@@ -75,8 +80,11 @@ impl<'t> Editor<'t> {
         let unit = json_unit(text, root);
         // Between brackets in YAML new members are on one line, unless the others are not.
         let is_spaced = syntax == Syntax::Yaml || unit.is_some() || text.contains("\": ");
+        steps::take(text.len());
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
         Self {
             text,
+            lines: std::iter::once(0).chain(ends).collect(),
             layout: Layout {
                 unit: find_step(text, root, is_mapping).unwrap_or(2).max(1),
                 dash: find_step(text, root, is_sequence).unwrap_or(0),
@@ -153,18 +161,18 @@ impl<'t> Editor<'t> {
             return Err(Cannot);
         }
         // Of a key that occurs twice, the last counts.
-        let entry_of = |key: &str| {
-            let mut found = entries.iter().enumerate();
-            found.rfind(|(_, (name, _))| self_name(name).as_deref() == Some(key))
-        };
+        let named = entries.iter().enumerate();
+        let named = named.filter_map(|(index, (name, _))| Some((self_name(name)?, index)));
+        let index_of: HashMap<_, _> = named.collect();
+        steps::take(entries.len());
         let mut changes = Vec::new();
         for (key, before) in old {
             let after = new.get(key);
             if after == Some(before) {
                 continue;
             }
-            let (index, _) = entry_of(key).ok_or(Cannot)?;
-            changes.push((index, before, after));
+            let index = index_of.get(key).ok_or(Cannot)?;
+            changes.push((*index, before, after));
         }
         changes.sort_by_key(|(index, ..)| *index);
         let removed: Vec<_> = changes
@@ -221,17 +229,14 @@ impl<'t> Editor<'t> {
         if items.len() != old.len() || (new.is_empty() && !place.is_flow) {
             return Err(Cannot);
         }
-        let pairs = align(old, new);
+        let mut pairs = align(old, new).into_iter().peekable();
         // What comes before the old item of that number.
         let mut added: Vec<(usize, Vec<&Value>)> = Vec::new();
         let mut removed = Vec::new();
         let mut next = 0;
         for (index, (item, before)) in items.iter().zip(old).enumerate() {
-            let partner = pairs
-                .iter()
-                .find(|(old, _)| *old == index)
-                .map(|(_, new)| *new);
-            let Some(partner) = partner else {
+            steps::take(1);
+            let Some((_, partner)) = pairs.next_if(|(old, _)| *old == index) else {
                 removed.push(index);
                 continue;
             };
@@ -478,8 +483,11 @@ impl<'t> Editor<'t> {
                 .push((node.start + 1, node.end.saturating_sub(1), String::new()));
             return Ok(());
         }
-        let is_kept = |index: &usize| !removed.contains(index);
-        let first_kept = (0..spans.len()).find(is_kept).ok_or(Cannot)?;
+        // They come in order.
+        let mut leading = removed.iter().enumerate();
+        let first_kept = leading
+            .find(|(at, index)| at != *index)
+            .map_or(removed.len(), |(at, _)| at);
         let span = |index: usize| spans.get(index).copied().ok_or(Cannot);
         if first_kept > 0 {
             self.edits
@@ -501,26 +509,28 @@ impl<'t> Editor<'t> {
         added: Vec<(usize, Vec<Member<'_>>)>,
     ) -> Result {
         let mut is_first = removed.len() == spans.len();
+        let own = self.text.get(node.start..node.end).unwrap_or_default();
+        steps::take(own.len());
+        let has_lines = own.contains('\n');
+        let first = spans.first().copied();
+        let is_long = match first {
+            None => self.syntax == Syntax::Json && self.json.unit.is_some(),
+            Some((first, _)) => {
+                let before = self.text.get(node.start..first);
+                before.is_some_and(|text| text.contains('\n'))
+            }
+        };
+        let json = JsonLayout {
+            unit: self.json.unit.filter(|_| is_long),
+            ..self.json
+        };
+        let outer = self.indent(node.start).to_owned();
+        let inner = match first {
+            Some((start, _)) if has_lines => self.indent(start).to_owned(),
+            _ => format!("{outer}{}", json.unit.unwrap_or_default()),
+        };
         for (index, members) in added.into_iter().filter(|(_, members)| !members.is_empty()) {
             self.is_bracketed(node)?;
-            let own = self.text.get(node.start..node.end).unwrap_or_default();
-            let is_long = if spans.is_empty() {
-                self.syntax == Syntax::Json && self.json.unit.is_some()
-            } else {
-                let (first, _) = spans.first().copied().unwrap_or_default();
-                self.text
-                    .get(node.start..first)
-                    .is_some_and(|text| text.contains('\n'))
-            };
-            let json = JsonLayout {
-                unit: self.json.unit.filter(|_| is_long),
-                ..self.json
-            };
-            let outer = self.indent(node.start).to_owned();
-            let inner = match spans.first() {
-                Some((start, _)) if own.contains('\n') => self.indent(*start).to_owned(),
-                _ => format!("{outer}{}", json.unit.unwrap_or_default()),
-            };
             let texts = members.iter().map(|member| match member {
                 Member::Entry(key, value) => {
                     format!("{}{}", json.key(key), json.value(value, &inner))
@@ -541,7 +551,7 @@ impl<'t> Editor<'t> {
             {
                 self.insert_at(*end, format!("{}{text}", json.comma(&inner)));
             } else {
-                let (start, _) = spans.first().copied().ok_or(Cannot)?;
+                let (start, _) = first.ok_or(Cannot)?;
                 self.insert_at(start, format!("{text}{}", json.comma(&inner)));
             }
         }
@@ -559,34 +569,36 @@ impl<'t> Editor<'t> {
             return true;
         }
         // A member of a block stands at the end of its line.
-        let before = self.text.get(..node.lead).unwrap_or_default();
-        let line = before.rsplit('\n').next().unwrap_or_default().trim_start();
+        let line = self.text.get(self.line_start(node.lead)..node.lead);
+        let line = line.unwrap_or_default().trim_start();
         !self.ends_line(node.end.max(node.lead + 1))
             || line.trim_start_matches(['-', ' ']).starts_with(['{', '['])
     }
 
     /// Is nothing behind it on its line but blanks and a comment?
     fn ends_line(&self, end: usize) -> bool {
-        let rest = self.text.get(end..).unwrap_or_default();
-        let line = rest.split('\n').next().unwrap_or_default();
-        let text = line.trim_start_matches([' ', '\t']).trim_end_matches('\r');
-        text.is_empty() || (text.starts_with('#') && text.len() < line.len())
+        let all = self.text.get(end..).unwrap_or_default();
+        let text = all.trim_start_matches([' ', '\t']);
+        steps::take(1 + all.len() - text.len());
+        let rest = text.trim_start_matches('\r');
+        rest.is_empty()
+            || rest.starts_with('\n')
+            || (text.starts_with('#') && text.len() < all.len())
+    }
+
+    /// The number of the line, from 1.
+    fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|start| *start <= at)
     }
 
     fn line_start(&self, at: usize) -> usize {
-        let before = self.text.get(..at).unwrap_or_default();
-        before.rfind('\n').map_or(0, |newline| newline + 1)
+        let line = self.line(at).saturating_sub(1);
+        self.lines.get(line).copied().unwrap_or_default()
     }
 
     fn line_end(&self, at: usize) -> usize {
-        let rest = self.text.get(at..).unwrap_or_default();
-        rest.find('\n')
-            .map_or(self.text.len(), |newline| at + newline + 1)
-    }
-
-    fn line(&self, at: usize) -> usize {
-        let before = self.text.get(..at).unwrap_or_default();
-        1 + before.bytes().filter(|byte| *byte == b'\n').count()
+        let next = self.lines.get(self.line(at)).copied();
+        next.unwrap_or(self.text.len())
     }
 
     /// The column of a block mapping: before it on the line are blanks and dashes only.
@@ -694,28 +706,54 @@ fn is_plain_part(text: &str) -> bool {
     text.chars().all(is_safe) && !text.contains(": ") && !text.ends_with([' ', ':'])
 }
 
+/// What tells an item from others: numbers stand for values, so that comparing two takes one step.
+struct Item<'v> {
+    value: usize,
+    /// Where a variable gets its value from.
+    source: Option<usize>,
+    name: Option<&'v str>,
+}
+
+/// Gives equal values equal numbers.
+#[derive(Default)]
+struct Numbers(HashMap<String, usize>);
+
+impl Numbers {
+    fn of(&mut self, value: &Value) -> usize {
+        let next = self.0.len();
+        let text = value.to_string();
+        steps::take(text.len());
+        *self.0.entry(text).or_insert(next)
+    }
+
+    fn items<'v>(&mut self, values: &'v [Value]) -> Vec<Item<'v>> {
+        let items = values.iter().map(|value| Item {
+            value: self.of(value),
+            source: value.get("valueFrom").map(|source| self.of(source)),
+            name: value.get("name").and_then(Value::as_str),
+        });
+        items.collect()
+    }
+}
+
+/// How much two items have in common.
+fn score(old: &Item<'_>, new: &Item<'_>) -> u32 {
+    if old.value == new.value {
+        return 4;
+    }
+    // A variable of another name, from the same source.
+    if old.source.is_some() && old.source == new.source {
+        return 3;
+    }
+    match (old.name, new.name) {
+        (Some(old), Some(new)) if old == new => 2,
+        (None, None) => 1,
+        _ => 0,
+    }
+}
+
 /// Pairs of items that are the same, or have the same name, in order: as many as can be.
-fn align<'v>(old: &'v [Value], new: &'v [Value]) -> Vec<(usize, usize)> {
-    let name = |value: &Value| value.get("name").and_then(Value::as_str).map(str::to_owned);
-    let (old_names, new_names): (Vec<_>, Vec<_>) = (
-        old.iter().map(name).collect(),
-        new.iter().map(name).collect(),
-    );
-    let score = |i: usize, j: usize| -> u32 {
-        if old.get(i) == new.get(j) {
-            return 4;
-        }
-        // A variable of another name, from the same source.
-        let source = |value: Option<&'v Value>| value.and_then(|value| value.get("valueFrom"));
-        if source(old.get(i)).is_some_and(|from| Some(from) == source(new.get(j))) {
-            return 3;
-        }
-        match (old_names.get(i), new_names.get(j)) {
-            (Some(Some(old)), Some(Some(new))) if old == new => 2,
-            (Some(None), Some(None)) => 1,
-            _ => 0,
-        }
-    };
+fn align(old: &[Value], new: &[Value]) -> Vec<(usize, usize)> {
     let common = old
         .iter()
         .zip(new)
@@ -723,10 +761,19 @@ fn align<'v>(old: &'v [Value], new: &'v [Value]) -> Vec<(usize, usize)> {
         .count();
     let (rows, columns) = (old.len() - common, new.len() - common);
     let mut pairs: Vec<_> = (0..common).map(|index| (index, index)).collect();
+    steps::take(common);
     if rows.saturating_mul(columns) > LARGEST_TABLE {
         pairs.extend((common..old.len().min(new.len())).map(|index| (index, index)));
         return pairs;
     }
+    steps::take(rows * columns);
+    let mut numbers = Numbers::default();
+    let old = numbers.items(old.get(common..).unwrap_or_default());
+    let new = numbers.items(new.get(common..).unwrap_or_default());
+    let score = |i: usize, j: usize| match (old.get(i), new.get(j)) {
+        (Some(old), Some(new)) => score(old, new),
+        _ => 0,
+    };
     // best[i][j]: the score of what is left from there on.
     let width = columns + 1;
     let mut best = vec![0_u32; (rows + 1) * width];
@@ -734,7 +781,7 @@ fn align<'v>(old: &'v [Value], new: &'v [Value]) -> Vec<(usize, usize)> {
         |best: &[u32], i: usize, j: usize| best.get(i * width + j).copied().unwrap_or_default();
     for i in (0..rows).rev() {
         for j in (0..columns).rev() {
-            let paired = score(common + i, common + j);
+            let paired = score(i, j);
             let mut value = at(&best, i + 1, j).max(at(&best, i, j + 1));
             if paired > 0 {
                 value = value.max(paired + at(&best, i + 1, j + 1));
@@ -746,7 +793,7 @@ fn align<'v>(old: &'v [Value], new: &'v [Value]) -> Vec<(usize, usize)> {
     }
     let (mut i, mut j) = (0, 0);
     while i < rows && j < columns {
-        let paired = score(common + i, common + j);
+        let paired = score(i, j);
         if paired > 0 && at(&best, i, j) == paired + at(&best, i + 1, j + 1) {
             pairs.push((common + i, common + j));
             i += 1;

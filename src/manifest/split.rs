@@ -9,6 +9,8 @@
 
 use std::io::{self, BufRead};
 
+use crate::steps;
+
 /// One document, with its marker, its comments and the end of its last line: all bytes up to the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
@@ -38,9 +40,11 @@ pub enum SplitError {
 #[derive(Debug)]
 pub struct Documents<R> {
     input: R,
-    /// Bytes that were read and not given away yet.
+    /// Whole lines that were read.
     buffer: Vec<u8>,
-    /// How many of them have been looked at.
+    /// How many of its bytes were given away.
+    given: usize,
+    /// How many of the others have been looked at: all, or all before the last line.
     seen: usize,
     /// The line in which the buffer begins.
     line: usize,
@@ -53,6 +57,7 @@ impl<R: BufRead> Documents<R> {
         Self {
             input,
             buffer: Vec::new(),
+            given: 0,
             seen: 0,
             line: 1,
             is_done: false,
@@ -65,11 +70,12 @@ impl<R: BufRead> Documents<R> {
         loop {
             let Some(line) = self.next_line()? else {
                 self.is_done = true;
-                let rest = self.take(self.buffer.len());
+                let rest = self.take(self.rest().len());
                 return Ok((!rest.is_empty()).then_some((rest, false)));
             };
             let (start, end) = line;
-            let text = self.buffer.get(start..end).unwrap_or_default();
+            let all = self.rest();
+            let text = all.get(start..end).unwrap_or_default();
             let text = if start == 0 && self.line == 1 {
                 text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
             } else {
@@ -96,13 +102,13 @@ impl<R: BufRead> Documents<R> {
                 state.has_content = true;
                 let indent = text.iter().take_while(|byte| byte.is_ascii_whitespace());
                 let first = start + skipped + indent.count();
-                let may_be_json = !state.has_marker && self.buffer.get(first) == Some(&b'{');
+                let may_be_json = !state.has_marker && all.get(first) == Some(&b'{');
                 state.json = may_be_json.then(|| Braces::from(first));
             }
             let Some(braces) = &mut state.json else {
                 continue;
             };
-            let bytes = self.buffer.get(..end).unwrap_or_default();
+            let bytes = all.get(..end).unwrap_or_default();
             if let Some(close) = braces.find_end(bytes) {
                 let object = bytes.get(braces.start..=close).unwrap_or_default();
                 if serde_json::from_slice::<serde::de::IgnoredAny>(object).is_ok() {
@@ -118,26 +124,35 @@ impl<R: BufRead> Documents<R> {
         }
     }
 
-    /// The next line that was not looked at yet, as a range of the buffer.
-    fn next_line(&mut self) -> Result<Option<(usize, usize)>, SplitError> {
-        let start = self.seen;
-        let rest = self.buffer.get(start..).unwrap_or_default();
-        let end = if let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
-            start + at + 1
-        } else {
-            let read = self.input.read_until(b'\n', &mut self.buffer);
-            read.map_err(SplitError::Io)?;
-            self.buffer.len()
-        };
-        self.seen = end;
-        Ok((end > start).then_some((start, end)))
+    /// What was not given away yet.
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.given..).unwrap_or_default()
     }
 
-    /// Gives away the first bytes of the buffer.
+    /// The next line that was not looked at yet, or what is left of it, as a range of the rest.
+    fn next_line(&mut self) -> Result<Option<(usize, usize)>, SplitError> {
+        let start = self.seen;
+        if start >= self.rest().len() {
+            let read = self.input.read_until(b'\n', &mut self.buffer);
+            steps::take(read.map_err(SplitError::Io)?);
+        }
+        self.seen = self.rest().len();
+        Ok((self.seen > start).then_some((start, self.seen)))
+    }
+
+    /// Gives away the first bytes of the rest.
     fn take(&mut self, end: usize) -> Vec<u8> {
-        let rest = self.buffer.split_off(end.min(self.buffer.len()));
+        let taken = self.rest().get(..end).unwrap_or_default().to_vec();
+        steps::take(taken.len());
+        self.given += taken.len();
         self.seen = self.seen.saturating_sub(end);
-        std::mem::replace(&mut self.buffer, rest)
+        // Not each time, for the sake of many objects on one line.
+        if self.given >= self.buffer.len() / 2 {
+            steps::take(self.rest().len());
+            self.buffer.drain(..self.given);
+            self.given = 0;
+        }
+        taken
     }
 }
 
@@ -233,6 +248,7 @@ impl Braces {
     /// Goes on; gives the place of the brace that closes the first one, once it is there.
     fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
         for (at, byte) in bytes.iter().enumerate().skip(self.next) {
+            steps::take(1);
             self.next = at + 1;
             match (byte, self.is_string) {
                 _ if self.is_escape => self.is_escape = false,

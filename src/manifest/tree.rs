@@ -11,6 +11,8 @@ use std::{borrow::Cow, collections::HashMap};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle};
 use serde_json::{Map, Number, Value};
 
+use crate::steps;
+
 /// A document that was read.
 #[derive(Debug)]
 pub struct Tree<'t> {
@@ -112,6 +114,8 @@ struct Reader<'t> {
     events: Parser<'t, StrInput<'t>>,
     /// Where the last token ended: an empty value stands behind it.
     last: usize,
+    /// A place behind a token, and the next one that is no blank and no comment: many empty values may stand there.
+    passed: Option<(usize, usize)>,
 }
 
 impl<'t> Reader<'t> {
@@ -125,6 +129,7 @@ impl<'t> Reader<'t> {
             text,
             events: Parser::new_from_str_with_options(text, options),
             last: 0,
+            passed: None,
         }
     }
 
@@ -294,16 +299,12 @@ impl<'t> Reader<'t> {
 
     /// Passes the indicator that is the next byte but for blanks and comments: an empty value stands behind it.
     fn skip_to(&mut self, indicator: u8, before: Span) -> Option<usize> {
-        let mut rest = self.text.get(self.last..).unwrap_or_default();
-        loop {
-            rest = rest.trim_start();
-            if !rest.starts_with('#') {
-                break;
-            }
-            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
-        }
-        let at = self.text.len() - rest.len();
-        let is_there = rest.as_bytes().first() == Some(&indicator);
+        let at = match self.passed {
+            Some((behind, at)) if behind == self.last => at,
+            _ => self.next_token(),
+        };
+        self.passed = Some((self.last, at));
+        let is_there = self.text.as_bytes().get(at) == Some(&indicator);
         // An explicit key may be without a value, and so without the indicator.
         let is_there = is_there && at <= start_of(before);
         if is_there {
@@ -312,15 +313,29 @@ impl<'t> Reader<'t> {
         is_there.then_some(at)
     }
 
+    /// The next byte behind the last token that is no blank and no comment.
+    fn next_token(&self) -> usize {
+        let all = self.text.get(self.last..).unwrap_or_default();
+        let mut rest = all.trim_start();
+        while rest.starts_with('#') {
+            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+            rest = rest.trim_start();
+        }
+        steps::take(all.len() - rest.len());
+        self.text.len() - rest.len()
+    }
+
     /// A block scalar begins with its `|` or `>`, which is the next byte but for blanks and comments.
     fn start_of_block(&self, content: usize) -> usize {
         let before = self.text.get(self.last..content).unwrap_or_default();
+        steps::take(before.len());
         before.find(['|', '>']).map_or(content, |at| self.last + at)
     }
 
     /// A block scalar ends with its last line that is not blank, and with the blank ones behind where it keeps them.
     fn end_of_block(&self, start: usize, end: usize, value: &str) -> usize {
         let text = self.text.get(start..end).unwrap_or_default();
+        steps::take(text.len());
         let header = text.lines().next().unwrap_or_default();
         let keeps = header.split('#').next().unwrap_or_default();
         let keeps = keeps.contains('+') || value.trim().is_empty();
@@ -376,11 +391,20 @@ impl Problem {
 #[derive(Default)]
 struct Values {
     anchors: HashMap<usize, Value>,
-    /// How many values aliases have brought so far.
+    /// How much was copied for aliases so far.
     copied: usize,
 }
 
 impl Values {
+    /// Copies a value, as long as there is not too much of it.
+    fn copy(&mut self, value: &Value) -> Result<Value, String> {
+        self.copied += size(value);
+        if self.copied > MAX_COPIED {
+            return Err("its aliases bring too many values".to_owned());
+        }
+        Ok(value.clone())
+    }
+
     fn of(&mut self, node: &Node<'_>) -> Result<Value, Problem> {
         let problem = |text: String| Problem {
             at: node.start,
@@ -391,14 +415,12 @@ impl Values {
                 scalar(text, *style, tag.as_deref()).map_err(problem)?
             }
             Shape::Alias(id) => {
-                let value = self.anchors.get(id).cloned();
+                let value = self.anchors.remove(id);
                 let value =
                     value.ok_or_else(|| problem("an alias inside its own anchor".to_owned()))?;
-                self.copied += size(&value);
-                if self.copied > MAX_COPIED {
-                    return Err(problem("its aliases bring too many values".to_owned()));
-                }
-                value
+                let copy = self.copy(&value).map_err(problem)?;
+                self.anchors.insert(*id, value);
+                copy
             }
             Shape::Sequence { items, .. } => {
                 let items = items.iter().map(|item| self.of(item));
@@ -438,7 +460,8 @@ impl Values {
             }
         };
         if node.anchor != 0 {
-            self.anchors.insert(node.anchor, value.clone());
+            let copy = self.copy(&value).map_err(problem)?;
+            self.anchors.insert(node.anchor, copy);
         }
         Ok(value)
     }
@@ -458,11 +481,19 @@ pub(super) fn name_of(key: Value) -> Option<String> {
     }
 }
 
-/// How many values a value has in it.
+/// How many values a value has in it; a long text counts as several.
 fn size(value: &Value) -> usize {
+    steps::take(1);
+    let of_text = |text: &str| text.len() / TEXT_OF_ONE;
     match value {
         Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Object(map) => 1 + map.values().map(size).sum::<usize>(),
+        Value::Object(map) => {
+            let members = map.iter();
+            1 + members
+                .map(|(key, value)| of_text(key) + size(value))
+                .sum::<usize>()
+        }
+        Value::String(text) => 1 + of_text(text),
         _ => 1,
     }
 }
@@ -570,6 +601,9 @@ fn is_float(text: &str) -> bool {
 
 /// Values that aliases may bring in: a document of a few lines could otherwise fill the memory.
 const MAX_COPIED: usize = 1_000_000;
+
+/// As many bytes of text as one value takes beside it.
+const TEXT_OF_ONE: usize = 64;
 
 #[cfg(test)]
 mod tests;

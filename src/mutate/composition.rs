@@ -16,6 +16,7 @@ use super::{
     java,
     pod::{Container, EnvFrom, EnvVar},
 };
+use crate::steps;
 
 /// A variable whose value is to be kept under another name.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +105,7 @@ impl Composition<'_> {
         environment: &Environment,
         at: usize,
     ) -> Result<(String, Vec<Value>), Obstacle> {
+        steps::take(at);
         let mut references: Vec<_> = self.sources().collect();
         for (position, earlier) in environment.variables().iter().enumerate().take(at) {
             if earlier.name != self.name {
@@ -145,6 +147,7 @@ impl Composition<'_> {
     }
 
     fn sources(&self) -> impl Iterator<Item = Value> {
+        steps::take(self.container.env_from().len());
         let sources = self.container.env_from().iter();
         sources.filter_map(|source| key_reference(source, self.name))
     }

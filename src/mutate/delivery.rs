@@ -11,7 +11,10 @@ use super::{
     sdk::{self, Defaults},
     target::Target,
 };
-use crate::config::{Ca, Delivery, Profile, PullPolicy, Tls};
+use crate::{
+    config::{Ca, Delivery, Profile, PullPolicy, Tls},
+    steps,
+};
 
 /// What the pod as a whole gets.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,6 +66,7 @@ pub(super) fn parts(
         Delivery::Preinstalled { .. } => None,
     };
     let tls = needs.tls.map(tls_volume);
+    steps::take(pod.spec.volumes().len() + pod.spec.init_containers().len());
     let is_missing = |volume: &Value| {
         let mut volumes = pod.spec.volumes().iter();
         volumes.all(|there| volume.get("name").is_none_or(|name| name != &there.name))
@@ -91,6 +95,7 @@ pub(super) fn parts(
 pub(super) fn mounts(container: &Container, profile: &Profile, uses_tls: bool) -> Vec<Value> {
     let agent = has_volume(profile).then_some((AGENT_NAME, AGENT_DIR));
     let tls = uses_tls.then_some((TLS_NAME, TLS_DIR));
+    steps::take(container.volume_mounts().len());
     let is_missing = |name: &str| {
         let mut mounts = container.volume_mounts().iter();
         mounts.all(|mount| mount.name != name)
@@ -160,6 +165,7 @@ pub(super) fn check_conflicts(
 /// At or below our directory, as the runtime resolves a path: from the root, also a relative one. A mount above, at
 /// `/`, never occurs: the runtime refuses it.
 fn overlaps(path: &str, ours: &str) -> bool {
+    steps::take(path.len());
     let mut parts = Vec::new();
     for part in path.split('/') {
         match part {

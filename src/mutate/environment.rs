@@ -4,9 +4,10 @@
 //! before it did, and the edits themselves, which become the patch. It never adds a name that is there
 //! already; the one repeated name, private to us, goes through [`Environment::insert`] on purpose.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{expansion, keys, pod::EnvVar};
+use crate::steps;
 
 /// One edit. Positions are those at the time of the edit.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,8 @@ pub enum EnvEdit {
 #[derive(Debug, Clone)]
 pub(super) struct Environment {
     variables: Vec<EnvVar>,
+    /// How many entries each name has.
+    counts: HashMap<String, usize>,
     edits: Vec<EnvEdit>,
     changed: BTreeSet<String>,
 }
@@ -57,11 +60,17 @@ pub(super) struct Environment {
 impl Environment {
     /// Starts from what the container has.
     pub(super) fn new(variables: &[EnvVar]) -> Self {
-        Self {
+        steps::take(variables.len());
+        let mut environment = Self {
             variables: variables.to_vec(),
+            counts: HashMap::with_capacity(variables.len()),
             edits: Vec::new(),
             changed: BTreeSet::new(),
+        };
+        for variable in variables {
+            environment.count(&variable.name);
         }
+        environment
     }
 
     /// The entries as they are now.
@@ -71,13 +80,15 @@ impl Environment {
 
     /// Is there an entry of that name?
     pub(super) fn has(&self, name: &str) -> bool {
-        self.variables.iter().any(|variable| variable.name == name)
+        self.counts.get(name).is_some_and(|count| *count > 0)
     }
 
     /// Adds an entry before the one at `at`.
     pub(super) fn insert(&mut self, at: usize, variable: EnvVar) {
         let at = at.min(self.variables.len());
         self.changed.insert(variable.name.clone());
+        self.count(&variable.name);
+        steps::take(1 + self.variables.len() - at);
         self.variables.insert(at, variable.clone());
         self.edits.push(EnvEdit::Insert { at, variable });
     }
@@ -113,7 +124,9 @@ impl Environment {
     /// Gives the entry at `at` another name.
     pub(super) fn rename(&mut self, at: usize, name: &str) {
         if let Some(variable) = self.variables.get_mut(at) {
-            name.clone_into(&mut variable.name);
+            let former = std::mem::replace(&mut variable.name, name.to_owned());
+            self.discount(&former);
+            self.count(name);
             self.changed.insert(name.to_owned());
             self.edits.push(EnvEdit::Rename {
                 at,
@@ -125,7 +138,9 @@ impl Environment {
     /// Puts another entry in place of the one at `at`.
     pub(super) fn replace(&mut self, at: usize, variable: EnvVar) {
         if let Some(old) = self.variables.get_mut(at) {
-            *old = variable.clone();
+            let former = std::mem::replace(old, variable.clone());
+            self.discount(&former.name);
+            self.count(&variable.name);
             self.changed.insert(variable.name.clone());
             self.edits.push(EnvEdit::Replace { at, variable });
         }
@@ -134,8 +149,20 @@ impl Environment {
     /// Takes the entry at `at` out.
     pub(super) fn remove(&mut self, at: usize) {
         if at < self.variables.len() {
-            self.variables.remove(at);
+            steps::take(self.variables.len() - at);
+            let former = self.variables.remove(at);
+            self.discount(&former.name);
             self.edits.push(EnvEdit::Remove { at });
+        }
+    }
+
+    fn count(&mut self, name: &str) {
+        *self.counts.entry(name.to_owned()).or_default() += 1;
+    }
+
+    fn discount(&mut self, name: &str) {
+        if let Some(count) = self.counts.get_mut(name) {
+            *count = count.saturating_sub(1);
         }
     }
 

@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::pod::EnvVar;
+use super::{pod::EnvVar, size::MAX_EXPANDED};
+use crate::steps;
 
 /// One piece of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,21 +20,24 @@ pub(super) enum Piece<'a> {
 
 /// Cuts a value into text and references.
 pub(super) fn pieces(value: &str) -> Vec<Piece<'_>> {
+    steps::take(1 + value.len());
     let mut pieces = Vec::new();
-    let mut rest = value;
+    let (mut rest, mut may_close) = (value, true);
     while let Some(at) = rest.find('$') {
         let (text, dollar) = rest.split_at(at);
         let after = dollar.strip_prefix('$').unwrap_or_default();
         if let Some(escaped) = after.strip_prefix('$') {
             pieces.extend([Piece::Text(text), Piece::Text("$")]);
             rest = escaped;
-        } else if let Some((name, tail)) = after
-            .strip_prefix('(')
-            .and_then(|open| open.split_once(')'))
-        {
+            continue;
+        }
+        let open = after.strip_prefix('(').filter(|_| may_close);
+        if let Some((name, tail)) = open.and_then(|open| open.split_once(')')) {
             pieces.extend([Piece::Text(text), Piece::Reference(name)]);
             rest = tail;
         } else {
+            // Without a bracket in all that follows, no later reference has one either.
+            may_close &= open.is_none();
             pieces.extend([Piece::Text(text), Piece::Text("$")]);
             rest = after;
         }
@@ -45,7 +49,15 @@ pub(super) fn pieces(value: &str) -> Vec<Piece<'_>> {
 
 /// Does the value refer to `name`?
 pub(super) fn refers_to(value: &str, name: &str) -> bool {
-    pieces(value).contains(&Piece::Reference(name))
+    references(value).any(|reference| reference == name)
+}
+
+/// The names that a value refers to.
+pub(super) fn references(value: &str) -> impl Iterator<Item = &str> {
+    pieces(value).into_iter().filter_map(|piece| match piece {
+        Piece::Reference(name) => Some(name),
+        Piece::Text(_) => None,
+    })
 }
 
 /// Text that comes out of the expansion as it went in.
@@ -58,6 +70,8 @@ pub(crate) fn escape(text: &str) -> String {
 pub(super) struct Literals<'a> {
     /// The last entry of each name; `None` when it is not a literal, or too large for any program to start with.
     values: HashMap<&'a str, Option<String>>,
+    /// How many bytes were written to get there, also in vain.
+    cost: usize,
 }
 
 impl<'a> Literals<'a> {
@@ -65,19 +79,23 @@ impl<'a> Literals<'a> {
     /// earlier literal stays as it is written; envFrom and Services may define it, which is not known here.
     ///
     /// The results are bounded. Entries that double each other (`A1=$(A0)$(A0)`, …) would fill the memory from a
-    /// manifest of a page, and Linux starts no program with a variable past 128 KiB, or with 2 MiB of them.
+    /// manifest of a page, and Linux starts no program with a variable past 128 KiB, or with 2 MiB of them. So is the
+    /// work, of which attempts that come to nothing are part: by twice what a pod may have, as ours is in it later.
     pub(super) fn of(env: &'a [EnvVar]) -> Self {
         let mut literals = Self {
             values: HashMap::with_capacity(env.len()),
+            cost: 0,
         };
         let mut budget = MAX_ENVIRONMENT;
         for variable in env {
             let text = variable.value.as_deref().unwrap_or_default();
-            let value = variable
-                .value_from
-                .is_none()
-                .then(|| literals.expand_within(text, budget))
-                .flatten();
+            let is_known = variable.value_from.is_none() && literals.cost <= 2 * MAX_EXPANDED;
+            let mut value = None;
+            if is_known {
+                let expanded = literals.expand_within(text, budget);
+                literals.cost += cost_of(&expanded);
+                value = expanded.ok();
+            }
             budget -= value.as_ref().map_or(0, String::len);
             literals.values.insert(&variable.name, value);
         }
@@ -99,13 +117,24 @@ impl<'a> Literals<'a> {
         self.values.values().flatten().map(String::as_str)
     }
 
+    /// How many bytes were written to resolve all of them, also in vain.
+    pub(super) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// How many bytes [`Self::expand`] writes for a text, also in vain.
+    pub(super) fn expansion_cost(&self, text: &str) -> usize {
+        cost_of(&self.expand_within(text, MAX_VARIABLE))
+    }
+
     /// A text with its references resolved; as it is when the result would be too large.
     pub(super) fn expand(&self, text: &str) -> String {
         self.expand_within(text, MAX_VARIABLE)
-            .unwrap_or_else(|| text.to_owned())
+            .unwrap_or_else(|_| text.to_owned())
     }
 
-    fn expand_within(&self, text: &str, budget: usize) -> Option<String> {
+    /// The expanded text; or, where it is too large, how many bytes were written to find that out.
+    fn expand_within(&self, text: &str, budget: usize) -> Result<String, usize> {
         let limit = budget.min(MAX_VARIABLE);
         let mut expanded = String::new();
         for piece in pieces(text) {
@@ -117,11 +146,17 @@ impl<'a> Literals<'a> {
                 },
             }
             if expanded.len() > limit {
-                return None;
+                steps::take(expanded.len());
+                return Err(expanded.len());
             }
         }
-        Some(expanded)
+        steps::take(expanded.len());
+        Ok(expanded)
     }
+}
+
+fn cost_of(expanded: &Result<String, usize>) -> usize {
+    expanded.as_ref().map_or_else(|cost| *cost, String::len)
 }
 
 /// `MAX_ARG_STRLEN` of Linux (`include/uapi/linux/binfmts.h`): 32 pages.

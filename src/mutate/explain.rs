@@ -5,7 +5,7 @@
 //!
 //! Deliberately not here: the changes themselves, which the patch shows better, and what admission cannot see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
     Context, Decision, NamespaceLabel, Reason, Receipt, Subject, check_private_variables,
@@ -13,14 +13,19 @@ use super::{
     decide, delivery,
     environment::Environment,
     fit, foreign,
-    java::{self, JAVA_TOOL_OPTIONS},
-    keys, resource,
+    java::JAVA_TOOL_OPTIONS,
+    keys,
+    pod::EnvVar,
+    profile, resource,
     sdk::{self, Place},
-    select,
-    target::{self, List, Target},
-    tool_options,
+    select, size,
+    target::{List, Target},
+    targets, tool_options,
 };
-use crate::config::{Config, Delivery, Profile};
+use crate::{
+    config::{Config, Delivery, Profile},
+    steps,
+};
 
 /// One rule that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,16 +63,19 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
     if let Decision::Skip(reason @ Reason::AlreadyInjected) = decide(subject, config) {
         return Err(steps.stops("second pass", &reason));
     }
-    let profile = steps.check("selection", select::profile(subject, config))?;
+    let asked = steps.check("selection", select::profile(subject, config))?;
+    steps.check("size", size::check(pod))?;
+    let before = Receipt::of(pod, config);
+    let profile = profile(asked, config, before.as_ref());
     steps.applies("selection", format!("profile {}", profile.name));
     steps.passes(
         "platform",
         "neither a static pod nor one for Windows".into(),
     );
-    let targets = steps.check("containers", target::choose(pod, config))?;
+    let targets = steps.check("containers", targets(subject, config, before.as_ref()))?;
     containers(subject, config, &targets.containers, steps);
     let option = delivery::option(profile);
-    let is_first = Receipt::of(pod, config).is_none();
+    let is_first = before.is_none();
     let beside = foreign::check(pod, &targets.containers, &option, is_first);
     let beside = steps.check("other agents", beside)?;
     if beside.is_empty() {
@@ -101,7 +109,7 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
         subject,
         profile,
         option,
-        before: Receipt::of(pod, config),
+        before,
         alone: targets.containers.len() == 1,
     };
     for target in &targets.containers {
@@ -182,11 +190,12 @@ fn containers(subject: &Subject<'_>, config: &Config, targets: &[Target<'_>], st
         });
     let stated = subject.pod.annotation(keys::DEFAULT_CONTAINER);
     for (list, containers) in lists {
+        let here = targets.iter().filter(|target| target.list == list);
+        let here: HashSet<_> = here.map(|target| target.index).collect();
         for (index, container) in containers.iter().enumerate() {
+            steps::take(1);
             let name = &container.name;
-            let is_target = targets
-                .iter()
-                .any(|target| target.list == list && target.index == index);
+            let is_target = here.contains(&index);
             let why = match (is_target, is_listed) {
                 (true, true) => "the annotation names it",
                 (true, false) if stated == Some(name) => "kubectl takes it by default",
@@ -251,9 +260,9 @@ fn environment(
     let own = container.env().iter().map(|entry| entry.name.clone());
     variables.extend(own.filter(|name| name.starts_with(sdk::SDK_PREFIX)));
     variables.insert(sdk::ENDPOINT.to_owned());
+    let (old, new) = (last_ones(container.env()), last_ones(after.variables()));
     for variable in variables.iter().filter(|variable| is_known(variable)) {
-        let was = java::effective(container.env(), variable).map(|(_, entry)| entry);
-        let is = java::effective(after.variables(), variable).map(|(_, entry)| entry);
+        let (was, is) = (old.get(variable.as_str()), new.get(variable.as_str()));
         let value = is.map(|is| is.value.as_deref().unwrap_or("from a reference"));
         match (was, value) {
             (None, Some(value)) => steps.applies(variable, format!("{name}: {value}")),
@@ -285,6 +294,14 @@ fn environment(
         }
     }
     Ok(())
+}
+
+/// The last entry of each name: the one that the kubelet takes.
+fn last_ones(env: &[EnvVar]) -> HashMap<&str, &EnvVar> {
+    steps::take(env.len());
+    env.iter()
+        .map(|entry| (entry.name.as_str(), entry))
+        .collect()
 }
 
 fn brings(profile: &Profile) -> String {
@@ -329,3 +346,6 @@ impl Steps {
         self.0.push(Step { rule, verdict, why });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use super::{
     keys,
     pod::Pod,
     reason::Reason,
+    size::{MAX_AGENTS, at_most},
     target::Target,
 };
 
@@ -36,9 +37,15 @@ pub(super) fn check(
         }
     }
     let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
+    let mut count = 0;
     for container in targets.iter().map(|target| target.container) {
         let name = &container.name;
-        for found in java::agents(container, base) {
+        let agents = java::agents(container, base);
+        count += agents.len();
+        if is_first_pass {
+            at_most(MAX_AGENTS, count, "agents in its options")?;
+        }
+        for found in agents {
             let is_ours = java::is_ours(&found.option, option);
             if is_ours && !is_first_pass {
                 continue;
@@ -52,7 +59,7 @@ pub(super) fn check(
                 Agent::OpenTelemetry if stops(agent) => {
                     return Err(Reason::ForeignAgent {
                         container: name.clone(),
-                        option: found.option,
+                        option: java::shortened(&found.option),
                     });
                 }
                 Agent::Vendor(_) if stops(agent) => {
@@ -66,7 +73,7 @@ pub(super) fn check(
                 }
                 // What it is called may have changed since: the first pass noted it.
                 Agent::Neighbour if is_first_pass => {
-                    notes.push(format!("{name}: beside {}", found.option));
+                    notes.push(format!("{name}: beside {}", java::shortened(&found.option)));
                 }
                 Agent::Neighbour => {}
             }

@@ -9,7 +9,9 @@ use super::{
     expansion::Literals,
     keys,
     pod::{Container, EnvVar},
+    size::MAX_AGENTS,
 };
+use crate::{config::MAX_PATH, steps};
 
 /// The variable that we append to: read by every JVM, also one that is embedded.
 pub(super) const JAVA_TOOL_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
@@ -22,6 +24,7 @@ pub(super) const JAVA_8_OPTIONS_LIMIT: usize = 1_000;
 /// `None` when a quote has no partner: the JVM then exits with an error. An empty word (`''`) is a word, and one that
 /// no JVM takes for an option; what is one is not judged here.
 pub fn words(value: &str) -> Option<Vec<String>> {
+    steps::take(value.len());
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote: Option<char> = None;
@@ -66,7 +69,8 @@ pub(super) fn is_ours(word: &str, option: &str) -> bool {
     word == option || word.starts_with(&format!("-javaagent:{}/", keys::AGENT_DIR))
 }
 
-/// All agents that the container's JVM will start, as far as its specification shows them.
+/// All agents that the container's JVM will start, as far as its specification shows them; at most a few more than
+/// [`MAX_AGENTS`].
 ///
 /// Looks at every literal variable, since start scripts read many beside the JVM's own (`JAVA_OPTS`,
 /// `CATALINA_OPTS`, …), and at `command` and `args`, a shell line (`sh -c "java -javaagent:…"`) included; all with
@@ -76,7 +80,8 @@ pub(super) fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
     let words = texts(container, base)
         .into_iter()
         .flat_map(|text| words(&text).unwrap_or_else(|| vec![text]));
-    let mut found: Vec<_> = words.flat_map(|word| Found::all_in(&word)).collect();
+    let found = words.flat_map(|word| Found::all_in(&word));
+    let mut found: Vec<_> = found.take(MAX_AGENTS + 1).collect();
     let preloaded = PRELOADS.iter().filter_map(|name| literals.get(name));
     found.extend(preloaded.filter_map(Found::in_preload));
     found
@@ -86,6 +91,7 @@ pub(super) fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
 pub(super) fn sets_property(container: &Container, base: Option<&str>, names: &[&str]) -> bool {
     let options: Vec<_> = names.iter().map(|name| format!("-D{name}=")).collect();
     let texts = texts(container, base);
+    steps::take(texts.iter().map(String::len).sum());
     let sets = |text: &String| options.iter().any(|option| text.contains(option));
     texts.iter().any(sets)
 }
@@ -110,6 +116,7 @@ pub(super) fn injector(init_container: &str) -> Option<Agent> {
 
 /// The last entry of a name: the one that the kubelet takes.
 pub(super) fn effective<'a>(env: &'a [EnvVar], name: &str) -> Option<(usize, &'a EnvVar)> {
+    steps::take(env.len());
     env.iter()
         .enumerate()
         .rfind(|(_, variable)| variable.name == name)
@@ -119,6 +126,7 @@ impl Found {
     /// The word itself, when it is such an option; else those inside it, as in a shell line that is one word to the
     /// JVM's rules (`export JAVA_OPTS="-javaagent:…"`).
     fn all_in(word: &str) -> Vec<Self> {
+        steps::take(word.len());
         if AGENT_OPTIONS.iter().any(|option| word.starts_with(option)) {
             return vec![Self::of_option(word)];
         }
@@ -127,10 +135,14 @@ impl Found {
             for (at, _) in word.match_indices(option) {
                 let (before, rest) = word.split_at(at);
                 if before.ends_with(|c: char| c.is_whitespace() || "'\"=;&|(`".contains(c)) {
-                    let end = rest.find(|c: char| c.is_whitespace() || "'\";&|)`".contains(c));
+                    let is_end = |c: char| c.is_whitespace() || "'\";&|)`".contains(c);
                     found.push(Self::of_option(
-                        end.map_or(rest, |end| rest.split_at(end).0),
+                        beginning(rest).split(is_end).next().unwrap_or_default(),
                     ));
+                    // More are not looked at: see `size`.
+                    if found.len() > MAX_AGENTS {
+                        return found;
+                    }
                 }
             }
         }
@@ -138,11 +150,13 @@ impl Found {
     }
 
     fn of_option(word: &str) -> Self {
+        let word = beginning(word);
+        steps::take(word.len());
         let path = word.split_once(':').map_or(word, |(_, path)| path);
         // What follows the first `=` are the agent's own arguments.
         let path = path.split_once('=').map_or(path, |(path, _)| path);
         Self {
-            option: shortened(word),
+            option: word.to_owned(),
             agent: Agent::of_path(&path.to_ascii_lowercase()),
         }
     }
@@ -152,14 +166,21 @@ impl Found {
     fn in_preload(libraries: &str) -> Option<Self> {
         let agent = Agent::of_path(&libraries.to_ascii_lowercase());
         matches!(agent, Agent::Vendor(_)).then(|| Self {
-            option: shortened(libraries),
+            option: beginning(libraries).to_owned(),
             agent,
         })
     }
 }
 
+/// As much of an option as can matter, so that options inside each other are not read to the end again and again.
+fn beginning(option: &str) -> &str {
+    option
+        .split_at_checked(option.floor_char_boundary(MAX_OPTION))
+        .map_or(option, |(beginning, _)| beginning)
+}
+
 /// For messages and annotations, which have a limit in all.
-fn shortened(word: &str) -> String {
+pub(super) fn shortened(word: &str) -> String {
     match word.char_indices().nth(MAX_SHOWN) {
         Some((at, _)) => format!("{}…", word.split_at(at).0),
         None => word.to_owned(),
@@ -188,6 +209,9 @@ impl fmt::Display for Agent {
         })
     }
 }
+
+/// An option's name and the longest path of a file, which a volume's image may have below our directory.
+const MAX_OPTION: usize = "-javaagent:".len() + keys::AGENT_DIR.len() + MAX_PATH;
 
 /// How much of an option is shown.
 const MAX_SHOWN: usize = 200;

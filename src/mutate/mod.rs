@@ -8,7 +8,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, Delivery, Profile};
+use crate::{
+    config::{Config, Delivery, Profile},
+    steps,
+};
 
 mod composition;
 mod delivery;
@@ -28,6 +31,7 @@ mod receipt;
 mod resource;
 mod sdk;
 mod select;
+mod size;
 mod target;
 mod tool_options;
 
@@ -47,6 +51,7 @@ pub(crate) use expansion::escape;
 pub(crate) use java::{INJECTORS, OPENTELEMETRY, VENDORS};
 pub(crate) use resource::encode;
 pub(crate) use sdk::{Defaults, OTLP_PROPERTIES, endpoint_value, signal_settings};
+pub(crate) use size::MAX_ANNOTATIONS;
 
 use delivery::Needs;
 use environment::Environment;
@@ -60,9 +65,9 @@ use target::{Target, Targets};
 /// What is to be done with a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// Instrument it, so.
+    /// Instrument it, by this plan.
     Inject(Box<Plan>),
-    /// Leave it alone, therefore.
+    /// Leave it alone, for this reason.
     Skip(Reason),
 }
 
@@ -102,7 +107,13 @@ pub enum NamespaceLabel<'a> {
 /// Decides about one pod. What an earlier pass has injected cannot be taken back: nothing that came in between makes a
 /// skip of it.
 pub fn decide(subject: &Subject<'_>, config: &Config) -> Decision {
-    match examine(subject, config) {
+    // Whoever did not ask is told that, whatever the size.
+    let asked = select::profile(subject, config);
+    let decision = match asked.and_then(|_| size::check(subject.pod)) {
+        Ok(()) => examine(subject, config),
+        Err(reason) => Decision::Skip(reason),
+    };
+    match decision {
         Decision::Skip(_) if Receipt::of(subject.pod, config).is_some() => {
             Decision::Skip(Reason::AlreadyInjected)
         }
@@ -149,17 +160,8 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     let Targets {
         containers: targets,
         unknown,
-    } = match &before {
-        Some(receipt) => Targets {
-            containers: target::again(pod, receipt),
-            unknown: Vec::new(),
-        },
-        None => target::choose(pod, config)?,
-    };
-    let named = before
-        .as_ref()
-        .and_then(|receipt| config.profile(&receipt.profile));
-    let profile = named.unwrap_or(asked);
+    } = targets(subject, config, before.as_ref())?;
+    let profile = profile(asked, config, before.as_ref());
     // Made with another configuration, as in a pipeline: it stays as it was made.
     if before
         .as_ref()
@@ -175,6 +177,30 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
         alone: targets.len() == 1,
     };
     context.plan(&targets, unknown)
+}
+
+/// The targets: those of an earlier pass, else what the pod asks for.
+fn targets<'a>(
+    subject: &Subject<'a>,
+    config: &Config,
+    before: Option<&Receipt>,
+) -> Result<Targets<'a>, Reason> {
+    let pod = subject.pod;
+    let targets = match before {
+        Some(receipt) => Targets {
+            containers: target::again(pod, receipt),
+            unknown: Vec::new(),
+        },
+        None => target::choose(pod, config)?,
+    };
+    size::check_copies(subject, targets.containers.len())?;
+    Ok(targets)
+}
+
+/// The profile of an earlier pass, where the configuration still has it, else the one that is asked for.
+fn profile<'a>(asked: &'a Profile, config: &'a Config, before: Option<&Receipt>) -> &'a Profile {
+    let named = before.and_then(|receipt| config.profile(&receipt.profile));
+    named.unwrap_or(asked)
 }
 
 impl Context<'_> {
@@ -241,10 +267,12 @@ impl Context<'_> {
         if is_complete && self.before.as_ref() == Some(&receipt) {
             return Err(Reason::AlreadyInjected);
         }
-        // A struct of strings always serialises.
-        let receipt = serde_json::to_string(&receipt).unwrap_or_default();
+        // Without it nobody would know the pod again.
+        let receipt = serde_json::to_string(&receipt)
+            .map_err(|error| Reason::Internal(format!("the receipt: {error}")))?;
         annotations.insert(keys::INJECTED.to_owned(), receipt);
         Ok(Plan {
+            is_first: self.before.is_none(),
             profile: profile.name.clone(),
             parts,
             containers,
@@ -315,6 +343,7 @@ impl Context<'_> {
 
 fn check_private_variables(container: &Container) -> Result<(), Reason> {
     let mut variables = container.env().iter();
+    steps::take(container.env().len());
     let private = variables.find(|variable| keys::is_private(&variable.name));
     private.map_or(Ok(()), |variable| {
         Err(Reason::Conflict(Conflict::Variable {
@@ -328,6 +357,7 @@ fn check_private_variables(container: &Container) -> Result<(), Reason> {
 fn safe_to_evict(pod: &Pod, profile: &Profile) -> StringMap {
     let volumes = pod.annotation(keys::SAFE_TO_EVICT_VOLUMES);
     let volumes = volumes.map(str::trim).unwrap_or_default();
+    steps::take(volumes.len());
     let is_named = volumes
         .split(',')
         .any(|name| name.trim() == keys::AGENT_NAME);

@@ -9,6 +9,8 @@ use super::{delivery::Parts, environment::EnvEdit, pod::StringMap, target::List}
 /// Everything that one pod gets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
+    /// Is nothing of ours in the pod yet?
+    pub is_first: bool,
     /// Name of the profile.
     pub profile: String,
     /// Volumes and init container.

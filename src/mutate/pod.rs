@@ -5,10 +5,13 @@
 //! the same here, as they are to the API server; whether the array *exists* in the document matters to the
 //! patch, so optional arrays stay `Option`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::java::shortened;
+use crate::steps;
 
 /// Labels and annotations.
 pub type StringMap = BTreeMap<String, String>;
@@ -221,6 +224,18 @@ impl Pod {
             .get(key)
             .map(String::as_str)
     }
+
+    /// The annotations whose keys begin so, without that beginning. No other is looked at.
+    pub fn annotations_under<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let annotations = self.metadata.annotations.iter();
+        let from = annotations
+            .flat_map(move |all| all.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)));
+        from.map_while(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_str())))
+            .inspect(|(key, value)| steps::take(key.len() + value.len()))
+    }
 }
 
 impl PodSpec {
@@ -250,6 +265,18 @@ impl Container {
     /// `envFrom`, empty when the array is missing.
     pub fn env_from(&self) -> &[EnvFrom] {
         self.env_from.as_deref().unwrap_or_default()
+    }
+
+    /// All texts of it in which a JVM's options may stand, as they are written.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let values = self
+            .env()
+            .iter()
+            .filter_map(|variable| variable.value.as_deref());
+        let line = self.command.iter().chain(&self.args).flatten();
+        values
+            .chain(line.map(String::as_str))
+            .inspect(|text| steps::take(text.len()))
     }
 
     /// Mounts, none when the array is missing.
@@ -307,9 +334,10 @@ impl PodError {
 
 impl From<serde_path_to_error::Error<serde_json::Error>> for PodError {
     fn from(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
+        // A parser quotes what it does not understand, whatever its length.
         Self {
-            path: error.path().to_string(),
-            problem: error.inner().to_string(),
+            path: shortened(&error.path().to_string()),
+            problem: shortened(&error.inner().to_string()),
         }
     }
 }

@@ -76,6 +76,13 @@ pub enum Reason {
         /// What it would need.
         needs: String,
     },
+    /// There is so much of something in the pod that looking at it would hold others up.
+    TooLarge {
+        /// What there is too much of, in the plural.
+        what: &'static str,
+        /// How much of it is looked at.
+        limit: usize,
+    },
     /// The pod's annotations have no room for ours.
     AnnotationsFull,
     /// An annotation of ours cannot be honoured.
@@ -151,6 +158,7 @@ impl Reason {
             Self::Windows => "windows",
             Self::StaticPod => "static-pod",
             Self::DoesNotFit { .. } => "does-not-fit",
+            Self::TooLarge { .. } => "too-large",
             Self::AnnotationsFull => "annotations-full",
             Self::InvalidAnnotation { .. } => "invalid-annotation",
             Self::Conflict(Conflict::Volume { .. }) => "conflicting-volume",
@@ -239,6 +247,10 @@ impl fmt::Display for Reason {
                     "container {container:?} would not survive the agent: give it {needs}"
                 )
             }
+            Self::TooLarge { what, limit } => write!(
+                f,
+                "the pod has more than {limit} {what}, which is more than Javelin looks at; have fewer"
+            ),
             Self::AnnotationsFull => {
                 write!(
                     f,

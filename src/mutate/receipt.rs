@@ -3,13 +3,16 @@
 //! The API server calls again when another webhook came after us. The receipt then says which containers were targets;
 //! everything else is looked at anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{delivery, java, keys, pod::Pod, target};
-use crate::config::{Config, Profile};
+use super::{delivery, keys, pod::Pod, target};
+use crate::{
+    config::{Config, Profile},
+    steps,
+};
 
 /// The annotation [`INJECTED`](super::keys::INJECTED): small, and enough to see later what was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +71,9 @@ impl Receipt {
     /// Of an earlier pass over this very pod. One that was copied along with other annotations, into a pod without
     /// anything of ours in it, says nothing.
     pub(super) fn of(pod: &Pod, config: &Config) -> Option<Self> {
-        let receipt: Self = serde_json::from_str(pod.annotation(keys::INJECTED)?).ok()?;
+        let text = pod.annotation(keys::INJECTED)?;
+        steps::take(text.len());
+        let receipt: Self = serde_json::from_str(text).ok()?;
         let volumes = pod.spec.volumes().iter().map(|volume| &volume.name);
         let containers = pod.spec.init_containers().iter();
         let containers = containers.map(|container| &container.name);
@@ -79,13 +84,12 @@ impl Receipt {
         let mut variables = targets.iter().flat_map(|target| target.container.env());
         let has_variables = variables.any(|variable| keys::is_private(&variable.name));
         let option = config.profile(&receipt.profile).map(delivery::option);
-        let has_option = option.is_some_and(|option| {
-            let mut agents = targets
-                .iter()
-                .flat_map(|target| java::agents(target.container, None));
-            agents.any(|agent| agent.option == option)
-        });
-        let has_ours = has_parts || has_variables || has_option;
+        // As it is written: a pod of any size is asked this, before anything in it is resolved.
+        let has_option = || {
+            let mut texts = targets.iter().flat_map(|target| target.container.texts());
+            option.is_some_and(|option| texts.any(|text| text.contains(&option)))
+        };
+        let has_ours = has_parts || has_variables || has_option();
         (!targets.is_empty() && has_ours).then_some(receipt)
     }
 
@@ -101,11 +105,9 @@ impl Receipt {
             known.sort();
             known.dedup();
         }
-        for note in notes {
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
-        }
+        let mut known: HashSet<_> = self.notes.iter().cloned().collect();
+        let new = notes.into_iter().filter(|note| known.insert(note.clone()));
+        self.notes.extend(new);
         self
     }
 }

@@ -3,18 +3,18 @@
 //! Names and their sources follow the semantic conventions for Kubernetes attributes
 //! (`docs/non-normative/k8s-attributes.md` in open-telemetry/semantic-conventions).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{
     Subject,
     composition::{Composition, Origin},
     environment::{Environment, field_variables},
     expansion::{self, Literals},
-    image, keys,
+    image, java, keys,
     owner::Owner,
     pod::{Container, EnvVar},
 };
-use crate::config::Profile;
+use crate::{config::Profile, steps};
 
 /// The variable that outranks `service.name` in the attributes.
 pub(super) const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
@@ -95,9 +95,10 @@ pub(super) fn add_attributes(
     if let Some(Naming::Attribute(name)) = naming {
         attributes.insert("service.name".to_owned(), encode(name));
     }
+    let own: HashSet<_> = keys_of(&expanded).collect();
     let pairs = attributes
         .into_iter()
-        .filter(|(key, _)| !keys_of(&expanded).any(|own| own == key))
+        .filter(|(key, _)| !own.contains(key.as_str()))
         .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()
         .join(",");
@@ -183,6 +184,7 @@ fn join(
 /// Those that are not defined before that position: an earlier pass may have put them there.
 fn missing(mut variables: Vec<EnvVar>, environment: &Environment, at: usize) -> Vec<EnvVar> {
     let earlier = environment.variables().get(..at).unwrap_or_default();
+    steps::take(earlier.len());
     variables.retain(|variable| earlier.iter().all(|there| there.name != variable.name));
     variables
 }
@@ -190,21 +192,24 @@ fn missing(mut variables: Vec<EnvVar>, environment: &Environment, at: usize) -> 
 /// Moving an entry to the end must not change what any `$(X)` means: neither one of a later entry that
 /// refers to it, nor one in its own text that would meet a definition of X on the way.
 fn must_stay(variables: &[EnvVar], at: usize, own: &str) -> bool {
+    let references: HashSet<_> = expansion::references(own).collect();
     variables.iter().skip(at + 1).any(|later| {
         let text = later.value.as_deref().unwrap_or_default();
-        expansion::refers_to(text, RESOURCE_ATTRIBUTES) || expansion::refers_to(own, &later.name)
+        expansion::refers_to(text, RESOURCE_ATTRIBUTES) || references.contains(later.name.as_str())
     })
 }
 
-/// The user's own list, with `$(X)` of earlier literals resolved.
+/// The user's own list, with `$(X)` of earlier literals resolved; as it is written where that is too large.
 fn attributes_text(container: &Container) -> Option<String> {
-    Literals::of(container.env())
-        .get(RESOURCE_ATTRIBUTES)
-        .map(str::to_owned)
+    let literals = Literals::of(container.env());
+    let (_, own) = java::effective(container.env(), RESOURCE_ATTRIBUTES)?;
+    let text = literals.get(RESOURCE_ATTRIBUTES).or(own.value.as_deref());
+    text.map(str::to_owned)
 }
 
 /// Keys that have a value: the SDK drops a pair without one.
 fn keys_of(list: &str) -> impl Iterator<Item = &str> {
+    steps::take(list.len());
     let pairs = list.split(',').filter_map(|pair| pair.split_once('='));
     pairs
         .filter(|(_, value)| !value.trim().is_empty())
@@ -289,14 +294,10 @@ fn attributes(
             set(key, encode(&owner.name));
         }
     }
-    for (key, value) in subject.pod.metadata.annotations.iter().flatten() {
-        match key.strip_prefix(keys::RESOURCE_PREFIX) {
-            // `service.name` has a variable of its own, and the SDK drops a pair without a value.
-            Some("" | "service.name") | None => {}
-            Some(_) if value.is_empty() => {}
-            Some(attribute) => {
-                attributes.insert(attribute.to_owned(), encode(value));
-            }
+    for (attribute, value) in subject.pod.annotations_under(keys::RESOURCE_PREFIX) {
+        // `service.name` has a variable of its own, and the SDK drops a pair without a value.
+        if !["", "service.name"].contains(&attribute) && !value.is_empty() {
+            attributes.insert(attribute.to_owned(), encode(value));
         }
     }
     attributes

@@ -14,8 +14,11 @@ use super::{
     pod::{Container, EnvVar, Pod},
     reason::Reason,
 };
-use crate::config::{
-    Endpoint, Exporters, Otlp, Profile, Protocol, Sampler, SdkSettings, Tls, refuse_variable,
+use crate::{
+    config::{
+        Endpoint, Exporters, Otlp, Profile, Protocol, Sampler, SdkSettings, Tls, refuse_variable,
+    },
+    steps,
 };
 
 /// Where a container's SDK gets the profile's settings from.
@@ -57,6 +60,7 @@ impl Users {
             let mut sources = container.env_from().iter();
             sources.any(|source| source.may_bring(name))
         };
+        steps::take(environment.variables().len());
         let has = |is: fn(&EnvVar) -> bool| environment.variables().iter().any(is);
         let sets = |names: &[&str]| java::sets_property(container, base, names);
         let may_hide_otlp = brings(OTLP_PREFIX);
@@ -104,13 +108,10 @@ pub(super) fn place(
 
 /// Adds what the pod's annotations say.
 pub(super) fn add_annotated(environment: &mut Environment, pod: &Pod) -> Result<(), Reason> {
-    for (key, value) in pod.metadata.annotations.iter().flatten() {
-        let Some(name) = key.strip_prefix(keys::ENV_PREFIX) else {
-            continue;
-        };
+    for (name, value) in pod.annotations_under(keys::ENV_PREFIX) {
         if let Some(problem) = refuse_variable(name, value) {
             return Err(Reason::InvalidAnnotation {
-                key: key.clone(),
+                key: format!("{}{name}", keys::ENV_PREFIX),
                 problem,
             });
         }

@@ -3,13 +3,16 @@
 //! The annotations' list, else the container that `kubectl` takes by default, else the first that is not a known
 //! sidecar. Only a list can name init containers, and sidecars.
 
+use std::collections::HashSet;
+
 use super::{
     keys::{CONTAINER_NAMES, DEFAULT_CONTAINER, JAVA_CONTAINER_NAMES},
     pod::{Container, Pod},
     reason::Reason,
     receipt::Receipt,
+    size::{MAX_CONTAINERS, at_most},
 };
-use crate::config::Config;
+use crate::{config::Config, steps};
 
 /// A container that gets the agent.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +89,7 @@ pub(super) fn again<'a>(pod: &'a Pod, receipt: &Receipt) -> Vec<Target<'a>> {
 fn by_name<'a>(pod: &'a Pod, config: &Config, mut names: Vec<&str>) -> Result<Targets<'a>, Reason> {
     let everything = names.contains(&ALL);
     names.retain(|name| *name != ALL);
+    let asked: HashSet<_> = names.iter().copied().collect();
     let everywhere = || {
         let init = in_list(List::InitContainers, pod.spec.init_containers());
         init.chain(in_list(List::Containers, &pod.spec.containers))
@@ -93,10 +97,13 @@ fn by_name<'a>(pod: &'a Pod, config: &Config, mut names: Vec<&str>) -> Result<Ta
     let is_target = |target: &Target<'_>| {
         let name = target.container.name.as_str();
         let by_star = everything && target.list == List::Containers && !config.is_sidecar(name);
-        by_star || names.contains(&name)
+        by_star || asked.contains(name)
     };
     let containers: Vec<_> = everywhere().filter(is_target).collect();
-    let is_unknown = |name: &&str| everywhere().all(|target| target.container.name != *name);
+    let there: HashSet<_> = everywhere()
+        .map(|target| target.container.name.as_str())
+        .collect();
+    let is_unknown = |name: &&str| !there.contains(name);
     let unknown: Vec<_> = names
         .iter()
         .copied()
@@ -115,9 +122,10 @@ fn by_name<'a>(pod: &'a Pod, config: &Config, mut names: Vec<&str>) -> Result<Ta
 
 /// Both annotations together, each name once. An empty value says nothing: templates render such.
 fn listed(pod: &Pod) -> Result<Vec<&str>, Reason> {
-    let mut names = Vec::new();
+    let (mut names, mut seen) = (Vec::new(), HashSet::new());
     for key in [CONTAINER_NAMES, JAVA_CONTAINER_NAMES] {
         let value = pod.annotation(key).unwrap_or_default();
+        steps::take(value.len());
         for name in value
             .split(',')
             .map(str::trim)
@@ -132,15 +140,17 @@ fn listed(pod: &Pod) -> Result<Vec<&str>, Reason> {
                     ),
                 });
             }
-            if !names.contains(&name) {
+            if seen.insert(name) {
                 names.push(name);
             }
+            at_most(MAX_CONTAINERS, names.len(), "names in a list of containers")?;
         }
     }
     Ok(names)
 }
 
 fn in_list(list: List, containers: &[Container]) -> impl Iterator<Item = Target<'_>> + Clone {
+    steps::take(containers.len());
     containers
         .iter()
         .enumerate()

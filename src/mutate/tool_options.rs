@@ -104,7 +104,13 @@ fn on_literal(
     option: &str,
 ) -> Result<(), Reason> {
     let literals = Literals::of(environment.variables());
-    let expanded = literals.get(JAVA_TOOL_OPTIONS).unwrap_or_default();
+    let value = environment
+        .variables()
+        .get(at)
+        .and_then(|variable| variable.value.as_deref())
+        .unwrap_or_default();
+    // As it is written where it is too large to be resolved: ours is seen in it a second time.
+    let expanded = literals.get(JAVA_TOOL_OPTIONS).unwrap_or(value);
     let words = java::words(expanded).ok_or_else(|| Reason::UnparsableOptions {
         container: container.name.clone(),
         variable: JAVA_TOOL_OPTIONS.to_owned(),
@@ -112,11 +118,7 @@ fn on_literal(
     if words.iter().any(|word| java::is_ours(word, option)) {
         return Ok(());
     }
-    let value = environment
-        .variables()
-        .get(at)
-        .and_then(|variable| variable.value.as_deref());
-    let value = joined(value.unwrap_or_default(), option);
+    let value = joined(value, option);
     environment.set_value(at, value);
     Ok(())
 }

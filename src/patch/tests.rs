@@ -66,7 +66,7 @@ fn nothing_of_ours_is_there_twice() {
         );
         let patch = Patch::applied(operations.list, &document).unwrap();
         let pod = Pod::from_value(&document).unwrap();
-        let error = patch.check(&subject(&pod), PodPath::POD, &Config::default());
+        let error = patch.check(&subject(&pod), &document, PodPath::POD, &Config::default());
         let error = error.unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -81,4 +81,23 @@ fn what_does_not_apply_does_not_leave() {
     without_containers["spec"] = json!({});
     let error = carried_out(&without_containers, |_| {}).unwrap_err();
     assert!(matches!(error, PatchError::DoesNotApply(_)), "{error}");
+}
+
+#[test]
+fn our_own_agent_is_known_whatever_its_length() {
+    // A path over what is shown of an option, that looks like the OpenTelemetry agent's.
+    let path = format!("/{}/opentelemetry-javaagent.jar", "a".repeat(4_000));
+    let text = format!("default: {{delivery: preinstalled, agent: {{path: {path}}}}}");
+    let config = Config::parse(&text, "test").unwrap();
+    let document = json!({
+        "metadata": { "name": "app", "labels": { (keys::INJECT): "true" } },
+        "spec": { "containers": [{ "name": "app" }] },
+    });
+    let pod = Pod::from_value(&document).unwrap();
+    let treatment = Treatment::of(&subject(&pod), &document, PodPath::POD, &config);
+    assert!(
+        matches!(treatment.decision, Decision::Inject(_)),
+        "{:?}",
+        treatment.decision
+    );
 }

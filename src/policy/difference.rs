@@ -42,7 +42,7 @@ impl Difference {
 }
 
 /// All of them, what a pod loses first.
-pub const DIFFERENCES: [Difference; 20] = [
+pub const DIFFERENCES: [Difference; 21] = [
     Difference {
         effect: Effect::LeftAlone("policy-agent-reference"),
         what: "an option or argument with both the word agent and $(NAME) in it",
@@ -87,6 +87,11 @@ pub const DIFFERENCES: [Difference; 20] = [
         effect: Effect::Differs,
         what: "more than about 3,000 variables in all targets of a pod",
         instead: "left as it is without a word: the API server stops an expression that costs too much; the ValidatingAdmissionPolicy warns",
+    },
+    Difference {
+        effect: Effect::Differs,
+        what: "a pod that the webhook leaves alone as too-large (1,000 containers, 100 sources of envFrom in one)",
+        instead: "injected, as far as the API server's own limit of cost allows",
     },
     Difference {
         effect: Effect::Differs,

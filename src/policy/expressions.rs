@@ -49,14 +49,14 @@ pub(super) fn said(profile: &Profile, config: &Config) -> String {
 /// Variables and the patch of the policy for workloads.
 pub(super) fn workloads() -> (Value, String) {
     let mut pieces = filled_pieces(include_str!("workload.cel"), &names(false));
-    let patch = pieces.pop().map(|(_, text)| text).unwrap_or_default();
+    let (_, patch) = pieces.pop().expect("the file ends with the patch");
     (listed(pieces), patch)
 }
 
 /// The warning. `annotated` is whether annotations of pods are read.
 pub(super) fn missed(annotated: bool) -> Missed {
     let mut pieces = filled_pieces(include_str!("missed.cel"), &names(annotated));
-    let mut last = || pieces.pop().map(|(_, text)| text).unwrap_or_default();
+    let mut last = || pieces.pop().expect("the file ends with both").1;
     let (message, valid) = (last(), last());
     Missed {
         variables: listed(pieces),

@@ -6,7 +6,7 @@
 //! last (kubernetes/kubernetes#130887, tried). So nobody could take the policies back and apply them again.
 //!
 //! What an expression cannot do is a [`Difference`](difference::Difference): the policy leaves such a pod alone, with a
-//! code, or does less than the engine in a way that is listed. It never injects what the engine would not.
+//! code, or does less than the engine in a way that is listed. It never injects what the engine would not, but for the size.
 //!
 //! Deliberately not here: asking a cluster for its version, printing (`cli`), and any other way to read the
 //! expressions than the API server's own (`tests/cluster/policy.rs` compares both, pod by pod).

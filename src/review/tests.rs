@@ -1,5 +1,8 @@
 use super::*;
 
+mod faults;
+mod growth;
+
 fn request(object: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
@@ -308,4 +311,13 @@ fn a_warning_has_its_code_and_its_sentence() {
         warning.starts_with("javelin: little-memory: container \""),
         "{warning}"
     );
+}
+
+#[test]
+fn a_long_text_in_the_wrong_place_is_not_quoted_whole() {
+    let mut pod = pod();
+    pod["spec"]["containers"] = json!("x".repeat(100_000));
+    let (answer, response) = ask(&Entry::Pod, &request(&pod));
+    assert_eq!(answer.outcome.code, "unreadable");
+    assert!(answer.body.len() < 2_000, "{response}");
 }

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use javelin::{
     config::Config,
-    mutate::{Decision, Namespace as Home, NamespaceLabel, Owners, Subject, keys, pod::Pod},
+    mutate::{
+        Decision, Namespace as Home, NamespaceLabel, Owners, Reason, Subject, keys, pod::Pod,
+    },
     patch::{PodPath, Treatment},
     policy::{
         Documents,
@@ -334,6 +336,8 @@ impl Try {
                 );
                 Ok(INJECTED.to_owned())
             }
+            // Listed: the policies know no limits but the API server's.
+            (Decision::Skip(Reason::TooLarge { .. }), _) => Ok(SKIPPED.to_owned()),
             (decision, code) => {
                 let untouched = without_word(&live);
                 ensure!(
