@@ -1,0 +1,160 @@
+//! Threads that decide, apart from those that accept, shake hands and answer `/livez`.
+//!
+//! A computation cannot be stopped from outside. So its answer goes out at the deadline without it, the thread goes on,
+//! and there is a fixed number of them. Threads start when there is work and end after ten idle seconds, so that an idle
+//! replica has none (tokio's pool for blocking work is made for that).
+//!
+//! **The newest waits least.** All have the same patience, so under overload the oldest is the next to be given up by its
+//! API server: working on it first means answering everybody just too late. What nobody waits for is not computed.
+//!
+//! Deliberately not here: what is computed.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::refusals::Refusal;
+
+/// A fixed number of threads, and a line of work before them.
+#[derive(Debug)]
+pub(super) struct Pool<T> {
+    most_waiting: usize,
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    /// For each thread the deadline of what it works on, `None` if it does not run.
+    threads: Vec<Option<Instant>>,
+    /// The newest is last.
+    waiting: VecDeque<Job<T>>,
+}
+
+struct Job<T> {
+    work: Box<dyn FnOnce() -> T + Send>,
+    deadline: Instant,
+    has_begun: Arc<AtomicBool>,
+    reply: oneshot::Sender<T>,
+}
+
+impl<T: Send + 'static> Pool<T> {
+    /// One of so many threads; more than `most_waiting` do not wait for them.
+    pub(super) fn new(threads: usize, most_waiting: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most_waiting,
+            state: Mutex::new(State {
+                threads: vec![None; threads],
+                waiting: VecDeque::new(),
+            }),
+        })
+    }
+
+    /// The result of `work`, or at the deadline the reason why there is none.
+    ///
+    /// [`Refusal::Late`] says that the work has begun and goes on; after each other one it never begins.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        deadline: Instant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (reply, result) = oneshot::channel();
+        let has_begun = Arc::new(AtomicBool::new(false));
+        self.submit(Job {
+            work: Box::new(work),
+            deadline,
+            has_begun: Arc::clone(&has_begun),
+            reply,
+        })?;
+        match timeout_at(deadline, result).await {
+            Ok(Ok(result)) => Ok(result),
+            Err(_) if has_begun.load(Ordering::SeqCst) => Err(Refusal::Late),
+            // Newer work has taken its place.
+            Ok(Err(_)) | Err(_) => Err(Refusal::Overloaded),
+        }
+    }
+
+    fn submit(self: &Arc<Self>, job: Job<T>) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        if let Some(index) = state.threads.iter().position(Option::is_none) {
+            if let Some(thread) = state.threads.get_mut(index) {
+                *thread = Some(job.deadline);
+            }
+            drop(state);
+            let pool = Arc::clone(self);
+            tokio::task::spawn_blocking(move || pool.work(index, job));
+            return Ok(());
+        }
+        let now = Instant::now();
+        if state
+            .threads
+            .iter()
+            .flatten()
+            .all(|overdue| *overdue <= now)
+        {
+            return Err(Refusal::Stuck);
+        }
+        if state.waiting.len() >= self.most_waiting {
+            state.waiting.retain(|job| job.is_wanted(now));
+        }
+        if state.waiting.len() >= self.most_waiting {
+            state.waiting.pop_front();
+        }
+        state.waiting.push_back(job);
+        Ok(())
+    }
+
+    /// A thread's life: this job, then whatever waits.
+    fn work(&self, index: usize, first: Job<T>) {
+        let mut job = Some(first);
+        while let Some(current) = job {
+            // Also the first: its body may have come too late, or this thread.
+            if current.is_wanted(Instant::now()) {
+                current.has_begun.store(true, Ordering::SeqCst);
+                // A panic must not cost a thread; whoever waits is told by the dropped `reply`.
+                if let Ok(result) = catch_unwind(AssertUnwindSafe(current.work)) {
+                    let _ = current.reply.send(result);
+                }
+            }
+            job = self.next(index);
+        }
+    }
+
+    fn next(&self, index: usize) -> Option<Job<T>> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let job = loop {
+            match state.waiting.pop_back() {
+                Some(job) if !job.is_wanted(now) => {}
+                next => break next,
+            }
+        };
+        if let Some(thread) = state.threads.get_mut(index) {
+            *thread = job.as_ref().map(|job| job.deadline);
+        }
+        job
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Job<T> {
+    /// Does anybody still wait for it?
+    fn is_wanted(&self, now: Instant) -> bool {
+        now < self.deadline && !self.reply.is_closed()
+    }
+}
+
+impl<T> std::fmt::Debug for Job<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
