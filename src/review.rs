@@ -52,7 +52,7 @@ pub struct Answer {
 /// One review in words that a metric and a log line may carry: no pod contents, so no sentence of a reason either.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// `injected`, `labelled`, `unlabelled`, `unchanged`, `probed` or a skip's code: a closed set.
+    /// `injected`, `labelled`, `unlabelled`, `unchanged`, `probed`, `overloaded` or a skip's code: a closed set.
     pub code: &'static str,
     /// Namespace of the object.
     pub namespace: String,
@@ -86,6 +86,22 @@ pub fn internal_error(body: &[u8]) -> Result<Answer, Malformed> {
     let reason = Reason::Internal("see the server's log".to_owned());
     Ok(Request::from_body(body)?.answer(Verdict::skip(&reason), String::new()))
 }
+
+/// The answer when there is no time for [`answer`]: allowed, untouched, with a warning.
+pub fn undecided(body: &[u8]) -> Result<Answer, Malformed> {
+    let verdict = Verdict {
+        code: OVERLOADED,
+        patch: Patch::default(),
+        warnings: vec![format!("no agent: {OVERLOADED}: {NO_TIME}")],
+    };
+    Ok(Request::from_body(body)?.answer(verdict, String::new()))
+}
+
+/// The code of [`undecided`], beside those of [`Reason`].
+pub const OVERLOADED: &str = "overloaded";
+
+/// Its sentence.
+pub const NO_TIME: &str = "it could not be decided in time; the object is left as it was";
 
 /// The request of an AdmissionReview, borrowed from the body.
 #[derive(Debug, Deserialize)]
@@ -270,13 +286,22 @@ impl<'a> Request<'a> {
             patch,
             warnings,
         } = verdict;
+        // A patch is a list of plain objects: it always serialises.
+        let patch = (!patch.is_empty()).then(|| serde_json::to_vec(&patch).unwrap_or_default());
+        if patch
+            .as_ref()
+            .is_some_and(|patch| patch.len() > MAX_PATCH_BYTES)
+        {
+            let reason = Reason::Unreadable(
+                "with the agent it would be larger than the API server stores".to_owned(),
+            );
+            return self.answer(Verdict::skip(&reason), name);
+        }
         let response = Response {
             uid: &self.uid,
             allowed: true,
-            patch_type: (!patch.is_empty()).then_some("JSONPatch"),
-            // A patch is a list of plain objects: it always serialises.
-            patch: (!patch.is_empty())
-                .then(|| BASE64.encode(serde_json::to_vec(&patch).unwrap_or_default())),
+            patch_type: patch.as_ref().map(|_| "JSONPatch"),
+            patch: patch.map(|patch| BASE64.encode(patch)),
             warnings: warnings
                 .iter()
                 .map(|warning| format!("javelin: {warning}"))
@@ -338,6 +363,9 @@ const MAX_OBJECT_BYTES: usize = 3 * 1024 * 1024;
 /// Elements and members, of which a pod of 100 containers with 100 variables each has 30,000. One takes up to 100
 /// bytes once it is decoded.
 const MAX_VALUES: usize = 300_000;
+
+/// What etcd takes is 1.5 MiB for the whole object. A container's part of a patch has some 1 KiB.
+const MAX_PATCH_BYTES: usize = 1024 * 1024;
 
 /// A UID has 36.
 const MAX_UID: usize = 128;

@@ -121,7 +121,7 @@ impl Connection<'_> {
         let silence = async {
             sleep(self.limits.first_request).await;
             if has_spoken.load(Ordering::Relaxed) {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let outcome = tokio::select! {

@@ -64,7 +64,8 @@ pub struct Limits {
     /// Silence between two requests. Longer than the 90 s after which Go's client closes a connection, so that it is
     /// never us who close it under a request that is on its way.
     pub idle: Duration,
-    /// Threads that decide on ordinary bodies. They run only while there is work.
+    /// Threads that decide on ordinary bodies. They run only while there is work. Deciding takes microseconds, so two can
+    /// do more than connections bring; more of them would take time from the threads that serve.
     pub ordinary_threads: usize,
     /// Threads that decide on larger ones: as each may take the memory of decoding 3 MiB of JSON, few.
     pub large_threads: usize,
@@ -84,7 +85,7 @@ impl Default for Limits {
             body: Duration::from_secs(2),
             write: Duration::from_secs(5),
             idle: Duration::from_mins(2),
-            ordinary_threads: 4,
+            ordinary_threads: 2,
             large_threads: 2,
             close: Duration::from_secs(10),
         }
@@ -103,6 +104,7 @@ impl Limits {
     /// These limits in a process that may have so many descriptors: where there are few, both ports together leave enough
     /// for the process itself. A connection that waits in the kernel is better than one that cannot be accepted, and than a
     /// kubelet that cannot connect.
+    #[must_use]
     pub fn within(self, descriptors: usize) -> Self {
         let both = Self::default().connections + Self::of_admin_port().connections;
         let room = descriptors.saturating_sub(OWN_DESCRIPTORS);

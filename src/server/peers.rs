@@ -24,6 +24,7 @@ pub(super) struct Peers {
 /// What is left of one address's share.
 #[derive(Debug)]
 pub(super) struct Peer {
+    pub(super) address: IpAddr,
     connections: Arc<Semaphore>,
     /// In units of [`GRANT`].
     pub(super) large_bytes: Arc<Semaphore>,
@@ -55,7 +56,7 @@ impl Peers {
         }
         let peer = shares
             .entry(address)
-            .or_insert_with(|| Arc::new(Peer::new(&self.limits)));
+            .or_insert_with(|| Arc::new(Peer::new(address, &self.limits)));
         let connection = Arc::clone(&peer.connections).try_acquire_owned().ok()?;
         Some(Seat {
             peer: Arc::clone(peer),
@@ -65,8 +66,9 @@ impl Peers {
 }
 
 impl Peer {
-    fn new(limits: &Limits) -> Self {
+    fn new(address: IpAddr, limits: &Limits) -> Self {
         Self {
+            address,
             connections: Arc::new(Semaphore::new(share(limits.connections))),
             large_bytes: Arc::new(Semaphore::new(share(limits.large_bytes / GRANT))),
         }

@@ -13,11 +13,12 @@
 //! | 503 | no memory was free in time for the body or for the answer |
 //!
 //! Invariants: nothing is decided on the threads that serve connections. A review that has come whole is answered before its
-//! API server gives up: what cannot be decided by then is admitted unchanged, with `internal-error`, and what was not begun
+//! API server gives up: what cannot be decided by then is admitted unchanged, with `overloaded`, and what was not begun
 //! by then is not computed. The probe alone gets a 503 instead: to be admitted unchanged means there that nobody called.
 //!
 //! Deliberately not here: any decision about a pod ([`review`]).
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,7 +168,7 @@ impl Reviews {
         let body = Arc::new(body);
         let began = Instant::now();
         let metrics = self.refusals.metrics();
-        match self.decide(entry, &body, patience).await? {
+        match self.decide(entry, &body, peer, patience).await? {
             Ok(answer) => {
                 let room = self.budget.room_for(answer.body.len(), peer).await?;
                 metrics.reviewed(entry, answer.outcome.code, began.elapsed());
@@ -192,8 +193,10 @@ impl Reviews {
         self: &Arc<Self>,
         entry: &Entry,
         body: &Arc<Received>,
+        peer: Option<&Peer>,
         patience: Patience,
     ) -> Result<Decided, Refusal> {
+        let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address);
         let is_ordinary = body.bytes.len() <= ORDINARY_BYTES;
         let pool = if is_ordinary {
             &self.ordinary
@@ -204,16 +207,16 @@ impl Reviews {
             let (reviews, entry, body) = (Arc::clone(self), entry.clone(), Arc::clone(body));
             move || reviews.answer(&entry, &body.bytes)
         };
-        match pool.run(patience.to_decide, work).await {
+        match pool.run(from, patience.to_decide, work).await {
             Err(refusal) if *entry != Entry::Probe => {
                 self.refusals.note(refusal);
                 if is_ordinary {
-                    return Ok(review::internal_error(&body.bytes));
+                    return Ok(review::undecided(&body.bytes));
                 }
                 // Even finding the UID takes a while in 8 MiB.
                 let body = Arc::clone(body);
-                let work = move || review::internal_error(&body.bytes);
-                self.unchanged.run(patience.to_answer, work).await
+                let work = move || review::undecided(&body.bytes);
+                self.unchanged.run(from, patience.to_answer, work).await
             }
             other => other,
         }

@@ -395,8 +395,8 @@ async fn over_its_share_an_address_is_turned_away_and_others_are_served() {
     }
     is_closed(&mut from(2).await).await;
     assert_eq!(server.refused("too-many-connections"), 1);
-    let served = server.send(Method::POST, "/probe", REVIEW).await;
-    assert_eq!(served.status(), StatusCode::OK);
+    let answer = server.send(Method::POST, "/probe", REVIEW).await;
+    assert_eq!(answer.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -501,8 +501,8 @@ async fn an_engine_that_blocks_holds_up_neither_livez_nor_ordinary_reviews() {
             answers.push(answer.unwrap());
         }
         assert!(get(admin, "/livez").await.starts_with("HTTP/1.1 200 "));
-        let served = client.send(request(Method::POST, "/probe", REVIEW)).await;
-        assert_eq!(&served.unwrap().body()[..], b"Probe");
+        let answer = client.send(request(Method::POST, "/probe", REVIEW)).await;
+        assert_eq!(&answer.unwrap().body()[..], b"Probe");
     }
     answers.iter().for_each(assert_admitted_unchanged);
     assert_eq!(server.refused("late"), 2);

@@ -1,3 +1,4 @@
+use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -8,20 +9,25 @@ use super::*;
 
 const LONG: Duration = Duration::from_mins(1);
 
+const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+
 /// Fills the one thread of `pool` until the sender is dropped.
 fn occupy(pool: &Arc<Pool<usize>>) -> (mpsc::Sender<()>, JoinSet<Result<usize, Refusal>>) {
-    let (hold, held) = mpsc::channel::<()>();
+    let (hold, end) = mpsc::channel::<()>();
     let mut running = JoinSet::new();
     let pool = Arc::clone(pool);
     running.spawn(async move {
-        pool.run(Instant::now() + LONG, move || held.recv().map_or(0, |()| 1))
-            .await
+        pool.run(ONE, Instant::now() + LONG, move || {
+            end.recv().map_or(0, |()| 1)
+        })
+        .await
     });
     (hold, running)
 }
 
 async fn until_waiting(pool: &Pool<usize>, count: usize) {
-    while pool.lock().waiting.len() != count || pool.lock().threads.contains(&None) {
+    while pool.lock().waiting.len() != count || pool.lock().threads.iter().any(Option::is_none) {
         tokio::task::yield_now().await;
     }
 }
@@ -39,7 +45,7 @@ async fn the_newest_is_first_and_the_oldest_makes_room() {
                 order.lock().unwrap().push(number);
                 number
             };
-            pool_of_task.run(Instant::now() + LONG, work).await
+            pool_of_task.run(ONE, Instant::now() + LONG, work).await
         });
         until_waiting(&pool, number.min(2)).await;
     }
@@ -51,7 +57,32 @@ async fn the_newest_is_first_and_the_oldest_makes_room() {
     drop(hold);
     while running.join_next().await.is_some() {}
     assert_eq!(*order.lock().unwrap(), [3, 2]);
-    assert_eq!(pool.run(Instant::now() + LONG, || 7).await, Ok(7));
+    assert_eq!(pool.run(ONE, Instant::now() + LONG, || 7).await, Ok(7));
+}
+
+/// One address alone is served newest first; with another, by turns, and it is the one with many that makes room.
+#[tokio::test]
+async fn nobody_waits_for_the_many_of_somebody_else() {
+    let pool = Pool::new(1, 3);
+    let (hold, mut running) = occupy(&pool);
+    until_waiting(&pool, 0).await;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    for (number, from) in [(1, ONE), (2, OTHER), (3, ONE), (4, ONE)] {
+        let (pool_of_task, order) = (Arc::clone(&pool), Arc::clone(&order));
+        running.spawn(async move {
+            let work = move || {
+                order.lock().unwrap().push(number);
+                number
+            };
+            pool_of_task.run(from, Instant::now() + LONG, work).await
+        });
+        until_waiting(&pool, number.min(3)).await;
+    }
+    let refused = running.join_next().await.unwrap().unwrap();
+    assert_eq!(refused, Err(Refusal::Overloaded));
+    drop(hold);
+    while running.join_next().await.is_some() {}
+    assert_eq!(*order.lock().unwrap(), [2, 4, 3]);
 }
 
 #[tokio::test]
@@ -65,17 +96,17 @@ async fn what_nobody_waits_for_is_not_computed() {
         move || computed.fetch_add(1, Ordering::SeqCst)
     };
     let soon = Instant::now() + Duration::from_millis(20);
-    assert_eq!(pool.run(soon, count()).await, Err(Refusal::Overloaded));
+    assert_eq!(pool.run(ONE, soon, count()).await, Err(Refusal::Overloaded));
     let hung_up = tokio::spawn({
         let (pool, work) = (Arc::clone(&pool), count());
-        async move { pool.run(Instant::now() + LONG, work).await }
+        async move { pool.run(ONE, Instant::now() + LONG, work).await }
     });
     until_waiting(&pool, 2).await;
     hung_up.abort();
     let _ = hung_up.await;
     drop(hold);
     running.join_next().await;
-    assert_eq!(pool.run(Instant::now() + LONG, || 7).await, Ok(7));
+    assert_eq!(pool.run(ONE, Instant::now() + LONG, || 7).await, Ok(7));
     assert_eq!(computed.load(Ordering::SeqCst), 0);
 }
 
@@ -84,23 +115,23 @@ async fn a_pool_whose_threads_are_all_overdue_refuses_at_once_and_recovers() {
     let pool = Pool::new(2, 10);
     let mut holds = vec![overdue(&pool).await, overdue(&pool).await];
     assert_eq!(
-        pool.run(Instant::now() + LONG, || 7).await,
+        pool.run(ONE, Instant::now() + LONG, || 7).await,
         Err(Refusal::Stuck)
     );
     holds.pop();
-    while !pool.lock().threads.contains(&None) {
+    while !pool.lock().threads.iter().any(Option::is_none) {
         tokio::task::yield_now().await;
     }
-    assert_eq!(pool.run(Instant::now() + LONG, || 7).await, Ok(7));
+    assert_eq!(pool.run(ONE, Instant::now() + LONG, || 7).await, Ok(7));
 }
 
 /// Takes one thread of `pool`, beyond the deadline of what it works on, until the sender is dropped.
 async fn overdue(pool: &Arc<Pool<usize>>) -> mpsc::Sender<()> {
     let mut patience = Duration::from_millis(20);
     loop {
-        let (hold, held) = mpsc::channel::<()>();
-        let work = move || held.recv().map_or(0, |()| 1);
-        match pool.run(Instant::now() + patience, work).await {
+        let (hold, end) = mpsc::channel::<()>();
+        let work = move || end.recv().map_or(0, |()| 1);
+        match pool.run(ONE, Instant::now() + patience, work).await {
             Err(Refusal::Late) => return hold,
             // The machine was too slow to begin in time, and so it has not.
             outcome => assert_eq!(outcome, Err(Refusal::Overloaded)),
@@ -120,9 +151,9 @@ async fn what_comes_too_late_is_not_begun_by_an_idle_thread_either() {
             1
         }
     };
-    let late = pool.run(Instant::now(), work).await;
+    let late = pool.run(ONE, Instant::now(), work).await;
     assert_eq!(late, Err(Refusal::Overloaded));
-    assert_eq!(pool.run(Instant::now() + LONG, || 7).await, Ok(7));
+    assert_eq!(pool.run(ONE, Instant::now() + LONG, || 7).await, Ok(7));
     assert!(!begun.load(Ordering::SeqCst));
 }
 
@@ -131,9 +162,11 @@ async fn a_panic_costs_no_thread() {
     let pool = Pool::new(1, 1);
     for _ in 0..3 {
         let lost = pool
-            .run(Instant::now() + LONG, || -> usize { panic!("on purpose") })
+            .run(ONE, Instant::now() + LONG, || -> usize {
+                panic!("on purpose")
+            })
             .await;
         assert_eq!(lost, Err(Refusal::Overloaded));
     }
-    assert_eq!(pool.run(Instant::now() + LONG, || 7).await, Ok(7));
+    assert_eq!(pool.run(ONE, Instant::now() + LONG, || 7).await, Ok(7));
 }
