@@ -59,6 +59,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Demo(options) => demo::run(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Test(options) => test::run(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Codegen { check } => test::codegen(&paths, check).map(|()| ExitCode::SUCCESS),
+        Verb::Hostile => test::hostile(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Bless => test::bless(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Cluster { verb } => run_cluster(&paths, verb),
         Verb::Image {
@@ -134,6 +135,8 @@ enum Verb {
     Demo(demo::Options),
     /// Run everything that has to pass
     Test(test::Options),
+    /// Let hostile clients at the server, for minutes; nobody else should use the machine meanwhile
+    Hostile,
     /// Write the expected results of the golden cases anew
     Bless,
     /// Write the pages of docs/ that come from the code

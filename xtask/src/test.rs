@@ -48,6 +48,7 @@ pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
         ("unit, golden and property tests", |paths| {
             cargo(paths, &["test", "--workspace", "--locked"])
         }),
+        ("hostile clients", |paths| hostile_suite(paths, "short")),
         ("documentation", documentation),
         ("dependencies", dependencies),
         ("chart", chart),
@@ -77,6 +78,11 @@ pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The suite in `tests/hostile`, for as long as its figures need.
+pub(crate) fn hostile(paths: &Paths) -> Result<()> {
+    hostile_suite(paths, "long")
+}
+
 /// Writes the expected results of the golden cases, and of the transcripts, anew.
 pub(crate) fn bless(paths: &Paths) -> Result<()> {
     let mut command = cargo_command(paths);
@@ -103,6 +109,12 @@ pub(crate) fn codegen(paths: &Paths, check: bool) -> Result<()> {
 }
 
 type Step = fn(&Paths) -> Result<()>;
+
+fn hostile_suite(paths: &Paths, length: &str) -> Result<()> {
+    let mut command = cargo_command(paths);
+    command.args(["test", "--test", "hostile", "--locked"]);
+    succeed(command.env("JAVELIN_HOSTILE", length))
+}
 
 fn documentation(paths: &Paths) -> Result<()> {
     let mut command = cargo_command(paths);
