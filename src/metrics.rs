@@ -31,8 +31,7 @@ pub struct Metrics {
     pub malformed_requests: Counter,
     /// Panics that were caught and answered.
     pub panics: Counter,
-    /// Requests refused because too many were being answered.
-    pub overloaded_requests: Counter,
+    refusals: Family<RefusalLabels, Counter>,
     /// TLS handshakes that failed or took too long.
     pub tls_handshake_failures: Counter,
     /// TLS handshakes that the client ended because it does not trust the certificate.
@@ -70,7 +69,7 @@ impl Metrics {
             review_duration: Family::new_with_constructor(review_duration_histogram),
             malformed_requests: Counter::default(),
             panics: Counter::default(),
-            overloaded_requests: Counter::default(),
+            refusals: Family::default(),
             tls_handshake_failures: Counter::default(),
             certificate_refusals: Counter::default(),
             open_connections: Gauge::default(),
@@ -114,6 +113,13 @@ impl Metrics {
         self.second_chances
             .get_or_create(&ReviewLabels { entry, outcome })
             .inc();
+    }
+
+    /// Counts what was not served.
+    pub fn refused(&self, reason: &'static str, count: u64) {
+        self.refusals
+            .get_or_create(&RefusalLabels { reason })
+            .inc_by(count);
     }
 
     /// Counts one attempt to reload the configuration.
@@ -207,9 +213,9 @@ impl Metrics {
             self.panics.clone(),
         );
         registry.register(
-            "overloaded_requests",
-            "Requests answered with HTTP 503, because too many were in flight",
-            self.overloaded_requests.clone(),
+            "refusals",
+            "Connections and requests that were not served, or not as asked, by the reason",
+            self.refusals.clone(),
         );
         registry.register(
             "tls_handshake_failures",
@@ -330,6 +336,11 @@ struct ReviewLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EntryLabels {
     entry: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -53,7 +53,7 @@ pub struct Answer {
 /// One review in words that a metric and a log line may carry: no pod contents, so no sentence of a reason either.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// `injected`, `labelled`, `unlabelled`, `unchanged`, `probed` or a skip's code: a closed set.
+    /// `injected`, `labelled`, `unlabelled`, `unchanged`, `probed`, `overloaded` or a skip's code: a closed set.
     pub code: &'static str,
     /// Namespace of the object.
     pub namespace: String,
@@ -78,6 +78,22 @@ pub fn internal_error(body: &[u8]) -> Result<Answer, Malformed> {
     let reason = Reason::Internal("see the server's log".to_owned());
     Ok(Request::from_body(body)?.answer(Verdict::skip(&reason), String::new()))
 }
+
+/// The answer when there is no time for [`answer`]: allowed, untouched, with a warning.
+pub fn undecided(body: &[u8]) -> Result<Answer, Malformed> {
+    let verdict = Verdict {
+        code: OVERLOADED,
+        patch: None,
+        warnings: vec![format!("no agent: {OVERLOADED}: {NO_TIME}")],
+    };
+    Ok(Request::from_body(body)?.answer(verdict, String::new()))
+}
+
+/// The code of [`undecided`], beside those of [`Reason`].
+pub const OVERLOADED: &str = "overloaded";
+
+/// Its sentence.
+pub const NO_TIME: &str = "it could not be decided in time; the object is left as it was";
 
 /// What an answer rests on. A test puts in what is wrong, panics or fails: none of it may reach a pod.
 #[derive(Clone, Copy)]
@@ -195,6 +211,11 @@ impl Engine {
         }
         let json = (self.encode)(patch)
             .map_err(|error| Reason::Internal(format!("the patch cannot be written: {error}")))?;
+        if json.len() > MAX_PATCH_BYTES {
+            return Err(Reason::Unreadable(
+                "with the agent it would be larger than the API server stores".to_owned(),
+            ));
+        }
         Ok(Some(BASE64.encode(json)))
     }
 }
@@ -373,6 +394,9 @@ const MAX_OBJECT_BYTES: usize = 3 * 1024 * 1024;
 /// Elements and members, of which a pod of 100 containers with 100 variables each has 30,000. One takes up to 100
 /// bytes once it is decoded.
 const MAX_VALUES: usize = 300_000;
+
+/// What etcd takes is 1.5 MiB for the whole object. A container's part of a patch has some 1 KiB.
+const MAX_PATCH_BYTES: usize = 1024 * 1024;
 
 /// A UID has 36.
 const MAX_UID: usize = 128;

@@ -48,7 +48,9 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
         })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(parsed)
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        // It would tell of a line that could not be written where it could not be written, and panic.
+        .log_internal_errors(false);
     match format {
         LogFormat::Json => builder
             .json()

@@ -29,6 +29,7 @@ use crate::review;
 use crate::server::config_file::ConfigFile;
 use crate::server::connection::Transport;
 use crate::server::readiness::{Condition, Readiness};
+use crate::server::refusals::Refusals;
 use crate::server::routes::Reviews;
 use crate::server::tls::{Acceptor, Identity};
 use crate::server::{Limits, admin, listener};
@@ -253,9 +254,23 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     };
     source.look_after(&parts, &config, &mut background).await?;
 
-    let limits = Limits::default();
-    let reviews = Reviews::new(config.current, Arc::clone(&metrics), limits, review::answer);
-    let transport = Transport::Tls(Acceptor::new(identity)?, Arc::clone(&metrics));
+    let descriptors = descriptors();
+    let limits = Limits::default().within(descriptors);
+    if limits.connections < Limits::default().connections {
+        tracing::warn!(
+            descriptors,
+            connections = limits.connections,
+            "the limit of open files allows fewer connections than usual"
+        );
+    }
+    let refusals = Arc::new(Refusals::new(Arc::clone(&metrics)));
+    let reviews = Reviews::new(
+        config.current,
+        Arc::clone(&refusals),
+        limits,
+        review::answer,
+    );
+    let transport = Transport::Tls(Acceptor::new(identity)?, refusals);
     let mut server = JoinSet::new();
     tracing::info!(%listen, %admin_listen, "serving");
     server.spawn(listener::serve(
@@ -272,7 +287,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         Transport::Plain,
         admin_router,
         Shutdown::new(),
-        limits,
+        Limits::of_admin_port().within(descriptors),
     );
     background.spawn("admin port", async move {
         admin.await;
@@ -315,13 +330,23 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("failed to listen on {address}"))
 }
 
+/// How many descriptors the process may have, as far as the kernel tells.
+fn descriptors() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| {
+        let values = line.strip_prefix("Max open files")?;
+        values.split_whitespace().next()?.parse().ok()
+    });
+    soft.unwrap_or(usize::MAX)
+}
+
 const ABOUT: &str = "\
 Keeps a certificate authority in a Secret, signs its own certificate with it, and writes the caBundle of every webhook
 entry that calls its Service. With --tls-cert and --tls-key it serves that certificate instead and needs no cluster;
 whoever made the certificate also writes the caBundle.";
 
-/// A review is some tens of microseconds of CPU, and each thread costs memory: one for the work and one beside
-/// it.
+/// They accept, shake hands and answer `/livez`; deciding has threads of its own
+/// ([`Limits::ordinary_threads`]). Each costs memory, and one may be in a handshake.
 const WORKER_THREADS: usize = 2;
 
 #[cfg(test)]

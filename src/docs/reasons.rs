@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use super::GENERATED;
 use crate::caveats::Caveat;
 use crate::mutate::{Agent, Conflict, Reason, Source, Warning};
+use crate::review;
 
 /// What is said of a code beside its own sentence.
+#[derive(Clone)]
 struct Row {
     code: &'static str,
     sentence: String,
@@ -48,7 +50,7 @@ macro_rules! rows {
 pub(super) fn page() -> String {
     format!(
         "{GENERATED}{INTRODUCTION}{}\n## Warnings\n{WARNINGS}{}\n## What only the command line tells\n{CAVEATS}{}",
-        sections(&reasons()),
+        sections(&[reasons(), vec![no_time()]].concat()),
         sections(&warnings()),
         sections(&caveats())
     )
@@ -178,6 +180,18 @@ fn reasons() -> Vec<Row> {
         Reason::Internal(_) = Reason::Internal("a second pass was not empty".to_owned()) =>
             "Every patch is applied to a copy, compared with what the user wrote, and decided again, before it leaves. This one did not pass.",
             "report it, with the pod.";
+    }
+}
+
+/// The one that is no [`Reason`]: nothing was decided.
+fn no_time() -> Row {
+    Row {
+        code: review::OVERLOADED,
+        sentence: review::NO_TIME.to_owned(),
+        told: "by a warning; the pod gets no annotation.",
+        is_final: false,
+        means: "There were more reviews than can be decided before the API server gives up, or this object takes longer than that.",
+        to_do: "create the pod again, or restart its workload. If it is often: `javelin_refusals_total{reason}` tells of what there is too much, and more replicas or CPU help.",
     }
 }
 

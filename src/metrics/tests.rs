@@ -9,6 +9,7 @@ fn names_are_stable_and_labels_closed() {
         Duration::from_micros(40),
     );
     metrics.second_chance(&Entry::Pod, "injected");
+    metrics.refused("late", 2);
     metrics.config_reloaded(false);
     metrics.certificate_reloaded(true);
     metrics.certificate_reloaded(false);
@@ -27,7 +28,7 @@ fn names_are_stable_and_labels_closed() {
         r#"javelin_review_duration_seconds_bucket{le="0.00005",entry="namespace"} 1"#,
         "javelin_malformed_requests_total 0",
         "javelin_panics_total 0",
-        "javelin_overloaded_requests_total 0",
+        r#"javelin_refusals_total{reason="late"} 2"#,
         "javelin_tls_handshake_failures_total 0",
         "javelin_open_connections 0",
         r#"javelin_config_reloads_total{result="failure"} 1"#,

@@ -40,6 +40,41 @@ fn ask(entry: &Entry, review: &Value) -> (Answer, Value) {
 }
 
 #[test]
+fn what_there_is_no_time_for_is_allowed_with_a_warning() {
+    let answer = undecided(request(&pod()).to_string().as_bytes()).unwrap();
+    assert_eq!(answer.outcome.code, OVERLOADED);
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    let response = &body["response"];
+    assert_eq!(response["uid"], "the-uid");
+    assert_eq!(response["allowed"], true);
+    assert!(response["patch"].is_null());
+    assert_eq!(
+        response["warnings"][0],
+        format!("javelin: no agent: {OVERLOADED}: {NO_TIME}")
+    );
+}
+
+/// The API server would apply it, and then not be able to store the pod.
+#[test]
+fn no_patch_makes_an_object_too_large_to_be_stored() {
+    let containers: Vec<Value> = (0..1500)
+        .map(|number| json!({ "name": format!("app{number}"), "image": "shop" }))
+        .collect();
+    let names: Vec<String> = (0..1500).map(|number| format!("app{number}")).collect();
+    let mut pod = pod();
+    pod["metadata"]["annotations"] = json!({ keys::CONTAINER_NAMES: names.join(",") });
+    pod["spec"]["containers"] = containers.into();
+    let (answer, response) = ask(&Entry::Pod, &request(&pod));
+    assert_eq!(answer.outcome.code, "unreadable");
+    assert!(
+        response["warnings"][0]
+            .as_str()
+            .unwrap()
+            .ends_with("than the API server stores")
+    );
+}
+
+#[test]
 fn a_patch_is_base64_of_a_json_patch_that_applies() {
     let (answer, response) = ask(&Entry::Pod, &request(&pod()));
     assert_eq!(answer.outcome.code, "injected");

@@ -1,31 +1,36 @@
 //! One connection, from the handshake to the end: always in a task of its own.
 //!
-//! Invariants: every wait has a limit; while the process drains, every HTTP/1 answer says `Connection: close`,
+//! Invariants: every wait has a limit; there is one request at a time (HTTP/1.1 alone, ADR 13), which the limits of
+//! memory count on; while the process drains, every answer says `Connection: close`,
 //! so that API servers move to other replicas by themselves, before anything is closed under a request that is
 //! on its way (a POST is not sent again by Go's client).
 //!
 //! Deliberately not here: HTTP's content ([`routes`](super::routes)), and counting connections against the
 //! limit.
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONNECTION, HeaderValue};
-use axum::http::{Request, Response, Version};
+use axum::http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::Limits;
-use super::tls::{Acceptor, HandshakeError, Secured};
+use super::peers::{Peer, Seat};
+use super::refusals::{Refusal, Refusals};
+use super::tls::{Acceptor, HandshakeError};
+use super::write_limit::WriteLimit;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 
@@ -34,73 +39,104 @@ use crate::shutdown::Shutdown;
 pub enum Transport {
     /// Nothing: the admin port.
     Plain,
-    /// TLS: the webhook port, whose connections are counted.
-    Tls(Acceptor, Arc<Metrics>),
+    /// TLS: the webhook port, whose connections and refusals are counted.
+    Tls(Acceptor, Arc<Refusals>),
+}
+
+impl Transport {
+    /// Counts what is not served, where it is counted.
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        if let Self::Tls(_, refusals) = self {
+            refusals.note(refusal);
+        }
+    }
 }
 
 /// Serves one connection to its end.
-pub async fn serve(
+pub(super) async fn serve(
     stream: TcpStream,
     transport: Transport,
     router: Router,
     watcher: Watcher,
     shutdown: Shutdown,
+    seat: Seat,
     limits: Limits,
 ) {
     // Answers are small and complete: waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
-    let (acceptor, metrics) = match transport {
-        Transport::Plain => return drive(stream, false, router, watcher, shutdown, limits).await,
-        Transport::Tls(acceptor, metrics) => (acceptor, metrics),
+    let connection = Connection {
+        transport: &transport,
+        router,
+        watcher,
+        shutdown,
+        peer: seat.peer.clone(),
+        limits,
     };
-    let _open = OpenConnection::count(Arc::clone(&metrics));
+    let (acceptor, metrics) = match &transport {
+        Transport::Plain => return connection.drive(stream).await,
+        Transport::Tls(acceptor, refusals) => (acceptor, refusals.metrics()),
+    };
+    let _open = OpenConnection::count(Arc::clone(metrics));
     let handshake = timeout(limits.handshake, acceptor.accept(stream)).await;
-    let secured = match handshake.unwrap_or(Err(HandshakeError::TooSlow)) {
-        Ok(secured) => secured,
+    match handshake.unwrap_or(Err(HandshakeError::TooSlow)) {
+        Ok(stream) => connection.drive(stream).await,
         Err(error) => {
             metrics.tls_handshake_failures.inc();
             if matches!(error, HandshakeError::Refused { .. }) {
                 metrics.certificate_refusals.inc();
             }
-            // Port scanners and load balancers do this all day; a client that distrusts us shows in the metric.
+            // Load balancers connect and hang up all day: that is no refusal of ours.
+            if !is_hang_up(&error) {
+                transport.refuse(Refusal::Handshake);
+            }
             tracing::debug!(%error, "TLS handshake failed");
-            return;
         }
-    };
-    let Secured { stream, http2 } = secured;
-    drive(stream, http2, router, watcher, shutdown, limits).await;
+    }
 }
 
-async fn drive<S>(
-    stream: S,
-    http2: bool,
+/// What HTTP on one connection needs.
+struct Connection<'a> {
+    transport: &'a Transport,
     router: Router,
     watcher: Watcher,
     shutdown: Shutdown,
+    peer: Arc<Peer>,
     limits: Limits,
-) where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let io = TokioIo::new(stream);
-    let activity = Arc::new(Activity::default());
-    let service = service(router, shutdown, Arc::clone(&activity));
-    // The protocol is known from the handshake. Guessing it from the first bytes would be a wait without a
-    // limit.
-    let outcome = if http2 {
-        let connection = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.streams)
-            .serve_connection(io, service);
-        tokio::select! {
-            outcome = watcher.watch(connection) => outcome,
-            () = activity.idle(&limits) => return,
+}
+
+impl Connection<'_> {
+    async fn drive<S>(self, stream: S)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = TokioIo::new(WriteLimit::new(stream, self.limits.write));
+        let has_spoken = Arc::new(AtomicBool::new(false));
+        let service = service(
+            self.router,
+            self.shutdown,
+            self.peer,
+            Arc::clone(&has_spoken),
+        );
+        let connection = http1(io, service, &self.limits);
+        let silence = async {
+            sleep(self.limits.first_request).await;
+            if has_spoken.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = self.watcher.watch(connection) => outcome,
+            () = silence => return self.transport.refuse(Refusal::Silent),
+        };
+        if let Err(error) = outcome {
+            if error.is_parse() {
+                self.transport.refuse(Refusal::NotHttp);
+            } else if is_slow_reader(&error) {
+                self.transport.refuse(Refusal::SlowReader);
+            }
+            // Else clients that go away: nothing that an operator could mend.
+            tracing::debug!(%error, "connection ended");
         }
-    } else {
-        watcher.watch(http1(io, service, &limits)).await
-    };
-    if let Err(error) = outcome {
-        // Clients that go away: nothing that an operator could mend.
-        tracing::debug!(%error, "connection ended");
     }
 }
 
@@ -114,14 +150,17 @@ where
         .timer(TokioTimer::new())
         // This clock also runs between two requests, so it is the limit for idle connections too.
         .header_read_timeout(limits.idle)
+        .max_buf_size(limits.head_bytes)
         .serve_connection(io, service)
 }
 
-/// `router`, with its activity noted and, while draining, `Connection: close` on its answers.
+/// `router`, which is told whose request it is, with `Connection: close` on its answers while draining, and on those to bodies
+/// in chunks.
 fn service(
     router: Router,
     shutdown: Shutdown,
-    activity: Arc<Activity>,
+    peer: Arc<Peer>,
+    has_spoken: Arc<AtomicBool>,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<Body>,
@@ -129,14 +168,17 @@ fn service(
     Future: Send + 'static,
 > + Clone {
     let router = TowerToHyperService::new(router);
-    service_fn(move |request: Request<Incoming>| {
-        activity.note();
-        let http1 = request.version() < Version::HTTP_2;
+    service_fn(move |mut request: Request<Incoming>| {
+        has_spoken.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(Arc::clone(&peer));
         let shutdown = shutdown.clone();
+        // An API server knows the length of what it sends. Where a length stood beside the chunks, whatever is between may
+        // believe it, and take what follows for a request of somebody else.
+        let is_last = request.headers().contains_key(TRANSFER_ENCODING);
         let response = router.call(request.map(Body::new));
         async move {
             let mut response = response.await?;
-            if http1 && shutdown.is_draining() {
+            if is_last || shutdown.is_draining() {
                 response
                     .headers_mut()
                     .insert(CONNECTION, HeaderValue::from_static("close"));
@@ -146,27 +188,17 @@ fn service(
     })
 }
 
-/// When something last happened on an HTTP/2 connection, which has no limit of its own for that.
-#[derive(Debug, Default)]
-struct Activity(AtomicU64);
+/// Did the client just go away?
+fn is_hang_up(error: &HandshakeError) -> bool {
+    use io::ErrorKind::{ConnectionReset, UnexpectedEof};
+    matches!(error, HandshakeError::Failed(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset))
+}
 
-impl Activity {
-    fn note(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Waits until no request has begun for as long as the limit, which is longer than any request takes.
-    async fn idle(&self, limits: &Limits) {
-        let mut seen = self.0.load(Ordering::Relaxed);
-        loop {
-            sleep(limits.idle).await;
-            let now = self.0.load(Ordering::Relaxed);
-            if now == seen {
-                return;
-            }
-            seen = now;
-        }
-    }
+/// Only writing has a limit of that kind.
+fn is_slow_reader(error: &hyper::Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|error| error.downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// Counts an open connection for as long as it lives.

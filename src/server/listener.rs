@@ -14,11 +14,13 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::Limits;
 use super::connection::{self, Transport};
+use super::peers::{Peers, Seat};
+use super::refusals::Refusal;
 use crate::shutdown::Shutdown;
 
 /// Opens a port. `[::]` means IPv4 too; on a machine without IPv6 it means IPv4 alone.
@@ -41,20 +43,21 @@ pub async fn serve(
     limits: Limits,
 ) {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let peers = Peers::new(limits);
     let connections = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.closing() => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &slots, &peers, &transport) => accepted,
         };
-        let Some((stream, slot)) = accepted else {
+        let Some((stream, slot, seat)) = accepted else {
             continue;
         };
         let watcher = connections.watcher();
         let (transport, router, shutdown) = (transport.clone(), router.clone(), shutdown.clone());
         tokio::spawn(async move {
-            connection::serve(stream, transport, router, watcher, shutdown, limits).await;
+            connection::serve(stream, transport, router, watcher, shutdown, seat, limits).await;
             drop(slot);
         });
     }
@@ -70,18 +73,28 @@ pub async fn serve(
 
 /// The next connection, with its place among those that may be open; `None` if there was none after all.
 ///
-/// The place is taken first: over the limit, clients wait in the kernel's queue and not in our memory.
+/// The place is taken first: over the limit, clients wait in the kernel's queue and not in our memory. Over the share of
+/// its address a connection is closed at once, or it would wait before everybody else's.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    peers: &Peers,
+    transport: &Transport,
+) -> Option<(TcpStream, OwnedSemaphorePermit, Seat)> {
     // Only a closed semaphore gives an error, and nobody closes this one.
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, slot)),
+        Ok((stream, peer)) => {
+            let seat = peers.seat(peer.ip());
+            if seat.is_none() {
+                transport.refuse(Refusal::TooManyConnections);
+            }
+            Some((stream, slot, seat?))
+        }
         Err(error) if is_of_the_connection(&error) => None,
         Err(error) => {
-            tracing::error!(%error, "accepting a connection failed; trying again in a second");
+            transport.refuse(Refusal::NoDescriptors);
+            tracing::debug!(%error, "accepting a connection failed");
             sleep(ACCEPT_PAUSE).await;
             None
         }
@@ -102,5 +115,6 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Other connections have to end before there are file descriptors again: time for some to do so.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// Other connections have to end before there are file descriptors again: time for some to do so, and not so long that
+/// an API server gives up.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,7 +1,8 @@
 //! The webhook port's routes: from a path and a body to an AdmissionReview.
 //!
 //! The path says which entry of the webhook configuration sent the review, and whether as a second chance: the chart
-//! repeats each entry for objects that a failed call has left undecided. A query (`?timeout=10s`) is ignored.
+//! repeats each entry for objects that a failed call has left undecided. The query (`?timeout=3s`) says how long the API
+//! server waits.
 //!
 //! | answer | when |
 //! |---|---|
@@ -9,19 +10,21 @@
 //! | 400 | the body is no AdmissionReview, or did not arrive whole |
 //! | 404, 405 | another path, another method |
 //! | 408 | the body took longer than [`Limits::body`] |
-//! | 413 | the body is larger than [`MAX_BODY_BYTES`] |
-//! | 503 | more bytes at once than [`Limits::body_bytes`], for longer than [`Limits::queue`] |
+//! | 413 | the body is larger than [`MAX_BODY_BYTES`](super::body::MAX_BODY_BYTES) |
+//! | 503 | no memory was free in time for the body or for the answer |
 //!
-//! Invariant: there is nothing but CPU between the last byte of a request and its answer.
+//! Invariants: nothing is decided on the threads that serve connections. A review that has come whole is answered before its
+//! API server gives up: what cannot be decided by then is admitted unchanged, with `overloaded`, and what was not begun
+//! by then is not computed. The probe alone gets a 503 instead: to be admitted unchanged means there that nobody called.
 //!
 //! Deliberately not here: any decision about a pod ([`review`]).
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -29,14 +32,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body as _;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout};
 
 use super::Limits;
+use super::body::{Budget, ORDINARY_BYTES, Received};
+use super::peers::Peer;
+use super::pool::Pool;
+use super::refusals::{Refusal, Refusals};
 use crate::config::Config;
-use crate::metrics::{Metrics, entry_label};
+use crate::metrics::entry_label;
 use crate::review::{self, Answer, Entry, Malformed};
 
 /// What decides on a review. A parameter so that a test can put one in that panics; the webhook's is
@@ -47,26 +52,36 @@ pub type Engine = fn(&Entry, &[u8], &Config) -> Result<Answer, Malformed>;
 #[derive(Debug)]
 pub struct Reviews {
     config: Arc<ArcSwap<Config>>,
-    metrics: Arc<Metrics>,
+    refusals: Arc<Refusals>,
     engine: Engine,
     limits: Limits,
-    permits: Semaphore,
+    budget: Budget,
+    ordinary: Arc<Pool<Decided>>,
+    /// Apart, because a review that takes long is a large one.
+    large: Arc<Pool<Decided>>,
+    /// Finds the UID in large bodies that neither decides on.
+    unchanged: Arc<Pool<Decided>>,
 }
+
+type Decided = Result<Answer, Malformed>;
 
 impl Reviews {
     /// Answers reviews by whatever `config` holds at the time.
     pub fn new(
         config: Arc<ArcSwap<Config>>,
-        metrics: Arc<Metrics>,
+        refusals: Arc<Refusals>,
         limits: Limits,
         engine: Engine,
     ) -> Self {
         Self {
             config,
-            metrics,
+            refusals,
             engine,
             limits,
-            permits: Semaphore::new(limits.body_bytes / PERMIT_BYTES),
+            budget: Budget::new(limits),
+            ordinary: Pool::new(limits.ordinary_threads, limits.connections),
+            large: Pool::new(limits.large_threads, MOST_LARGE_WAITING),
+            unchanged: Pool::new(1, limits.connections),
         }
     }
 
@@ -110,7 +125,7 @@ impl Reviews {
         catch_unwind(AssertUnwindSafe(|| (self.engine)(entry, body, &config))).unwrap_or_else(
             |_| {
                 // The panic hook has logged the place. The message is dropped: it may quote the pod.
-                self.metrics.panics.inc();
+                self.refusals.metrics().panics.inc();
                 tracing::error!(
                     entry = entry_label(entry),
                     "the review could not be decided, because of a panic"
@@ -126,71 +141,139 @@ impl Reviews {
 struct SecondChance;
 
 async fn handle(State(reviews): State<Arc<Reviews>>, entry: Entry, request: Request) -> Response {
-    let is_second_chance = request.extensions().get::<SecondChance>().is_some();
-    let weight = weight(request.body());
-    let Ok(Ok(_permit)) = timeout(reviews.limits.queue, reviews.permits.acquire_many(weight)).await
-    else {
-        // No Retry-After: an API server would wait that long, and the pod with it.
-        reviews.metrics.overloaded_requests.inc();
-        return (
+    let refusal = match reviews.review(&entry, request).await {
+        Ok(response) => return response,
+        Err(refusal) => refusal,
+    };
+    reviews.refusals.note(refusal);
+    let (status, sentence) = match refusal {
+        Refusal::TooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is larger than 8 MiB\n",
+        ),
+        Refusal::SlowBody => (StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
+        Refusal::BrokenBody => (StatusCode::BAD_REQUEST, "the body did not arrive whole\n"),
+        // No Retry-After: an API server would wait that long, and the pod with it. Admitted it is all the same.
+        _ => (
             StatusCode::SERVICE_UNAVAILABLE,
             "too many reviews at once\n",
-        )
-            .into_response();
+        ),
     };
-    let body = match read(request.into_body(), &reviews.limits).await {
-        Ok(body) => body,
-        Err((status, sentence)) => return (status, sentence).into_response(),
-    };
-    let began = Instant::now();
-    match reviews.answer(&entry, &body) {
-        Ok(answer) => {
-            reviews
-                .metrics
-                .reviewed(&entry, answer.outcome.code, began.elapsed());
-            if is_second_chance {
-                reviews.metrics.second_chance(&entry, answer.outcome.code);
+    (status, sentence).into_response()
+}
+
+impl Reviews {
+    async fn review(
+        self: &Arc<Self>,
+        entry: &Entry,
+        request: Request,
+    ) -> Result<Response, Refusal> {
+        let patience = Patience::from(Instant::now(), request.uri().query());
+        let is_second_chance = request.extensions().get::<SecondChance>().is_some();
+        let peer = request.extensions().get::<Arc<Peer>>().cloned();
+        let peer = peer.as_deref();
+        let read = self.budget.read(request.into_body(), peer);
+        let body = timeout(self.limits.body, read)
+            .await
+            .unwrap_or(Err(Refusal::SlowBody))?;
+        let body = Arc::new(body);
+        let began = Instant::now();
+        let metrics = self.refusals.metrics();
+        match self.decide(entry, &body, peer, patience).await? {
+            Ok(answer) => {
+                let room = self.budget.room_for(answer.body.len(), peer).await?;
+                metrics.reviewed(entry, answer.outcome.code, began.elapsed());
+                if is_second_chance {
+                    metrics.second_chance(entry, answer.outcome.code);
+                }
+                log(entry, is_second_chance, &answer);
+                let body = Bytes::from_owner(Held {
+                    answer: answer.body,
+                    _room: room,
+                });
+                Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
             }
-            log(&entry, is_second_chance, &answer);
-            ([(CONTENT_TYPE, "application/json")], answer.body).into_response()
+            // Not told in the log: a parser's message may quote the body.
+            Err(malformed) => {
+                metrics.malformed_requests.inc();
+                self.refusals.note(Refusal::Malformed);
+                Ok((StatusCode::BAD_REQUEST, format!("{malformed}\n")).into_response())
+            }
         }
-        Err(malformed) => {
-            reviews.metrics.malformed_requests.inc();
-            // Not the error itself: a parser's message may quote the body.
-            tracing::warn!(
-                entry = entry_label(&entry),
-                bytes = body.len(),
-                "the body is not an AdmissionReview"
-            );
-            (StatusCode::BAD_REQUEST, format!("{malformed}\n")).into_response()
+    }
+
+    /// Decides on a thread for that before the deadline, or says that it could not be done.
+    async fn decide(
+        self: &Arc<Self>,
+        entry: &Entry,
+        body: &Arc<Received>,
+        peer: Option<&Peer>,
+        patience: Patience,
+    ) -> Result<Decided, Refusal> {
+        let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address);
+        let is_ordinary = body.bytes.len() <= ORDINARY_BYTES;
+        let pool = if is_ordinary {
+            &self.ordinary
+        } else {
+            &self.large
+        };
+        let work = {
+            let (reviews, entry, body) = (Arc::clone(self), entry.clone(), Arc::clone(body));
+            move || reviews.answer(&entry, &body.bytes)
+        };
+        match pool.run(from, patience.to_decide, work).await {
+            Err(refusal) if *entry != Entry::Probe => {
+                self.refusals.note(refusal);
+                if is_ordinary {
+                    return Ok(review::undecided(&body.bytes));
+                }
+                // Even finding the UID takes a while in 8 MiB.
+                let body = Arc::clone(body);
+                let work = move || review::undecided(&body.bytes);
+                self.unchanged.run(from, patience.to_answer, work).await
+            }
+            other => other,
         }
     }
 }
 
-/// Permits for the body, by its declared length; one that declares none may grow to the limit.
-fn weight(body: &Body) -> u32 {
-    let hint = body.size_hint();
-    let bytes = hint.upper().unwrap_or(u64::MAX).min(MAX_BODY_BYTES as u64);
-    // At most 8 MiB in units of 16 KiB.
-    u32::try_from(bytes.div_ceil(PERMIT_BYTES as u64))
-        .unwrap_or(u32::MAX)
-        .max(1)
+/// An answer on its way, and the memory that it was granted.
+struct Held {
+    answer: Vec<u8>,
+    _room: Vec<OwnedSemaphorePermit>,
 }
 
-async fn read(body: Body, limits: &Limits) -> Result<Bytes, (StatusCode, &'static str)> {
-    const TOO_LARGE: (StatusCode, &str) = (
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "the body is larger than 8 MiB\n",
-    );
-    // A declared length is judged before a byte of it is read.
-    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
-        return Err(TOO_LARGE);
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.answer
     }
-    match timeout(limits.body, Limited::new(body, MAX_BODY_BYTES).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(TOO_LARGE),
-        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body did not arrive whole\n")),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body took too long\n")),
+}
+
+/// Until when an API server waits, less what the way back may take.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// A decision that is not there by then is not waited for.
+    to_decide: Instant,
+    /// Nor is any answer by then.
+    to_answer: Instant,
+}
+
+impl Patience {
+    /// That of one that says `?timeout=3s` and whose headers came at `start`.
+    fn from(start: Instant, query: Option<&str>) -> Self {
+        let said = query.unwrap_or_default().split('&').find_map(|each| {
+            each.strip_prefix("timeout=")?
+                .strip_suffix('s')?
+                .parse()
+                .ok()
+        });
+        // Longer than the chart's 3 s is an entry that somebody changed; how long a drain takes bounds it.
+        let said = Duration::from_secs(said.unwrap_or(3).clamp(1, 10));
+        let spare = (said / 4).min(Duration::from_millis(500));
+        Self {
+            to_decide: start + said - spare,
+            to_answer: start + said - spare / 2,
+        }
     }
 }
 
@@ -213,10 +296,30 @@ fn log(entry: &Entry, is_second_chance: bool, answer: &Answer) {
     );
 }
 
-/// The API server takes request bodies of up to 3 MiB. An AdmissionReview of an update carries such an object
-/// twice (the new and the old one), as JSON even if it came as the denser protobuf, and the user's groups
-/// beside it: 2 x 3 MiB, and a third more.
-pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// Two of the largest for each thread, and some that are a little more than ordinary.
+const MOST_LARGE_WAITING: usize = 16;
 
-/// What one permit stands for.
-const PERMIT_BYTES: usize = 16 * 1024;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_goes_out_before_the_api_server_gives_up() {
+        let start = Instant::now();
+        for (query, decided, answered) in [
+            (None, 2500, 2750),
+            (Some("timeout=3s"), 2500, 2750),
+            (Some("a=b&timeout=1s"), 750, 875),
+            (Some("timeout=30s"), 9500, 9750),
+            (Some("timeout=0s"), 750, 875),
+            (Some("timeout=-1s"), 2500, 2750),
+            (Some("timeout=99999999999999999999s"), 2500, 2750),
+            (Some("timeout=1m0s"), 2500, 2750),
+        ] {
+            let patience = Patience::from(start, query);
+            let after = [patience.to_decide, patience.to_answer].map(|end| end - start);
+            let expected = [decided, answered].map(Duration::from_millis);
+            assert_eq!(after, expected, "{query:?}");
+        }
+    }
+}

@@ -19,9 +19,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::client::Client;
+use super::body::MAX_BODY_BYTES;
 use super::connection::Transport;
 use super::readiness::{Condition, Readiness};
-use super::routes::{Engine, MAX_BODY_BYTES, Reviews};
+use super::refusals::Refusals;
+use super::routes::{Engine, Reviews};
 use super::tls::{Acceptor, Identity};
 use super::{Limits, admin, listener};
 use crate::certs::{Authority, ServiceName};
@@ -59,8 +61,9 @@ impl Running {
         let metrics = Arc::new(Metrics::new());
         let shutdown = Shutdown::new();
         let config = Arc::new(ArcSwap::from_pointee(Config::parse("", "test").unwrap()));
-        let reviews = Reviews::new(config, Arc::clone(&metrics), limits, engine);
-        let transport = Transport::Tls(Acceptor::new(identity).unwrap(), Arc::clone(&metrics));
+        let refusals = Arc::new(Refusals::new(Arc::clone(&metrics)));
+        let reviews = Reviews::new(config, Arc::clone(&refusals), limits, engine);
+        let transport = Transport::Tls(Acceptor::new(identity).unwrap(), refusals);
         let port = listener::bind((Ipv4Addr::LOCALHOST, 0).into())
             .await
             .unwrap();
@@ -104,6 +107,10 @@ impl Running {
             .await
             .expect("the server did not end")
             .unwrap();
+    }
+
+    fn refused(&self, reason: &str) -> u64 {
+        self.count(&format!(r#"javelin_refusals_total{{reason="{reason}"}}"#))
     }
 
     fn count(&self, metric: &str) -> u64 {
@@ -202,19 +209,12 @@ async fn every_path_is_its_entry_and_a_query_is_ignored() {
 }
 
 #[tokio::test]
-async fn http2_is_spoken_when_asked_for() {
+async fn http2_is_not_spoken() {
     let server = Running::start(tell_entry, Limits::default()).await;
     let root = server.authority.certificate().der();
-    let stream = client::tls(server.address, NAME, root, b"h2")
-        .await
-        .unwrap();
-    let uri = format!("https://{NAME}/mutate/workload");
-    let response = Client::http2(stream)
-        .await
-        .send(request(Method::POST, &uri, REVIEW))
-        .await
-        .unwrap();
-    assert_eq!(&response.body()[..], b"Workload");
+    let refused = client::tls(server.address, NAME, root, b"h2").await;
+    assert!(refused.is_err());
+    until("it is counted", || server.refused("handshake") == 1).await;
 }
 
 #[tokio::test]
@@ -349,23 +349,73 @@ async fn a_silent_client_holds_nobody_up_and_is_dropped() {
     .await;
 }
 
+async fn is_closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
+    let mut rest = Vec::new();
+    let _ = timeout(DEADLINE, stream.read_to_end(&mut rest))
+        .await
+        .expect("the connection stayed open");
+}
+
 #[tokio::test]
-async fn an_idle_connection_is_closed_in_either_protocol() {
+async fn a_connection_without_a_request_is_closed_long_before_an_idle_one() {
+    let limits = Limits {
+        first_request: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let server = Running::start(tell_entry, limits).await;
+    let root = server.authority.certificate().der();
+    let mut kept = server.connect().await;
+    kept.send(request(Method::POST, "/probe", REVIEW))
+        .await
+        .unwrap();
+    let connect = || client::tls(server.address, NAME, root, b"http/1.1");
+    let mut silent = connect().await.unwrap();
+    let mut slow = connect().await.unwrap();
+    slow.write_all(b"POST /probe HTTP/1.1\r\nhost: ")
+        .await
+        .unwrap();
+    slow.flush().await.unwrap();
+    is_closed(&mut silent).await;
+    is_closed(&mut slow).await;
+    assert_eq!(server.refused("silent"), 2);
+    let response = kept.send(request(Method::POST, "/probe", REVIEW)).await;
+    assert_eq!(response.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
     let limits = Limits {
         idle: Duration::from_millis(50),
         ..Limits::default()
     };
     let server = Running::start(tell_entry, limits).await;
     let root = server.authority.certificate().der();
-    for protocol in [&b"http/1.1"[..], b"h2"] {
-        let mut stream = client::tls(server.address, NAME, root, protocol)
-            .await
-            .unwrap();
-        let mut rest = Vec::new();
-        let _ = timeout(DEADLINE, stream.read_to_end(&mut rest))
-            .await
-            .expect("the idle connection stayed open");
+    let mut stream = client::tls(server.address, NAME, root, b"http/1.1")
+        .await
+        .unwrap();
+    is_closed(&mut stream).await;
+}
+
+#[tokio::test]
+async fn over_its_share_an_address_is_turned_away_and_others_are_served() {
+    let limits = Limits {
+        connections: 4,
+        ..Limits::default()
+    };
+    let server = Running::start(tell_entry, limits).await;
+    let from = async |last: u8| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+        socket.connect(server.address).await.unwrap()
+    };
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(from(2).await);
     }
+    is_closed(&mut from(2).await).await;
+    assert_eq!(server.refused("too-many-connections"), 1);
+    let answer = server.send(Method::POST, "/probe", REVIEW).await;
+    assert_eq!(answer.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -394,18 +444,191 @@ async fn over_the_connection_limit_clients_wait_for_their_turn() {
     );
 }
 
+/// Six of these once held all memory that there was.
 #[tokio::test]
-async fn overload_is_a_503_without_retry_after() {
+async fn headers_and_silence_take_no_memory_from_others() {
+    let server = Running::start(tell_entry, Limits::default()).await;
+    let root = server.authority.certificate().der();
+    let mut silent = Vec::new();
+    for _ in 0..24 {
+        let mut stream = client::tls(server.address, NAME, root, b"http/1.1")
+            .await
+            .unwrap();
+        let head = format!(
+            "POST /mutate/pod HTTP/1.1\r\nhost: x\r\n{CONTENT_LENGTH}: {MAX_BODY_BYTES}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        silent.push(stream);
+    }
+    let mut client = server.connect().await;
+    let large = format!("\"{}\"", "x".repeat(MAX_BODY_BYTES - 2));
+    for body in [REVIEW.to_owned(), large] {
+        let response = client
+            .send(request(Method::POST, "/mutate/pod", body))
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+    assert_eq!(server.refused("overloaded"), 0);
+}
+
+#[tokio::test]
+async fn without_memory_a_large_body_is_a_503_without_retry_after_and_an_ordinary_one_is_served() {
     let limits = Limits {
-        body_bytes: 0,
+        large_bytes: 0,
         queue: Duration::from_millis(10),
         ..Limits::default()
     };
     let server = Running::start(tell_entry, limits).await;
-    let response = server.send(Method::POST, "/mutate/pod", REVIEW).await;
+    let large = "x".repeat(100_000);
+    let response = server.send(Method::POST, "/mutate/pod", large).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!response.headers().contains_key(RETRY_AFTER));
-    assert_eq!(server.count("javelin_overloaded_requests_total"), 1);
+    assert_eq!(server.refused("overloaded"), 1);
+    let response = server.send(Method::POST, "/mutate/pod", REVIEW).await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+static STUCK: AtomicBool = AtomicBool::new(true);
+
+/// Never ends for large bodies while [`STUCK`].
+fn stuck_on_large(entry: &Entry, body: &[u8], config: &Config) -> Result<Answer, Malformed> {
+    while body.len() > 100_000 && STUCK.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    tell_entry(entry, body, config)
+}
+
+/// One thread serves both ports here, as the test's runtime has one. The engine blocks, and nobody notices.
+#[tokio::test]
+async fn an_engine_that_blocks_holds_up_neither_livez_nor_ordinary_reviews() {
+    let server = Running::start(stuck_on_large, Limits::default()).await;
+    let readiness = Arc::new(Readiness::new(&[], Shutdown::new()));
+    let admin = admin_port(readiness).await;
+    let large = format!("{REVIEW}{}", " ".repeat(100_000));
+    let mut overdue = tokio::task::JoinSet::new();
+    for _ in 0..Limits::default().large_threads {
+        let mut client = server.connect().await;
+        let request = request(Method::POST, "/mutate/pod?timeout=1s", large.clone());
+        overdue.spawn(async move { client.send(request).await.unwrap() });
+    }
+    let mut client = server.connect().await;
+    let mut answers = Vec::new();
+    while answers.len() < Limits::default().large_threads {
+        if let Some(answer) = overdue.try_join_next() {
+            answers.push(answer.unwrap());
+        }
+        assert!(get(admin, "/livez").await.starts_with("HTTP/1.1 200 "));
+        let answer = client.send(request(Method::POST, "/probe", REVIEW)).await;
+        assert_eq!(&answer.unwrap().body()[..], b"Probe");
+    }
+    answers.iter().for_each(assert_admitted_unchanged);
+    assert_eq!(server.refused("late"), 2);
+    // All threads for such bodies are lost, so others are not kept waiting for them.
+    let mut send = async |path| {
+        client
+            .send(request(Method::POST, path, large.clone()))
+            .await
+    };
+    assert_admitted_unchanged(&send("/mutate/pod").await.unwrap());
+    assert_eq!(server.refused("stuck"), 1);
+    // Admitted without its annotation, the probe's ConfigMap would say that nobody called.
+    let refused = send("/probe").await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    STUCK.store(false, Ordering::SeqCst);
+    let recovered = async { while send("/mutate/pod").await.unwrap().body() != "Pod" {} };
+    timeout(DEADLINE, recovered).await.expect("it stays stuck");
+}
+
+#[track_caller]
+fn assert_admitted_unchanged(answer: &Response<Bytes>) {
+    let review: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    assert_eq!(
+        (answer.status(), &review["response"]["uid"]),
+        (StatusCode::OK, &"u-1".into())
+    );
+    assert_eq!(review["response"]["allowed"], true);
+    assert!(review["response"].get("patch").is_none());
+}
+
+/// 50,000 chunks of a byte each once took a buffer each.
+#[tokio::test]
+async fn a_body_in_chunks_of_one_byte_is_read() {
+    let server = Running::start(tell_entry, Limits::default()).await;
+    let mut chunked =
+        b"POST /mutate/pod HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let padded = format!("{REVIEW}{}", " ".repeat(50_000));
+    for byte in padded.bytes() {
+        chunked.extend_from_slice(&[b'1', b'\r', b'\n', byte, b'\r', b'\n']);
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    assert!(raw(&server, &chunked).await.starts_with("HTTP/1.1 200 "));
+}
+
+/// A length beside the chunks may have made somebody between believe that what follows is another request.
+#[tokio::test]
+async fn a_body_in_chunks_is_the_last_of_its_connection() {
+    let server = Running::start(tell_entry, Limits::default()).await;
+    let root = server.authority.certificate().der();
+    for lengths in ["", "content-length: 4\r\n"] {
+        let mut stream = client::tls(server.address, NAME, root, b"http/1.1")
+            .await
+            .unwrap();
+        let request = format!(
+            "POST /probe HTTP/1.1\r\nhost: x\r\n{lengths}transfer-encoding: chunked\r\n\r\n0\r\n\r\n\
+             GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut answers = Vec::new();
+        let _ = timeout(DEADLINE, stream.read_to_end(&mut answers))
+            .await
+            .expect("the connection is kept");
+        let answers = String::from_utf8_lossy(&answers);
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+    }
+}
+
+#[test]
+fn few_descriptors_mean_few_connections() {
+    let connections = |descriptors| {
+        [Limits::default(), Limits::of_admin_port()]
+            .map(|limits| limits.within(descriptors).connections)
+    };
+    assert_eq!(connections(1024), [512, 64]);
+    assert_eq!(connections(128), [85, 10]);
+    assert_eq!(connections(0), [1, 1]);
+}
+
+/// Answers more than any buffer between the two holds.
+#[expect(clippy::unnecessary_wraps, reason = "it has to be an `Engine`")]
+fn verbose(_: &Entry, _: &[u8], _: &Config) -> Result<Answer, Malformed> {
+    Ok(answer(vec![b'x'; 20 * 1024 * 1024]))
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answer_is_dropped() {
+    let limits = Limits {
+        write: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let server = Running::start(verbose, limits).await;
+    let root = server.authority.certificate().der();
+    let mut stream = client::tls(server.address, NAME, root, b"http/1.1")
+        .await
+        .unwrap();
+    let head = format!(
+        "POST /probe HTTP/1.1\r\nhost: x\r\n{CONTENT_LENGTH}: {}\r\n\r\n{REVIEW}",
+        REVIEW.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    until("it is dropped", || {
+        server.count("javelin_open_connections") == 0
+    })
+    .await;
+    assert_eq!(server.refused("slow-reader"), 1);
 }
 
 #[tokio::test]
@@ -524,11 +747,7 @@ async fn closing_does_not_wait_for_ever() {
     server.finished().await;
 }
 
-#[tokio::test]
-async fn the_admin_port_tells_about_readiness_and_metrics() {
-    let shutdown = Shutdown::new();
-    let readiness = Arc::new(Readiness::new(&[Condition::Certificate], shutdown.clone()));
-    let router = admin::router(Arc::clone(&readiness), Arc::new(Metrics::new()));
+async fn admin_port(readiness: Arc<Readiness>) -> SocketAddr {
     let port = listener::bind((Ipv4Addr::LOCALHOST, 0).into())
         .await
         .unwrap();
@@ -536,21 +755,31 @@ async fn the_admin_port_tells_about_readiness_and_metrics() {
     tokio::spawn(listener::serve(
         port,
         Transport::Plain,
-        router,
+        admin::router(readiness, Arc::new(Metrics::new())),
         Shutdown::new(),
-        Limits::default(),
+        Limits::of_admin_port(),
     ));
-    let get = async |path: &str| {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        timeout(DEADLINE, stream.read_to_string(&mut answer))
-            .await
-            .expect("no answer")
-            .unwrap();
-        answer
-    };
+    address
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(DEADLINE, stream.read_to_string(&mut answer))
+        .await
+        .expect("no answer")
+        .unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn the_admin_port_tells_about_readiness_and_metrics() {
+    let shutdown = Shutdown::new();
+    let readiness = Arc::new(Readiness::new(&[Condition::Certificate], shutdown.clone()));
+    let address = admin_port(Arc::clone(&readiness)).await;
+    let get = |path: &'static str| get(address, path);
 
     assert!(get("/livez").await.starts_with("HTTP/1.1 200 "));
     assert!(get("/readyz").await.starts_with("HTTP/1.1 503 "));

@@ -230,15 +230,14 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// One that serves `identity`, whatever it is at the time. HTTP/2 and HTTP/1.1 are offered; the API server
-    /// takes the latter.
+    /// One that serves `identity`, whatever it is at the time. HTTP/1.1 alone is spoken, as by API servers.
     pub fn new(identity: Arc<Identity>) -> Result<Self, TlsError> {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&identity.provider))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Protocols)?
             .with_no_client_auth()
             .with_cert_resolver(Handshake::of(&identity));
-        config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP_1_1.to_vec()];
+        config.alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
         Ok(Self {
             config: Arc::new(config),
             identity,
@@ -249,21 +248,20 @@ impl Acceptor {
     ///
     /// A client that refuses the certificate of a new authority is the last one that gets it: the next handshake has
     /// the one before it.
-    pub async fn accept(&self, stream: TcpStream) -> Result<Secured, HandshakeError> {
+    pub async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, HandshakeError> {
         let handshake = Handshake::of(&self.identity);
         // Shares everything with the others but this.
         let mut config = ServerConfig::clone(&self.config);
         config.cert_resolver = Arc::<Handshake>::clone(&handshake);
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let stream = Box::pin(acceptor.accept(stream)).await.map_err(|error| {
+        let accepted = Box::pin(acceptor.accept(stream)).await;
+        accepted.map_err(|error| {
             if is_refusal(&error) {
                 let fell_back = handshake.refused();
                 return HandshakeError::Refused { fell_back };
             }
             HandshakeError::Failed(error)
-        })?;
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
-        Ok(Secured { stream, http2 })
+        })
     }
 }
 
@@ -271,15 +269,6 @@ impl std::fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Acceptor").finish_non_exhaustive()
     }
-}
-
-/// A connection after its handshake.
-#[derive(Debug)]
-pub struct Secured {
-    /// To read requests from.
-    pub stream: TlsStream<TcpStream>,
-    /// Was HTTP/2 agreed on?
-    pub http2: bool,
 }
 
 /// A handshake came to nothing.
@@ -342,7 +331,6 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-const ALPN_H2: &[u8] = b"h2";
 const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
 #[cfg(test)]

@@ -175,8 +175,8 @@ const RIGHTS: &[Right] = &[
     Right {
         resource: SECRETS,
         verb: "get",
-        provoke: |_| wipe_bundle(WORKLOAD),
-        missing: |_| has_no_bundle(WORKLOAD),
+        provoke: |_| wipe_bundles(WORKLOAD),
+        missing: |_| have_no_bundles(WORKLOAD),
         is_said: true,
         injects: true,
         healed: |_| Ok(()),
@@ -197,8 +197,8 @@ const RIGHTS: &[Right] = &[
     Right {
         resource: CONFIGURATIONS,
         verb: "get",
-        provoke: |_| wipe_bundle(WORKLOAD),
-        missing: |_| has_no_bundle(WORKLOAD),
+        provoke: |_| wipe_bundles(WORKLOAD),
+        missing: |_| have_no_bundles(WORKLOAD),
         is_said: true,
         injects: true,
         healed: |_| Ok(()),
@@ -208,9 +208,9 @@ const RIGHTS: &[Right] = &[
         verb: "watch",
         provoke: |_| {
             replace_replicas()?;
-            wipe_bundle(WORKLOAD)
+            wipe_bundles(WORKLOAD)
         },
-        missing: |_| throughout(AWHILE, || has_no_bundle(WORKLOAD)),
+        missing: |_| throughout(AWHILE, || have_no_bundles(WORKLOAD)),
         is_said: true,
         injects: true,
         healed: |_| Ok(()),
@@ -279,8 +279,8 @@ const RIGHTS: &[Right] = &[
     Right {
         resource: CONFIGURATIONS,
         verb: "patch",
-        provoke: |_| wipe_bundle(NAMESPACE_DEFAULT),
-        missing: |_| has_no_bundle(NAMESPACE_DEFAULT),
+        provoke: |_| wipe_bundles(NAMESPACE_DEFAULT),
+        missing: |_| have_no_bundles(NAMESPACE_DEFAULT),
         is_said: true,
         // They fail open.
         injects: false,
@@ -612,25 +612,41 @@ fn webhooks() -> Result<Value> {
 }
 
 /// Of the entry of this name, and where it is.
-fn entry(name: &str) -> Result<(usize, Value)> {
+fn entries(prefix: &str) -> Result<Vec<(usize, Value)>> {
     let webhooks = webhooks()?;
-    let mut entries = webhooks.as_array().into_iter().flatten().enumerate();
-    let found = entries.find(|(_, entry)| entry["name"] == name);
-    let (at, entry) = found.ok_or_else(|| format!("there is no entry {name}"))?;
-    Ok((at, entry.clone()))
+    let entries = webhooks.as_array().into_iter().flatten().cloned();
+    let begins = |entry: &Value| {
+        let name = entry["name"].as_str().unwrap_or_default();
+        name.starts_with(prefix)
+    };
+    let found = entries.enumerate().filter(|(_, entry)| begins(entry));
+    let found: Vec<_> = found.collect();
+    ensure!(!found.is_empty(), "there is no entry {prefix}");
+    Ok(found)
 }
 
-fn wipe_bundle(name: &str) -> Result {
-    let path = format!("/webhooks/{}/clientConfig/caBundle", entry(name)?.0);
-    let change = json!([{ "op": "remove", "path": path }]).to_string();
+/// Of the entries whose names begin so: one, and its second chances.
+fn wipe_bundles(prefix: &str) -> Result {
+    let remove = |(at, _): &(usize, Value)| {
+        let path = format!("/webhooks/{at}/clientConfig/caBundle");
+        json!({ "op": "remove", "path": path })
+    };
+    let change: Vec<_> = entries(prefix)?.iter().map(remove).collect();
+    let change = Value::from(change).to_string();
     let object = ["patch", "mutatingwebhookconfiguration", "javelin"];
     kubectl(&[&object[..], &["--type=json", "-p", &change]].concat())?;
     Ok(())
 }
 
-fn has_no_bundle(name: &str) -> Result {
-    let bundle = &entry(name)?.1["clientConfig"]["caBundle"];
-    ensure!(bundle.is_null(), "the entry {name} has a caBundle");
+fn have_no_bundles(prefix: &str) -> Result {
+    for (_, entry) in entries(prefix)? {
+        let bundle = &entry["clientConfig"]["caBundle"];
+        ensure!(
+            bundle.is_null(),
+            "the entry {} has a caBundle",
+            entry["name"]
+        );
+    }
     Ok(())
 }
 
@@ -659,8 +675,8 @@ fn throughout(time: Duration, ask: impl Fn() -> Result) -> Result {
 const ACCOUNT: &str = "system:serviceaccount:javelin-system:javelin";
 
 const ROTATE: &str = javelin::mutate::keys::ROTATE;
-const WORKLOAD: &str = "workload.javelin.dev";
-const NAMESPACE_DEFAULT: &str = "namespace-default.javelin.dev";
+const WORKLOAD: &str = "workload.";
+const NAMESPACE_DEFAULT: &str = "namespace-default.";
 
 /// The chart's settle time, and then some.
 const A_ROTATION: Duration = Duration::from_mins(3);

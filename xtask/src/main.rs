@@ -61,6 +61,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Faults => test::scenario(&paths, "dying_replica").map(|()| ExitCode::SUCCESS),
         Verb::Installs => test::scenario(&paths, "after_an_install").map(|()| ExitCode::SUCCESS),
         Verb::Codegen { check } => test::codegen(&paths, check).map(|()| ExitCode::SUCCESS),
+        Verb::Hostile => test::hostile(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Bless => test::bless(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Cluster { verb } => run_cluster(&paths, verb),
         Verb::Image {
@@ -140,6 +141,8 @@ enum Verb {
     Faults,
     /// Install 200 times, and create a pod right after each (about 45 min)
     Installs,
+    /// Let hostile clients at the server, for minutes; nobody else should use the machine meanwhile
+    Hostile,
     /// Write the expected results of the golden cases anew
     Bless,
     /// Write the pages of docs/ that come from the code

@@ -46,6 +46,8 @@ enum Layer {
     Clippy,
     /// Unit, golden and property tests, and the command line
     Unit,
+    /// Clients that want to stop the server, for a short while
+    Hostile,
     /// The code's documentation
     Docs,
     /// Licences, sources and advisories of dependencies
@@ -68,6 +70,7 @@ impl Layer {
             Self::Format => "format",
             Self::Clippy => "clippy",
             Self::Unit => "unit, golden and property tests",
+            Self::Hostile => "hostile clients",
             Self::Docs => "documentation",
             Self::Deny => "dependencies",
             Self::Chart => "chart",
@@ -102,6 +105,7 @@ impl Layer {
                 ],
             ),
             Self::Unit => unit(paths, pattern),
+            Self::Hostile => hostile_suite(paths, "short"),
             Self::Docs => documentation(paths),
             Self::Deny => dependencies(paths),
             Self::Chart => chart(paths),
@@ -175,6 +179,11 @@ pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
         note("Left out, as --no-cluster says: the cluster suite and the demo.");
     }
     Ok(())
+}
+
+/// The suite in `tests/hostile`, for as long as its figures need.
+pub(crate) fn hostile(paths: &Paths) -> Result<()> {
+    hostile_suite(paths, "long")
 }
 
 /// Writes the expected results of the golden cases, and of the transcripts, anew.
@@ -252,6 +261,12 @@ fn cases_in(listing: &str) -> usize {
         .lines()
         .filter(|line| line.ends_with(": test"))
         .count()
+}
+
+fn hostile_suite(paths: &Paths, length: &str) -> Result<()> {
+    let mut command = cargo_command(paths);
+    command.args(["test", "--test", "hostile", "--locked"]);
+    succeed(command.env("JAVELIN_HOSTILE", length))
 }
 
 fn documentation(paths: &Paths) -> Result<()> {
@@ -715,7 +730,7 @@ mod tests {
     #[test]
     fn what_is_no_layer_is_told_with_all_that_are() {
         let told = chosen("clustre").unwrap_err();
-        let layers = "format, clippy, unit, docs, deny, chart, pipelines, jvm, cluster, demo";
+        let layers = "format, clippy, unit, hostile, docs, deny, chart, pipelines, jvm, cluster, demo";
         assert!(
             told.contains("'clustre'") && told.contains(layers),
             "{told}"

@@ -1,4 +1,4 @@
-//! A real client: TLS that trusts one authority, then HTTP/1.1 or HTTP/2 on one connection. Like `tls`, this
+//! A real client: TLS that trusts one authority, then HTTP/1.1 on one connection. Like `tls`, this
 //! names rustls.
 
 use std::net::SocketAddr;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use axum::http::{Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -17,10 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// One connection.
-pub(super) enum Client {
-    Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
-}
+pub(super) struct Client(http1::SendRequest<Full<Bytes>>);
 
 /// Connects, with `protocol` as the only one offered.
 pub(super) async fn tls(
@@ -48,32 +45,15 @@ impl Client {
     pub(super) async fn http1(stream: TlsStream<TcpStream>) -> Self {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        Self::Http1(sender)
-    }
-
-    pub(super) async fn http2(stream: TlsStream<TcpStream>) -> Self {
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-        tokio::spawn(connection);
-        Self::Http2(sender)
+        Self(sender)
     }
 
     pub(super) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Bytes>, hyper::Error> {
-        let response = match self {
-            Self::Http1(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await?
-            }
-            Self::Http2(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await?
-            }
-        };
-        let (parts, body) = response.into_parts();
+        self.0.ready().await?;
+        let (parts, body) = self.0.send_request(request).await?.into_parts();
         Ok(Response::from_parts(
             parts,
             body.collect().await?.to_bytes(),

@@ -165,8 +165,8 @@ async fn handshake(
     let accepting = async {
         let (stream, _) = listener.accept().await.unwrap();
         let mut secured = acceptor.accept(stream).await?;
-        secured.stream.write_all(b"x").await.unwrap();
-        secured.stream.flush().await.unwrap();
+        secured.write_all(b"x").await.unwrap();
+        secured.flush().await.unwrap();
         Ok(())
     };
     tokio::join!(connecting, accepting)
