@@ -290,7 +290,7 @@ fn are_surely_ours(list: &str, target: Target<'_>) -> bool {
         ("k8s.pod.uid", "$(JAVELIN_POD_UID)".to_owned()),
     ];
     let mut missing: BTreeMap<_, _> = fixed.into_iter().collect();
-    let mut last = "";
+    let mut previous = "";
     for pair in list.split(',') {
         let Some((key, value)) = pair.split_once('=') else {
             return false;
@@ -300,10 +300,10 @@ fn are_surely_ours(list: &str, target: Target<'_>) -> bool {
             (None, Some(fixed)) => value == fixed,
             (None, None) => DERIVED.contains(&key) && !refers_elsewhere(value),
         };
-        if !is_ours || key <= last {
+        if !is_ours || key <= previous {
             return false;
         }
-        last = key;
+        previous = key;
     }
     missing.is_empty()
 }
