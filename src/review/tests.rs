@@ -57,10 +57,12 @@ fn what_there_is_no_time_for_is_allowed_with_a_warning() {
 /// The API server would apply it, and then not be able to store the pod.
 #[test]
 fn no_patch_makes_an_object_too_large_to_be_stored() {
-    let containers: Vec<Value> = (0..1500)
-        .map(|number| json!({ "name": format!("app{number}"), "image": "shop" }))
+    // As many as are looked at, with names as long as they may be.
+    let names: Vec<String> = (0..1000).map(|number| format!("app{number:060}")).collect();
+    let containers: Vec<Value> = names
+        .iter()
+        .map(|name| json!({ "name": name, "image": "shop" }))
         .collect();
-    let names: Vec<String> = (0..1500).map(|number| format!("app{number}")).collect();
     let mut pod = pod();
     pod["metadata"]["annotations"] = json!({ keys::CONTAINER_NAMES: names.join(",") });
     pod["spec"]["containers"] = containers.into();

@@ -730,7 +730,8 @@ mod tests {
     #[test]
     fn what_is_no_layer_is_told_with_all_that_are() {
         let told = chosen("clustre").unwrap_err();
-        let layers = "format, clippy, unit, hostile, docs, deny, chart, pipelines, jvm, cluster, demo";
+        let layers =
+            "format, clippy, unit, hostile, docs, deny, chart, pipelines, jvm, cluster, demo";
         assert!(
             told.contains("'clustre'") && told.contains(layers),
             "{told}"
