@@ -154,7 +154,7 @@ fn reasons() -> Vec<Row> {
             "The agent takes about 90 MiB, and the jar its space on the node's disk. With limits below that the container would be killed, or the pod evicted.",
             "raise the limit it names; `minimumMemory` moves the border.";
         Reason::TooLarge { .. } = Reason::TooLarge { what: "containers", limit: 1_000 } =>
-            "A pod is admitted while somebody waits, and everybody's pods wait behind it. The limits are far above what runs: 1,000 containers, names in a list or agents; 100 sources of `envFrom`, or entries of one variable that ours is joined to, in one container; 4 MiB once `$(NAME)` is resolved; 3 MiB of metadata that its containers would get a copy of.",
+            "A pod is admitted while somebody waits, and everybody's pods wait behind it. The limits are far above what runs: 1,000 containers, 1,000 names in an annotation's list, 1,000 agents in all; in one container 100 sources of `envFrom`, and 100 entries of a variable that ours is joined to; 4 MiB once `$(NAME)` is resolved; 3 MiB of metadata that its containers would get a copy of.",
             "have less of what the sentence names, or add the agent in the manifest.";
         Reason::AnnotationsFull = Reason::AnnotationsFull =>
             "The API server refuses an object with more annotations than that, and the pod would not start.",
@@ -175,10 +175,11 @@ fn reasons() -> Vec<Row> {
             "Our other values would refer to the wrong one.",
             "rename it.";
         Reason::Unreadable(_) = Reason::Unreadable("field `spec.containers`: invalid type: null, expected a sequence".to_owned()) =>
-            "The API server refuses such a pod by itself.",
-            "correct the manifest.";
+            "The API server refuses most such pods by itself. A pod of more than 300,000 values, or one that only the agent makes too \
+             large to be stored, starts without it.",
+            "correct the manifest, or make the pod smaller.";
         Reason::Internal(_) = Reason::Internal("a second pass was not empty".to_owned()) =>
-            "Every patch is applied to a copy, compared with what the user wrote, and decided again, before it leaves. This one did not pass.",
+            "Every patch is applied to a copy, compared with what the user wrote, and decided again, before it leaves. This one did not pass, or deciding panicked: the server's log then says where.",
             "report it, with the pod.";
     }
 }
@@ -191,7 +192,7 @@ fn no_time() -> Row {
         told: "by a warning; the pod gets no annotation.",
         is_final: false,
         means: "There were more reviews than can be decided before the API server gives up, or this object takes longer than that.",
-        to_do: "create the pod again, or restart its workload. If it is often: `javelin_refusals_total{reason}` tells of what there is too much, and more replicas or CPU help.",
+        to_do: "create the pod again, or restart its workload. If it happens often, `javelin_refusals_total{reason}` tells what there is too much of; more replicas or CPU help.",
     }
 }
 

@@ -1,9 +1,9 @@
 //! One connection, from the handshake to the end: always in a task of its own.
 //!
 //! Invariants: every wait has a limit; there is one request at a time (HTTP/1.1 alone, ADR 13), which the limits of
-//! memory count on; while the process drains, every answer says `Connection: close`,
-//! so that API servers move to other replicas by themselves, before anything is closed under a request that is
-//! on its way (a POST is not sent again by Go's client).
+//! memory count on; while the process drains, every answer says `Connection: close`, so that API servers
+//! move to other replicas by themselves, before anything is closed under a request that is on its way (a POST is not
+//! sent again by Go's client).
 //!
 //! Deliberately not here: HTTP's content ([`routes`](super::routes)), and counting connections against the
 //! limit.

@@ -9,9 +9,10 @@
 //! Secret, decide and sign; each write). A write is a compare-and-swap. API servers have one view of the configuration,
 //! which is refreshed at any time; the settle time is longer than that takes, so an authority is settled only after a
 //! refresh. A replica may fall asleep at any step, but does not write to the Secret what it decided a day before. A day is
-//! one tick: leaves end after the next one, and an authority is retired for two. Crashes lose all that a replica knows. The Secret is deleted or cut off, and bundles are wiped, at any time. What is served is the
-//! listener's own [`Serving`]: any client refuses what it was presented, at any time, also between a decision to sign and
-//! the signature.
+//! one tick: leaves end after the next one, and an authority is retired for two. Crashes lose all that a replica knows.
+//! The Secret is deleted or cut off, and bundles are wiped, at any time. What is served is the listener's own
+//! [`Serving`]: any client refuses what it was presented, at any time, also between a decision to sign and the
+//! signature.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
