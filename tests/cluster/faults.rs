@@ -184,20 +184,32 @@ impl Process {
         run("kill", &["-KILL", &self.0]).map(drop)
     }
 
-    /// Less than it has: the kernel kills it.
+    /// Something in its cgroup takes all the memory that there is, and may not be killed for it: so the kernel kills this
+    /// process.
     fn take_its_memory(&self) -> Result {
         let groups = fs::read_to_string(format!("/proc/{}/cgroup", self.0));
         let groups = groups.map_err(|error| error.to_string())?;
-        let group = groups.lines().find_map(|line| line.strip_prefix("0::"));
-        let group = group.ok_or_else(|| format!("no cgroup of version 2 in {groups}"))?;
-        let limit = format!("/sys/fs/cgroup{group}/memory.max");
-        // It may be gone before the kernel has answered.
-        let written = fs::write(&limit, "65536");
-        eventually("the kernel has killed it", SOON, || {
+        // Of version 1, or of version 2 alone.
+        let first = groups.lines().find_map(|line| line.split_once(":memory:"));
+        let folder = match (first, groups.trim().strip_prefix("0::")) {
+            (Some((_, group)), _) => format!("/sys/fs/cgroup/memory{group}"),
+            (None, Some(group)) => format!("/sys/fs/cgroup{group}"),
+            (None, None) => return Err(format!("no cgroup of memory in {groups}")),
+        };
+        let take = format!(
+            "echo -1000 >/proc/self/oom_score_adj && echo $$ >{folder}/cgroup.procs && exec tail /dev/zero"
+        );
+        let mut taking = Command::new("sh");
+        let taking = taking.args(["-c", &take]).spawn();
+        let mut taking = taking.map_err(|error| error.to_string())?;
+        let outcome = eventually("the kernel has killed it", SOON, || {
             let is_gone = fs::metadata(format!("/proc/{}", self.0)).is_err();
-            ensure!(is_gone, "it runs on; {limit}: {written:?}");
+            ensure!(is_gone, "it runs on, with {folder}");
             Ok(())
-        })
+        });
+        let _ = taking.kill();
+        let _ = taking.wait();
+        outcome
     }
 
     /// Those that match, in its network namespace, for so long.
