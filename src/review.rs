@@ -93,7 +93,7 @@ pub fn undecided(body: &[u8]) -> Result<Answer, Malformed> {
 pub const OVERLOADED: &str = "overloaded";
 
 /// Its sentence.
-pub const NO_TIME: &str = "it could not be decided in time; the object is left as it was";
+pub const NO_TIME: &str = "it could not be decided in time; this call has left the object as it was, and a second chance may still decide";
 
 /// What an answer rests on. A test puts in what is wrong, panics or fails: none of it may reach a pod.
 #[derive(Clone, Copy)]

@@ -125,6 +125,8 @@ impl Connection<'_> {
             }
         };
         let outcome = tokio::select! {
+            // A request that comes in the last moment has come.
+            biased;
             outcome = self.watcher.watch(connection) => outcome,
             () = silence => return self.transport.refuse(Refusal::Silent),
         };

@@ -107,6 +107,9 @@ impl<T: Send + 'static> Pool<T> {
         let now = Instant::now();
         let mut running = state.threads.iter().flatten();
         if running.all(|running| running.deadline <= now) {
+            drop(state);
+            // Where no thread could be started for a while, work has stayed in the runtime's queue: another thread takes it.
+            drop(tokio::task::spawn_blocking(|| ()));
             return Err(Refusal::Stuck);
         }
         if state.waiting.len() >= self.most_waiting {

@@ -33,7 +33,7 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Limits;
 use super::body::{Budget, ORDINARY_BYTES, Received};
@@ -181,7 +181,12 @@ impl Reviews {
         let metrics = self.refusals.metrics();
         match self.decide(entry, &body, peer, patience).await? {
             Ok(answer) => {
-                let room = self.budget.room_for(answer.body.len(), peer).await?;
+                // What has been read makes room for what is to be sent.
+                drop(body);
+                let room = self.budget.room_for(answer.body.len(), peer);
+                let room = timeout_at(patience.to_answer, room)
+                    .await
+                    .unwrap_or(Err(Refusal::Overloaded))?;
                 metrics.reviewed(entry, answer.outcome.code, began.elapsed());
                 if is_second_chance {
                     metrics.second_chance(entry, answer.outcome.code);

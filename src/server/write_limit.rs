@@ -66,6 +66,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteLimit<S> {
         self.limited(context, outcome)
     }
 
+    /// Without this, HTTP copies each answer into one piece, and its grant of memory ends before a byte of it is sent.
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.limited(context, outcome)
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_flush(context);
         self.limited(context, outcome)
@@ -74,5 +88,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteLimit<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
         self.limited(context, outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_are_passed_on_as_pieces_and_wait_no_longer_than_the_limit() {
+        let (stream, _not_read) = duplex(4);
+        let mut limited = WriteLimit::new(stream, Duration::from_millis(10));
+        assert!(limited.is_write_vectored());
+        let pieces = [io::IoSlice::new(b"one"), io::IoSlice::new(b"two")];
+        assert_eq!(limited.write_vectored(&pieces).await.unwrap(), 4);
+        let stuck = limited.write_vectored(&pieces).await.unwrap_err();
+        assert_eq!(stuck.kind(), io::ErrorKind::TimedOut);
     }
 }

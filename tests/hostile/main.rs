@@ -71,11 +71,12 @@ fn is_long() -> bool {
 
 type Case = fn(&str);
 
-const CASES: [(&str, Case); 18] = [
+const CASES: [(&str, Case); 19] = [
     ("headers_and_silence", headers_and_silence),
     ("large_bodies_that_stop", large_bodies_that_stop),
     ("slow_bodies", slow_bodies),
     ("slow_readers", slow_readers),
+    ("large_answers_everywhere", large_answers_everywhere),
     (
         "connections_without_a_request",
         connections_without_a_request,
@@ -271,6 +272,19 @@ fn slow_readers(name: &str) {
     let body = review(&pod(100, &names("app", 100)));
     let requests = post("/mutate/pod", body.as_bytes()).repeat(200);
     attack.run(name, |attacker| attacker.send_without_reading(&requests));
+}
+
+/// Small questions with large answers, on as many connections as one address has, each of which is kept: what was sent is not
+/// to stay in memory.
+fn large_answers_everywhere(name: &str) {
+    let attack = Attack {
+        clients: 300,
+        seconds: 5,
+        refusals: &[],
+    };
+    let all = r#""instrumentation.opentelemetry.io/container-names":"*""#;
+    let request = post("/mutate/pod", review(&pod(700, all)).as_bytes());
+    attack.run(name, |attacker| attacker.send(&request));
 }
 
 fn connections_without_a_request(name: &str) {

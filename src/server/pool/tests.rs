@@ -27,9 +27,14 @@ fn occupy(pool: &Arc<Pool<usize>>) -> (mpsc::Sender<()>, JoinSet<Result<usize, R
 }
 
 async fn until_waiting(pool: &Pool<usize>, count: usize) {
-    while pool.lock().waiting.len() != count || pool.lock().threads.iter().any(Option::is_none) {
-        tokio::task::yield_now().await;
-    }
+    let wait = async {
+        while pool.lock().waiting.len() != count || pool.lock().threads.iter().any(Option::is_none)
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    let outcome = tokio::time::timeout(LONG, wait).await;
+    outcome.unwrap_or_else(|_| panic!("it never came that {count} wait"));
 }
 
 #[tokio::test]
@@ -97,11 +102,13 @@ async fn what_nobody_waits_for_is_not_computed() {
     };
     let soon = Instant::now() + Duration::from_millis(20);
     assert_eq!(pool.run(ONE, soon, count()).await, Err(Refusal::Overloaded));
+    // On a busy machine it was late before it could wait.
+    let waiting = pool.lock().waiting.len();
     let hung_up = tokio::spawn({
         let (pool, work) = (Arc::clone(&pool), count());
         async move { pool.run(ONE, Instant::now() + LONG, work).await }
     });
-    until_waiting(&pool, 2).await;
+    until_waiting(&pool, waiting + 1).await;
     hung_up.abort();
     let _ = hung_up.await;
     drop(hold);
