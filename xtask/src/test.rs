@@ -720,7 +720,10 @@ mod tests {
 
     #[test]
     fn layers_run_in_their_own_order_and_each_once() {
-        assert_eq!(chosen("").unwrap().len(), <Layer as clap::ValueEnum>::value_variants().len());
+        assert_eq!(
+            chosen("").unwrap().len(),
+            <Layer as clap::ValueEnum>::value_variants().len()
+        );
         assert_eq!(chosen("--no-cluster").unwrap().last(), Some(&Layer::Jvm));
         let two = [Layer::Format, Layer::Cluster];
         assert_eq!(chosen("cluster format cluster").unwrap(), two);
