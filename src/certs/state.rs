@@ -37,7 +37,7 @@
 //!
 //! What is published never takes an authority out of a bundle that the Secret does not say is retired. A bundle is
 //! swapped against the version that was looked at, so that holds whatever a replica has missed, and whatever was
-//! restored to the Secret. One exception: with [`MOST_KEPT`] predecessors there is no room for another one, and an entry
+//! restored to the Secret. One exception: with `MOST_KEPT` predecessors there is no room for another one, and an entry
 //! that lacks something that the Secret has gets that, and nothing else.
 //!
 //! Deliberately not here: doing it, and clocks.
