@@ -615,8 +615,9 @@ const JUST_AFTER: Duration = Duration::from_millis(50);
 /// From reading to writing; each request has a limit far below.
 const LONGEST_ROUND: Duration = Duration::from_mins(5);
 
-/// So young is the authority of a release that is just being installed.
-const NEW_RELEASE: Duration = Duration::from_mins(1);
+/// So young is the authority of a release that is just being installed. Whoever starts later finds its maker ready, or finds
+/// nobody.
+const NEW_RELEASE: Duration = Duration::from_secs(20);
 
 /// Between two attempts to switch, while clients keep refusing.
 const LONGEST_HOLD: Duration = Duration::from_hours(1);

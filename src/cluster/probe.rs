@@ -405,9 +405,9 @@ const TAIL: usize = 100;
 
 const INTERVAL: Duration = Duration::from_mins(5);
 
-/// How long a replica of a new release waits for a way to the first one. That one is ready within seconds, and kube-proxy
-/// knows it a second later.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// How long a replica of a new release waits for a way to the first one. That one is ready at the kubelet's next look, two
+/// seconds later at most, and kube-proxy knows it a second after that.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
 /// Between two tries to find it.
 const BETWEEN_TRIES: Duration = Duration::from_millis(300);
