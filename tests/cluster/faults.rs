@@ -119,7 +119,7 @@ impl Fault {
 
     fn times(self) -> u32 {
         match self {
-            Self::Killed => 6,
+            Self::Killed => 12,
             Self::OutOfMemory => 4,
             Self::Silent => 3,
             Self::NodeGone => 1,
@@ -184,8 +184,7 @@ impl Process {
         run("kill", &["-KILL", &self.0]).map(drop)
     }
 
-    /// Something in its cgroup takes all the memory that there is, and may not be killed for it: so the kernel kills this
-    /// process.
+    /// Something else in its cgroup takes all the memory that there is, and the kernel kills this process for it.
     fn take_its_memory(&self) -> Result {
         let groups = fs::read_to_string(format!("/proc/{}/cgroup", self.0));
         let groups = groups.map_err(|error| error.to_string())?;
@@ -196,9 +195,10 @@ impl Process {
             (None, Some(group)) => format!("/sys/fs/cgroup{group}"),
             (None, None) => return Err(format!("no cgroup of memory in {groups}")),
         };
-        let take = format!(
-            "echo -1000 >/proc/self/oom_score_adj && echo $$ >{folder}/cgroup.procs && exec tail /dev/zero"
-        );
+        // The likeliest of the two, whatever the kubelet said.
+        let likelihood = format!("/proc/{}/oom_score_adj", self.0);
+        fs::write(likelihood, "1000").map_err(|error| error.to_string())?;
+        let take = format!("echo $$ >{folder}/cgroup.procs && exec tail /dev/zero");
         let mut taking = Command::new("sh");
         let taking = taking.args(["-c", &take]).spawn();
         let mut taking = taking.map_err(|error| error.to_string())?;
