@@ -128,8 +128,14 @@ impl Fault {
 
     /// Once, and waits until all is well again.
     fn strike(self, replicas: u32) -> Result {
+        // The oldest: API servers keep their connections, so that a new one may have none to lose.
         let pods = pods(SYSTEM)?;
-        let pod = pods.first().ok_or("there is no replica")?;
+        let age = |pod: &&Value| {
+            pod["metadata"]["creationTimestamp"]
+                .as_str()
+                .map(str::to_owned)
+        };
+        let pod = pods.iter().min_by_key(age).ok_or("there is no replica")?;
         let process = Process::of(pod)?;
         match self {
             Self::Killed => process.kill()?,
