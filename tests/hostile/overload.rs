@@ -82,7 +82,7 @@ pub(crate) fn ten_times_too_much(name: &str) {
     let (least, nobody_waited) = if is_long() {
         (80, good / 10)
     } else {
-        (30, late)
+        (30, late + good / 2)
     };
     assert!(
         100 * good >= least * peak.good(),
