@@ -743,6 +743,18 @@ fn is_counted(before: u64) -> Result {
     })
 }
 
+/// The sum of a metric over all replicas.
+pub(crate) fn counted(metric: &str) -> Result<u64> {
+    let mut sum = 0;
+    for pod in pods(SYSTEM)? {
+        let metrics = kubectl(&["get", "--raw", &metrics_path(&pod)])?;
+        let lines = metrics.lines().filter(|line| line.starts_with(metric));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        sum += values.sum::<u64>();
+    }
+    Ok(sum)
+}
+
 pub(crate) fn metrics_path(pod: &Value) -> String {
     format!(
         "/api/v1/namespaces/{SYSTEM}/pods/{}:8080/proxy/metrics",

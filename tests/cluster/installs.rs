@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     api::Api,
-    cases::{ENDPOINT, INJECT, SOON, SYSTEM, nothing_left, receipt},
+    cases::{ENDPOINT, INJECT, SOON, SYSTEM, nothing_left, receipt, take_away},
     figures,
     kube::{Namespace, Result, checkout, ensure, eventually, helm},
 };
@@ -19,10 +19,7 @@ pub(crate) fn a_pod_right_after_each() -> Result {
     let namespace = Namespace::new("t-installs", &[(INJECT, "true")])?;
     let api = Api::new()?;
     let (mut missed, mut slowest) = (Vec::new(), Duration::ZERO);
-    let _ = helm(
-        "helm",
-        &["uninstall", "javelin", "--namespace", SYSTEM, "--wait"],
-    );
+    take_away()?;
     for number in 1..=INSTALLS {
         eventually("nothing of Javelin is left", SOON, nothing_left)?;
         let major = if number % 2 == 0 { "helm3" } else { "helm" };

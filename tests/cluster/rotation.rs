@@ -15,7 +15,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{INJECT, SYSTEM, metrics_path, name_of, pods_get_the_agent},
+    cases::{INJECT, SYSTEM, counted, name_of, pods_get_the_agent},
     figures,
     kube::{
         Namespace, Result, ca_bundles, checkout, ensure, eventually, get, helm, kubectl,
@@ -505,18 +505,6 @@ fn start_afresh(replicas: u32) -> Result {
     wipe_ca_bundles()?;
     scale(replicas)?;
     replicas_are_ready(usize::try_from(replicas).unwrap_or_default())
-}
-
-/// The sum of a metric over all replicas.
-fn counted(metric: &str) -> Result<u64> {
-    let mut sum = 0;
-    for pod in pods(SYSTEM)? {
-        let metrics = kubectl(&["get", "--raw", &metrics_path(&pod)])?;
-        let lines = metrics.lines().filter(|line| line.starts_with(metric));
-        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-        sum += values.sum::<u64>();
-    }
-    Ok(sum)
 }
 
 /// Certificates that all replicas have signed.

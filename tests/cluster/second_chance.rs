@@ -4,12 +4,10 @@ use serde_json::{Value, json};
 
 use crate::{
     cases::{
-        INJECT, SOON, SYSTEM, copy_of_label, injected_pod, is_untouched, label, metrics_path,
-        name_of, pause_deployment, pause_pod, receipt,
+        INJECT, SOON, copy_of_label, counted, injected_pod, is_untouched, label, pause_deployment,
+        pause_pod, receipt,
     },
-    kube::{
-        Namespace, Result, apply, ensure, eventually, get, javelin, kubectl, kubectl_with, pods,
-    },
+    kube::{Namespace, Result, apply, ensure, eventually, get, javelin, kubectl, kubectl_with},
 };
 
 /// Every call but that of a second chance fails; a pod and a workload are decided all the same, and once.
@@ -54,14 +52,14 @@ pub(crate) fn decides_what_a_failed_call_has_left() -> Result {
     let calls = second_chances()? - before;
     ensure!(calls == 3, "{calls} second chances for three pods");
 
-    let of_workloads = second_chances_of("workload")?;
+    let of_workloads = counted(OF_WORKLOADS)?;
     apply(&pause_deployment(plain.0))?;
     label("deployment/app", plain.0, &format!("{INJECT}=true"))?;
     ensure!(copy_of_label(plain.0)? == "true", "no copy of the label");
     label("deployment/app", plain.0, &format!("{INJECT}-"))?;
     ensure!(copy_of_label(plain.0)?.is_empty(), "the copy has stayed");
     kubectl(&["annotate", "deployment/app", "-n", plain.0, "nothing=new"])?;
-    let calls = second_chances_of("workload")? - of_workloads;
+    let calls = counted(OF_WORKLOADS)? - of_workloads;
     ensure!(calls == 2, "{calls} second chances for the workload");
 
     // The last one alone is enough.
@@ -147,21 +145,7 @@ fn tried(pod: &str) -> Result<Value> {
 
 /// Answered second chances, of all replicas.
 fn second_chances() -> Result<u64> {
-    second_chances_of("")
-}
-
-/// The same of entries whose label begins so.
-fn second_chances_of(entry: &str) -> Result<u64> {
-    let series = format!("javelin_second_chances_total{{entry=\"{entry}");
-    let mut sum = 0;
-    for pod in pods(SYSTEM)? {
-        let metrics = kubectl(&["get", "--raw", &metrics_path(&pod)])
-            .map_err(|error| format!("{}: {error}", name_of(&pod)))?;
-        let lines = metrics.lines().filter(|line| line.starts_with(&series));
-        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-        sum += counts.sum::<u64>();
-    }
-    Ok(sum)
+    counted("javelin_second_chances_total{")
 }
 
 /// Entries whose calls are answered with 404, as before when dropped.
@@ -200,3 +184,5 @@ fn patch(change: &Value) -> Result {
     kubectl(&[&object[..], &["--type=json", "-p", &change.to_string()]].concat())?;
     Ok(())
 }
+
+const OF_WORKLOADS: &str = "javelin_second_chances_total{entry=\"workload\"";
