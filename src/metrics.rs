@@ -106,8 +106,8 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// Counts an answered review, which [`Metrics::reviewed`] counts too, that came only because earlier calls for the
-    /// same object had failed.
+    /// Counts an answered review, which [`Metrics::reviewed`] counts too, that came only because earlier calls had left
+    /// the same object undecided.
     pub fn second_chance(&self, entry: &Entry, outcome: &'static str) {
         let entry = entry_label(entry);
         self.second_chances
@@ -193,7 +193,7 @@ impl Metrics {
         );
         registry.register(
             "second_chances",
-            "Those of them for which an earlier call had failed, by entry and outcome",
+            "Those of them that an earlier call had left undecided, by entry and outcome",
             self.second_chances.clone(),
         );
         registry.register_with_unit(
