@@ -367,7 +367,7 @@ fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
         .collect()
 }
 
-/// The jar has 25 MB; twice that leaves room for a larger one and for the temporary file beside it.
+/// The jar has 27 MB; twice that leaves room for a larger one and for the temporary file beside it.
 pub(crate) const VOLUME_SIZE_LIMIT: &str = "64Mi";
 
 /// The uid of our image's USER.

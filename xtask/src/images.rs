@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
+use crate::agent;
 use crate::image::{Image, ImageBuilder, Layer, hex};
 use crate::packages::{self, Group};
 use crate::paths::{Paths, find_program, variable};
@@ -31,7 +32,7 @@ const MODULES: &str = "java.base,java.instrument,java.logging,java.management,ja
 
 /// The product: one static program and the agent's jar, and nothing else.
 pub(crate) fn javelin(paths: &Paths) -> Result<Image> {
-    let agent = agent(paths)?;
+    let agent = agent::jar(paths)?;
     let program = static_program(paths)?;
     let version = env!("CARGO_PKG_VERSION");
     progress::step("Writing the image", Hint::default(), || {
@@ -152,86 +153,6 @@ fn c_program(paths: &Paths, name: &str, reference: &str) -> Result<Image> {
             .user(65535)
             .layer(layer))
     })
-}
-
-/// The agent's jar of the version that `agent.lock` names, with the contents that it names.
-pub(crate) fn agent(paths: &Paths) -> Result<PathBuf> {
-    let lock = AgentLock::read(&paths.root().join("agent.lock"))?;
-    let folder = paths.cache().join("agent");
-    let jar = folder.join(format!("opentelemetry-javaagent-{}.jar", lock.version));
-    if jar.is_file() && sha256_of(&jar)? == lock.sha256 {
-        return Ok(jar);
-    }
-    packages::ensure(paths, &[Group::Maven])?;
-    create_folder(&folder)?;
-    let log = paths.build_log("agent");
-    let hint = Hint {
-        first_time: Some(Duration::from_secs(20)),
-        log: Some(&log),
-    };
-    progress::step(
-        &format!("Fetching the OpenTelemetry Java agent {}", lock.version),
-        hint,
-        || {
-            let mut maven = Command::new("mvn");
-            maven
-                .args([
-                    "--batch-mode",
-                    "--no-transfer-progress",
-                    "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy",
-                ])
-                .arg(format!(
-                    "-Dartifact=io.opentelemetry.javaagent:opentelemetry-javaagent:{}",
-                    lock.version
-                ))
-                .arg(format!("-DoutputDirectory={}", folder.display()))
-                // Elsewhere than the checkout: there is no project to read.
-                .current_dir(&folder);
-            run_logged(&maven, &log)
-        },
-    )?;
-    let found = sha256_of(&jar)?;
-    if found != lock.sha256 {
-        let _ = fs::remove_file(&jar);
-        bail!(
-            "the agent {} has the digest {found} and agent.lock wants {}: if the version there was changed on purpose, change \
-             the digest too, else do not trust the file",
-            lock.version,
-            lock.sha256
-        );
-    }
-    Ok(jar)
-}
-
-/// The contents of `agent.lock`.
-struct AgentLock {
-    version: String,
-    sha256: String,
-}
-
-impl AgentLock {
-    fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| {
-            format!("failed to read {}: is the checkout whole?", path.display())
-        })?;
-        let value = |name: &str| {
-            text.lines()
-                .find_map(|line| {
-                    line.strip_prefix(name)?
-                        .trim()
-                        .strip_prefix('=')?
-                        .trim()
-                        .strip_prefix('"')?
-                        .strip_suffix('"')
-                })
-                .map(str::to_owned)
-                .with_context(|| format!("{} has no line `{name} = \"...\"`", path.display()))
-        };
-        Ok(Self {
-            version: value("version")?,
-            sha256: value("sha256")?,
-        })
-    }
 }
 
 /// The release build of `javelin`, linked so that it starts from an empty root.
@@ -458,10 +379,6 @@ fn interpreter_is_absent(bytes: &[u8]) -> Option<bool> {
         }
     }
     Some(true)
-}
-
-fn sha256_of(file: &Path) -> Result<String> {
-    Ok(hex(&Sha256::digest(read(file)?)))
 }
 
 /// Bumped when what is put into an image changes otherwise than by its sources.

@@ -3,6 +3,7 @@
 //! - [`toolchain`] builds the Kubernetes programs, Helm and a Collector from Go modules into a user cache.
 //! - [`cluster`] starts and stops a one-node Kubernetes in a network namespace of its own.
 //! - [`image`] writes image archives without a container engine; [`images`] says what is in each.
+//! - [`agent`] is the jar that `agent.lock` names, and the way to another one.
 //! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
 //! - [`demo`] shows the main job, and [`mod@test`] is everything that has to pass.
 //! - [`kube`] is the handle that everything else uses on a cluster, ours or the user's.
@@ -14,6 +15,7 @@
     reason = "a command-line program"
 )]
 
+mod agent;
 mod cluster;
 mod demo;
 mod image;
@@ -73,6 +75,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("{}", plugin::write_to(&paths, &output, &base)?.display());
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Agent { version } => agent::move_to(&paths, &version).map(|()| ExitCode::SUCCESS),
         Verb::Tools => {
             toolchain::ensure(&paths, &Tool::ALL)?;
             println!("{}", paths.bin().display());
@@ -176,6 +179,11 @@ enum Verb {
         /// Address of the folder in which the archive will be found
         #[arg(long, value_name = "URL")]
         base: String,
+    },
+    /// Move agent.lock to another version of the agent, list what changed in names of settings, and try it on the JVMs
+    Agent {
+        /// As in 2.33.1
+        version: String,
     },
     /// Build every tool that the other verbs use, and print the folder they are in
     Tools,

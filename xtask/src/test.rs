@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 
+use crate::agent;
 use crate::cluster;
 use crate::demo;
 use crate::images;
@@ -557,14 +558,14 @@ fn count(text: &str, part: &str) -> usize {
 }
 
 /// The suite in `tests/jvm`, on the JDK that compiles and on others that the machine has.
-fn jvm_suite(paths: &Paths, pattern: Option<&str>) -> Result<()> {
+pub(crate) fn jvm_suite(paths: &Paths, pattern: Option<&str>) -> Result<()> {
     let mut command = cargo_command(paths);
     command.args(["test", "--test", "jvm", "--locked"]);
     if let Some(pattern) = pattern {
         choose(&mut command, pattern)?;
     }
     packages::ensure(paths, &[Group::Java])?;
-    let agent = images::agent(paths)?;
+    let agent = agent::jar(paths)?;
     let jdks = jdks::find()?;
     for jdk in &jdks {
         note(&format!("Java {} in {}", jdk.major, jdk.home.display()));

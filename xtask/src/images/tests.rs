@@ -23,18 +23,3 @@ fn what_is_no_whole_program_is_neither() {
     assert_eq!(interpreter_is_absent(&elf(1)[..80]), Some(true));
     assert_eq!(interpreter_is_absent(&elf(1)[..60]), None);
 }
-
-#[test]
-fn the_agent_lock_is_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("agent.lock");
-    fs::write(&path, "version = \"1.2.3\"\nsha256 = \"abc\"\n").unwrap();
-    let lock = AgentLock::read(&path).unwrap();
-    assert_eq!(
-        (lock.version.as_str(), lock.sha256.as_str()),
-        ("1.2.3", "abc")
-    );
-
-    fs::write(&path, "version = 1\n").unwrap();
-    assert!(AgentLock::read(&path).is_err());
-}
