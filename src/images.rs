@@ -12,10 +12,7 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    config::{Config, Delivery},
-    patch::PodPath,
-};
+use crate::{config::Config, patch::PodPath};
 
 /// An image reference, in its parts (the grammar of `distribution/reference`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -38,7 +35,7 @@ pub fn of_config(config: &Config) -> Uses {
     let mut uses = Uses::new();
     let default = config.profile("true");
     for profile in default.into_iter().chain(config.profiles()) {
-        if !matches!(profile.delivery, Delivery::Preinstalled { .. }) {
+        if profile.delivery.uses_image() {
             let what = format!("agent of profile {}", profile.name);
             let image = Image::parse(&profile.agent.image);
             uses.entry(image).or_default().insert(what);

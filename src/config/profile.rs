@@ -47,7 +47,7 @@ pub struct Profile {
     pub hash: String,
 }
 
-/// How the jar gets into the pod.
+/// How the jar gets into the pod, if it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delivery {
@@ -66,6 +66,8 @@ pub enum Delivery {
         /// The jar's absolute path in the container.
         path: String,
     },
+    /// No agent: variables alone, for an application that has the SDK in it.
+    VariablesOnly,
 }
 
 /// Where the settings of the SDK go: endpoint, propagators, sampler, exporters, further `OTEL_*` variables.
@@ -245,7 +247,18 @@ impl Delivery {
             Self::InitContainer { .. } => INIT_CONTAINER,
             Self::ImageVolume { .. } => IMAGE_VOLUME,
             Self::Preinstalled { .. } => PREINSTALLED,
+            Self::VariablesOnly => NONE,
         }
+    }
+
+    /// Does a JVM of the pod start with the agent?
+    pub fn loads_agent(&self) -> bool {
+        *self != Self::VariablesOnly
+    }
+
+    /// Does the pod get the jar by way of the agent's image?
+    pub fn uses_image(&self) -> bool {
+        matches!(self, Self::InitContainer { .. } | Self::ImageVolume { .. })
     }
 
     fn from_raw(delivery: Option<&str>, agent: &RawAgent) -> Result<Self, Problem> {
@@ -281,10 +294,15 @@ impl Delivery {
                     path: check_path(path)?,
                 })
             }
+            NONE if path.is_some() => Err(Problem::new(
+                ".agent.path",
+                format!("is of no use with the delivery {NONE}: no jar is loaded; leave it out"),
+            )),
+            NONE => Ok(Self::VariablesOnly),
             other => Err(Problem::new(
                 ".delivery",
                 format!(
-                    "{other:?} is not one of: {INIT_CONTAINER}, {IMAGE_VOLUME}, {PREINSTALLED}"
+                    "{other:?} is not one of: {INIT_CONTAINER}, {IMAGE_VOLUME}, {PREINSTALLED}, {NONE}"
                 ),
             )),
         }
@@ -418,6 +436,7 @@ pub(super) fn check_attributes(
 const INIT_CONTAINER: &str = "init-container";
 const IMAGE_VOLUME: &str = "image-volume";
 const PREINSTALLED: &str = "preinstalled";
+const NONE: &str = "none";
 
 /// `PATH_MAX` of Linux (`include/uapi/linux/limits.h`), less the zero byte at the end.
 pub(crate) const MAX_PATH: usize = 4_095;

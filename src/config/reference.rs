@@ -95,10 +95,10 @@ pub const FILE: &[Key] = &[
 pub const PROFILE: &[Key] = &[
     Key {
         path: "delivery",
-        kind: Kind::OneOf(&["init-container", "image-volume", "preinstalled"]),
+        kind: Kind::OneOf(&["init-container", "image-volume", "preinstalled", "none"]),
         default: "init-container",
         unset: "",
-        means: "How the jar gets into the pod. `init-container`: an init container copies it into an emptyDir. `image-volume`: the image itself is mounted, on Kubernetes 1.36 or later with containerd 2.2 or later. `preinstalled`: the application's image has it, and only variables are set.",
+        means: "How the jar gets into the pod. `init-container`: an init container copies it into an emptyDir. `image-volume`: the image itself is mounted, on Kubernetes 1.36 or later with containerd 2.2 or later. `preinstalled`: the application's image has it, and only variables are set. `none`: no agent is loaded; endpoint, service name and attributes are set for applications that have the SDK or Spring Boot's starter in them.",
         example: "image-volume",
     },
     Key {

@@ -93,6 +93,7 @@ fn written_agent(agent: &Agent, delivery: &Delivery) -> RawAgent {
     } = agent;
     let (command, path) = match delivery {
         Delivery::InitContainer { command } => (command.clone(), None),
+        Delivery::VariablesOnly => (None, None),
         Delivery::ImageVolume { path } | Delivery::Preinstalled { path } => {
             (None, Some(path.clone()))
         }

@@ -76,6 +76,14 @@ fn keys_that_do_not_go_together_are_refused_with_what_would() {
     for (text, part) in [
         ("default: {delivery: preinstalled}", "missing"),
         (
+            "default: {delivery: none, agent: {path: /agent.jar}}",
+            "no jar is loaded",
+        ),
+        (
+            "default: {delivery: none, agent: {command: [cp]}}",
+            "nothing runs",
+        ),
+        (
             "default: {delivery: preinstalled, agent: {path: agent.jar}}",
             "absolute path",
         ),

@@ -63,7 +63,7 @@ pub(super) fn parts(
             Some(json!({ "name": AGENT_NAME, "emptyDir": { "sizeLimit": VOLUME_SIZE_LIMIT } }))
         }
         Delivery::ImageVolume { .. } => Some(image_volume(profile)),
-        Delivery::Preinstalled { .. } => None,
+        Delivery::Preinstalled { .. } | Delivery::VariablesOnly => None,
     };
     let tls = needs.tls.map(tls_volume);
     steps::take(pod.spec.volumes().len() + pod.spec.init_containers().len());
@@ -80,10 +80,12 @@ pub(super) fn parts(
         Delivery::InitContainer { command } => {
             init_container(pod, targets, profile, command.as_deref(), needs, notes)
         }
-        Delivery::ImageVolume { .. } | Delivery::Preinstalled { .. } => None,
+        Delivery::ImageVolume { .. } | Delivery::Preinstalled { .. } | Delivery::VariablesOnly => {
+            None
+        }
     };
     let secret = profile.agent.image_pull_secret.as_deref();
-    let secret = secret.filter(|name| has_volume(profile) && !pod.spec.pulls_with(name));
+    let secret = secret.filter(|name| profile.delivery.uses_image() && !pod.spec.pulls_with(name));
     Parts {
         volumes,
         init_container,
@@ -93,7 +95,10 @@ pub(super) fn parts(
 
 /// The mounts that a target lacks.
 pub(super) fn mounts(container: &Container, profile: &Profile, uses_tls: bool) -> Vec<Value> {
-    let agent = has_volume(profile).then_some((AGENT_NAME, AGENT_DIR));
+    let agent = profile
+        .delivery
+        .uses_image()
+        .then_some((AGENT_NAME, AGENT_DIR));
     let tls = uses_tls.then_some((TLS_NAME, TLS_DIR));
     steps::take(container.volume_mounts().len());
     let is_missing = |name: &str| {
@@ -108,19 +113,15 @@ pub(super) fn mounts(container: &Container, profile: &Profile, uses_tls: bool) -
         .collect()
 }
 
-/// The option that loads the agent in each target.
-pub(crate) fn option(profile: &Profile) -> String {
+/// The option that loads the agent in each target, where one is loaded.
+pub(crate) fn option(profile: &Profile) -> Option<String> {
     let jar = match &profile.delivery {
         Delivery::InitContainer { .. } => format!("{AGENT_DIR}/{AGENT_JAR}"),
         Delivery::ImageVolume { path } => format!("{AGENT_DIR}{path}"),
         Delivery::Preinstalled { path } => path.clone(),
+        Delivery::VariablesOnly => return None,
     };
-    format!("-javaagent:{jar}")
-}
-
-/// Does the pod get a volume with the jar?
-pub(super) fn has_volume(profile: &Profile) -> bool {
-    !matches!(profile.delivery, Delivery::Preinstalled { .. })
+    Some(format!("-javaagent:{jar}"))
 }
 
 /// Is anything of the user's where ours must go?
@@ -130,7 +131,12 @@ pub(super) fn check_conflicts(
     profile: &Profile,
 ) -> Result<(), Reason> {
     let mut places = Vec::new();
-    places.extend(has_volume(profile).then_some((AGENT_NAME, AGENT_DIR)));
+    places.extend(
+        profile
+            .delivery
+            .uses_image()
+            .then_some((AGENT_NAME, AGENT_DIR)),
+    );
     let tls = profile.otlp.as_ref().and_then(|otlp| otlp.tls.as_ref());
     places.extend(tls.map(|_| (TLS_NAME, TLS_DIR)));
     let mut volumes = pod.spec.volumes().iter();
@@ -141,7 +147,7 @@ pub(super) fn check_conflicts(
         }));
     }
     let mut containers = pod.spec.containers.iter().chain(pod.spec.init_containers());
-    if has_volume(profile) && containers.any(|container| container.name == AGENT_NAME) {
+    if profile.delivery.uses_image() && containers.any(|container| container.name == AGENT_NAME) {
         return Err(Reason::Conflict(Conflict::Container));
     }
     for target in targets.iter().map(|target| target.container) {

@@ -15,7 +15,7 @@ use super::{
     fit, foreign,
     java::JAVA_TOOL_OPTIONS,
     keys,
-    pod::EnvVar,
+    pod::{Container, EnvVar},
     profile, resource,
     sdk::{self, Place},
     select, size,
@@ -76,9 +76,9 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
     containers(subject, config, &targets.containers, steps);
     let option = delivery::option(profile);
     let is_first = before.is_none();
-    let beside = foreign::check(pod, &targets.containers, &option, is_first);
+    let beside = foreign::check(pod, &targets.containers, option.as_deref(), is_first);
     let beside = steps.check("other agents", beside)?;
-    if beside.is_empty() {
+    if option.is_some() && beside.is_empty() {
         steps.passes(
             "other agents",
             "none in options, commands and init containers".into(),
@@ -102,7 +102,9 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
             steps.check("variables", check_private_variables(container))?;
             let mut warnings = Vec::new();
             steps.check("limits", fit::check(pod, container, profile, &mut warnings))?;
-            steps.passes("limits", format!("{name}: the agent fits into them"));
+            if option.is_some() {
+                steps.passes("limits", format!("{name}: the agent fits into them"));
+            }
         }
     }
     let context = Context {
@@ -223,25 +225,17 @@ fn environment(
     target: &Target<'_>,
     steps: &mut Steps,
 ) -> Result<(), Stopped> {
-    let (pod, profile, container) = (context.subject.pod, context.profile, target.container);
+    let (profile, container) = (context.profile, target.container);
     let before = Environment::new(container.env());
-    let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
-    let origin = tool_options::composition(container, profile.compose_optional).origin(&before);
     let outcome = context.environment(container, &mut Vec::new());
     let (after, naming, place) = steps.check("environment", outcome)?;
     let name = &container.name;
-    let options = match (origin, base) {
-        (Origin::Visible(None), None) => "the container sets none: ours alone",
-        (Origin::Visible(None) | Origin::EnvFrom, Some(_)) => {
-            "ours follows what the annotation states of the image"
-        }
-        (Origin::Visible(Some(_)), _) => "a literal: ours is part of it",
-        (Origin::Reference(_), _) => "from elsewhere: kept under another name, ours refers to it",
-        (Origin::EnvFrom, None) => {
-            "perhaps from envFrom: kept under another name, ours refers to it"
-        }
-    };
-    steps.applies(JAVA_TOOL_OPTIONS, format!("{name}: {options}"));
+    if context.option.is_some() {
+        let options = options(context, container, &before);
+        steps.applies(JAVA_TOOL_OPTIONS, format!("{name}: {options}"));
+    } else {
+        steps.passes(JAVA_TOOL_OPTIONS, format!("{name}: no agent is loaded"));
+    }
     if let Some(naming) = naming {
         let (_, how) = resource::service_name(context.subject, container, profile);
         steps.applies(
@@ -296,6 +290,24 @@ fn environment(
     Ok(())
 }
 
+/// How the option that loads the agent gets into `JAVA_TOOL_OPTIONS`.
+fn options(context: &Context<'_>, container: &Container, before: &Environment) -> &'static str {
+    let (pod, profile) = (context.subject.pod, context.profile);
+    let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
+    let origin = tool_options::composition(container, profile.compose_optional).origin(before);
+    match (origin, base) {
+        (Origin::Visible(None), None) => "the container sets none: ours alone",
+        (Origin::Visible(None) | Origin::EnvFrom, Some(_)) => {
+            "ours follows what the annotation states of the image"
+        }
+        (Origin::Visible(Some(_)), _) => "a literal: ours is part of it",
+        (Origin::Reference(_), _) => "from elsewhere: kept under another name, ours refers to it",
+        (Origin::EnvFrom, None) => {
+            "perhaps from envFrom: kept under another name, ours refers to it"
+        }
+    }
+}
+
 /// The last entry of each name: the one that the kubelet takes.
 fn last_ones(env: &[EnvVar]) -> HashMap<&str, &EnvVar> {
     steps::take(env.len());
@@ -314,6 +326,7 @@ fn brings(profile: &Profile) -> String {
             format!("{} is mounted as a volume", profile.agent.image)
         }
         Delivery::Preinstalled { path } => format!("the application's image has {path}"),
+        Delivery::VariablesOnly => "variables alone: no agent is loaded".to_owned(),
     }
 }
 

@@ -12,13 +12,17 @@ use super::{
     target::Target,
 };
 
-/// Looks for them in the pod's init containers and in each target. `option` is ours.
+/// Looks for them in the pod's init containers and in each target. `option` is ours; without one no agent is loaded, and
+/// whoever is there gets no second one.
 pub(super) fn check(
     pod: &Pod,
     targets: &[Target<'_>],
-    option: &str,
+    option: Option<&str>,
     is_first_pass: bool,
 ) -> Result<Vec<String>, Reason> {
+    let Some(option) = option else {
+        return Ok(Vec::new());
+    };
     let is_allowed = pod
         .annotation(keys::ALLOW_OTHER_AGENT)
         .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));

@@ -145,8 +145,8 @@ pub fn predicted_environment(env: &[EnvVar]) -> BTreeMap<String, Option<String>>
 struct Context<'a> {
     subject: &'a Subject<'a>,
     profile: &'a Profile,
-    /// The option that loads the agent.
-    option: String,
+    /// The option that loads the agent, where one is loaded.
+    option: Option<String>,
     /// What an earlier pass says it did: another webhook came after it, and we are asked again.
     before: Option<Receipt>,
     /// Is there one target only?
@@ -206,7 +206,8 @@ fn profile<'a>(asked: &'a Profile, config: &'a Config, before: Option<&Receipt>)
 impl Context<'_> {
     fn plan(&self, targets: &[Target<'_>], unknown: Vec<String>) -> Result<Plan, Reason> {
         let (pod, profile) = (self.subject.pod, self.profile);
-        let mut notes = foreign::check(pod, targets, &self.option, self.before.is_none())?;
+        let option = self.option.as_deref();
+        let mut notes = foreign::check(pod, targets, option, self.before.is_none())?;
         let unknown = unknown
             .into_iter()
             .map(|name| Warning::UnknownContainer { name });
@@ -274,6 +275,7 @@ impl Context<'_> {
         Ok(Plan {
             is_first: self.before.is_none(),
             profile: profile.name.clone(),
+            loads_agent: option.is_some(),
             parts,
             containers,
             annotations,
@@ -292,12 +294,14 @@ impl Context<'_> {
         let (subject, profile) = (self.subject, self.profile);
         let base = subject.pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
         let mut environment = Environment::new(container.env());
-        let settings = tool_options::Settings {
-            option: &self.option,
-            base,
-            compose_optional: profile.compose_optional,
-        };
-        tool_options::add_agent(&mut environment, container, settings)?;
+        if let Some(option) = &self.option {
+            let settings = tool_options::Settings {
+                option,
+                base,
+                compose_optional: profile.compose_optional,
+            };
+            tool_options::add_agent(&mut environment, container, settings)?;
+        }
         sdk::add_annotated(&mut environment, subject.pod)?;
         let naming = resource::naming(&environment, subject, container, self.alone, profile);
         if let Some(Naming::Variable(name)) = &naming {
@@ -317,7 +321,8 @@ impl Context<'_> {
         let name = || container.name.clone();
         let literals = Literals::of(environment.variables());
         let options = literals.get(JAVA_TOOL_OPTIONS);
-        if options.is_some_and(|options| options.len() > java::JAVA_8_OPTIONS_LIMIT) {
+        let is_long = |options: &str| options.len() > java::JAVA_8_OPTIONS_LIMIT;
+        if self.option.is_some() && options.is_some_and(is_long) {
             warnings.push(Warning::LongOptions { container: name() });
         }
         let empty = sdk::EMPTY_IS_BROKEN

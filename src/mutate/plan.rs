@@ -13,6 +13,8 @@ pub struct Plan {
     pub is_first: bool,
     /// Name of the profile.
     pub profile: String,
+    /// Does a JVM start with the agent, or are these variables alone?
+    pub loads_agent: bool,
     /// Volumes and init container.
     pub parts: Parts,
     /// What each target container gets.

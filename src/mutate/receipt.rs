@@ -60,7 +60,10 @@ impl Receipt {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             profile: profile.name.clone(),
             config: profile.hash.clone(),
-            image: delivery::has_volume(profile).then(|| profile.agent.image.clone()),
+            image: profile
+                .delivery
+                .uses_image()
+                .then(|| profile.agent.image.clone()),
             delivery: profile.delivery.as_str().to_owned(),
             containers: BTreeMap::new(),
             notes: Vec::new(),
@@ -83,13 +86,24 @@ impl Receipt {
         let targets = target::again(pod, &receipt);
         let mut variables = targets.iter().flat_map(|target| target.container.env());
         let has_variables = variables.any(|variable| keys::is_private(&variable.name));
-        let option = config.profile(&receipt.profile).map(delivery::option);
+        let profile = config.profile(&receipt.profile);
+        let option = profile.and_then(delivery::option);
+        // Variables with names of the user's choice are all that there is of ours.
+        let has_only_variables = || {
+            profile.is_some_and(|profile| !profile.delivery.loads_agent())
+                && targets.iter().any(|target| {
+                    let names = receipt.containers.get(&target.container.name);
+                    let there = target.container.env().iter();
+                    let there: HashSet<_> = there.map(|variable| &variable.name).collect();
+                    names.is_some_and(|names| names.iter().all(|name| there.contains(name)))
+                })
+        };
         // As it is written: a pod of any size is asked this, before anything in it is resolved.
         let has_option = || {
             let mut texts = targets.iter().flat_map(|target| target.container.texts());
             option.is_some_and(|option| texts.any(|text| text.contains(&option)))
         };
-        let has_ours = has_parts || has_variables || has_option();
+        let has_ours = has_parts || has_variables || has_option() || has_only_variables();
         (!targets.is_empty() && has_ours).then_some(receipt)
     }
 

@@ -38,7 +38,7 @@ pub(super) fn of(profile: &Profile, config: &Config) -> BTreeMap<String, String>
     let sidecars = config.sidecars().filter(|name| dns::is_label(name));
     set("sidecars", &sidecars.collect::<Vec<_>>().join(","));
     set("delivery", delivery.as_str());
-    set("option", &mutate::option(profile));
+    set("option", &mutate::option(profile).unwrap_or_default());
     set("receipt", &receipt(profile));
     set("image", &agent.image);
     let policy = agent.image_pull_policy.map(PullPolicy::as_str);

@@ -39,6 +39,13 @@ fn of_profile(profile: &Profile, config: &Config) -> Vec<Refusal> {
         }
     };
     let mut refusals = Vec::new();
+    if !profile.delivery.loads_agent() {
+        refusals.push(Refusal {
+            path: at("delivery"),
+            problem: "policies always load the agent".to_owned(),
+            hint: "set the variables in the manifests (javelin inject), or use the webhook for this profile",
+        });
+    }
     if profile.otlp.as_ref().is_some_and(|otlp| otlp.tls.is_some()) {
         refusals.push(Refusal {
             path: at("otlp.tls"),

@@ -17,6 +17,11 @@ pub(super) fn tell(treated: &Treated, is_first_unseen: &mut bool) {
     match &treated.treatment.decision {
         Decision::Skip(reason) => note(&format!("{title}: skipped: {}: {reason}", reason.code())),
         Decision::Inject(plan) => {
+            let what = if plan.loads_agent {
+                "agent"
+            } else {
+                "variables only"
+            };
             for container in &plan.containers {
                 let service = container.service_name.as_deref().map_or_else(
                     || "its own service name".to_owned(),
@@ -24,7 +29,7 @@ pub(super) fn tell(treated: &Treated, is_first_unseen: &mut bool) {
                 );
                 let profile = &plan.profile;
                 note(&format!(
-                    "{title}: container {}: agent, {service}, profile {profile}",
+                    "{title}: container {}: {what}, {service}, profile {profile}",
                     container.name
                 ));
             }
