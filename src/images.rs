@@ -12,7 +12,10 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{config::Config, patch::PodPath};
+use crate::{
+    config::{Config, Extensions},
+    patch::PodPath,
+};
 
 /// An image reference, in its parts (the grammar of `distribution/reference`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -39,6 +42,10 @@ pub fn of_config(config: &Config) -> Uses {
             let what = format!("agent of profile {}", profile.name);
             let image = Image::parse(&profile.agent.image);
             uses.entry(image).or_default().insert(what);
+        }
+        if let Some(Extensions::Image { image, .. }) = &profile.agent.extensions {
+            let what = format!("extensions of profile {}", profile.name);
+            uses.entry(Image::parse(image)).or_default().insert(what);
         }
     }
     uses

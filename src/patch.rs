@@ -8,6 +8,8 @@
 //! Deliberately absent: any diff of two documents. Operations are built from the plan, so unknown fields pass
 //! untouched and a pod with three variables gets one `add`, not seven rewrites.
 
+use std::collections::HashSet;
+
 use json_patch::{
     AddOperation, PatchOperation, RemoveOperation, ReplaceOperation, jsonptr::PointerBuf,
 };
@@ -69,8 +71,8 @@ pub enum PatchError {
     #[error("the patched pod has {0}")]
     Refused(String),
     /// Something of ours is there twice.
-    #[error("the patched pod has the {0} {name} {1} times", name = keys::AGENT_NAME)]
-    Repeated(&'static str, usize),
+    #[error("the patched pod has the {0} {1} twice")]
+    Repeated(&'static str, String),
 }
 
 impl Treatment {
@@ -196,18 +198,10 @@ impl Patch {
         let exists = pod.spec.image_pull_secrets.is_some();
         operations.append(&["spec", "imagePullSecrets"], exists, secret);
         // Last, since it moves every init container one further.
-        match &plan.parts.init_container {
-            None => {}
-            Some(InitContainerEdit::Resize { index, resources }) => {
-                let index = index.to_string();
-                let at = ["spec", "initContainers", &index, "resources"];
-                operations.add(&at, resources.clone());
-            }
-            Some(InitContainerEdit::Add(container)) => {
-                let exists = pod.spec.init_containers.is_some();
-                operations.prepend(&["spec", "initContainers"], exists, container);
-            }
-        }
+        operations.edit_init_containers(
+            pod.spec.init_containers.is_some(),
+            &plan.parts.init_containers,
+        );
         let patch = Self::applied(operations.list, document)?;
         patch.check(subject, document, place, config)?;
         Ok(patch)
@@ -361,12 +355,26 @@ impl<'a> Operations<'a> {
         }
     }
 
-    /// Adds an element in front, or the whole array where there is none.
-    fn prepend(&mut self, array: &[&str], exists: bool, element: &Value) {
+    /// Adds those that are new in front, or the whole array where there is none.
+    fn edit_init_containers(&mut self, exists: bool, edits: &[InitContainerEdit]) {
+        const LIST: [&str; 2] = ["spec", "initContainers"];
+        let mut added = Vec::new();
+        for edit in edits {
+            match edit {
+                InitContainerEdit::Resize { index, resources } => {
+                    let index = index.to_string();
+                    let at = [&LIST[..], &[&index, "resources"]].concat();
+                    self.add(&at, resources.clone());
+                }
+                InitContainerEdit::Add(container) => added.push(container),
+            }
+        }
         if exists {
-            self.add(&[array, &["0"]].concat(), element.clone());
-        } else {
-            self.add(array, json!([element]));
+            for container in added.into_iter().rev() {
+                self.add(&[&LIST[..], &["0"]].concat(), container.clone());
+            }
+        } else if !added.is_empty() {
+            self.add(&LIST, json!(added));
         }
     }
 
@@ -471,10 +479,14 @@ fn check_once<'a>(
     what: &'static str,
     names: impl Iterator<Item = &'a String>,
 ) -> Result<(), PatchError> {
-    match names.filter(|name| *name == keys::AGENT_NAME).count() {
-        0 | 1 => Ok(()),
-        count => Err(PatchError::Repeated(what, count)),
+    let mut found = HashSet::new();
+    let ours = names.filter(|name| keys::VOLUMES.contains(&name.as_str()));
+    for name in ours {
+        if !found.insert(name) {
+            return Err(PatchError::Repeated(what, name.clone()));
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]

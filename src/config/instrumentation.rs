@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use super::{
     Agent, Endpoint, Exporters, Otlp, Protocol, Sampler, check_profile_name,
     raw::{
-        RawAgent, RawCa, RawClientCertificate, RawExporters, RawOtlp, RawProfile, RawSampler,
-        RawTls,
+        RawAgent, RawCa, RawClientCertificate, RawExporters, RawExtensions, RawOtlp, RawProfile,
+        RawSampler, RawTls,
     },
     sdk,
 };
@@ -180,12 +180,14 @@ fn agent(
             .map(str::to_owned)
             .to_vec()
     });
+    let extensions = extensions(java, report);
     let agent = RawAgent {
         image,
         image_pull_policy: spec.text("imagePullPolicy", report),
         image_pull_secret: None,
         command,
         path: None,
+        extensions,
     };
     match Agent::from_raw(&agent) {
         Ok(_) => agent,
@@ -194,6 +196,26 @@ fn agent(
             RawAgent::default()
         }
     }
+}
+
+/// The operator copies a folder of each of several images; a profile names one source.
+fn extensions(java: &mut Section, report: &mut Report) -> Option<RawExtensions> {
+    let items = java.items("extensions", report);
+    let (path, extension) = items.first()?;
+    for (path, _) in items.iter().skip(1) {
+        report.left(
+            path,
+            "a profile has one image with extensions; put all jars into one",
+        );
+    }
+    let mut section = Section::new(path, Some(extension), report);
+    let extensions = RawExtensions {
+        image: section.text("image", report),
+        folder: section.text("dir", report),
+        ..RawExtensions::default()
+    };
+    section.finish(report);
+    Some(extensions)
 }
 
 /// Endpoint and protocol as they go together, then the headers. In the operator, too, variables win over fields.

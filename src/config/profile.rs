@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{
     error::Problem,
     otlp::{Otlp, Protocol},
-    raw::{RawAgent, RawProfile},
+    raw::{RawAgent, RawExtensions, RawProfile},
     sdk::{self, Exporters, Sampler},
     variables,
 };
@@ -91,6 +91,31 @@ pub struct Agent {
     pub image_pull_policy: Option<PullPolicy>,
     /// A Secret of the pod's namespace to pull it with, added to the pod's own.
     pub image_pull_secret: Option<String>,
+    /// Jars that the agent loads beside its own.
+    pub extensions: Option<Extensions>,
+}
+
+/// Extensions of the agent (`otel.javaagent.extensions`), and where they come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Extensions {
+    /// A folder of an image, which has `cp` in it: an init container copies it. With the delivery `image-volume` the
+    /// image is mounted instead.
+    Image {
+        /// Image reference.
+        image: String,
+        /// Absolute path, without a slash at the end.
+        folder: String,
+    },
+    /// The keys of a `ConfigMap` in the pod's namespace, which may be absent.
+    ConfigMap(String),
+    /// A folder of a `PersistentVolumeClaim` in the pod's namespace. Without the claim no pod starts.
+    Claim {
+        /// Its name.
+        name: String,
+        /// Absolute path, without a slash at the end; empty for all of it.
+        folder: String,
+    },
 }
 
 /// `imagePullPolicy`.
@@ -167,6 +192,7 @@ impl Profile {
             ("OTEL_TRACES_EXPORTER", self.exporters.traces.is_some()),
             ("OTEL_METRICS_EXPORTER", self.exporters.metrics.is_some()),
             ("OTEL_LOGS_EXPORTER", self.exporters.logs.is_some()),
+            ("OTEL_JAVAAGENT_EXTENSIONS", self.agent.extensions.is_some()),
         ];
         let twice = said
             .iter()
@@ -214,6 +240,14 @@ impl Profile {
             );
         }
         Ok(())
+    }
+}
+
+impl Profile {
+    /// Is an image of the profile pulled into the pod, which a pull secret of its own may be for?
+    pub fn pulls_image(&self) -> bool {
+        let extensions = self.agent.extensions.as_ref();
+        self.delivery.uses_image() || matches!(extensions, Some(Extensions::Image { .. }))
     }
 }
 
@@ -298,6 +332,10 @@ impl Delivery {
                 ".agent.path",
                 format!("is of no use with the delivery {NONE}: no jar is loaded; leave it out"),
             )),
+            NONE if agent.extensions.is_some() => Err(Problem::new(
+                ".agent.extensions",
+                format!("is of no use with the delivery {NONE}: no agent is loaded; leave it out"),
+            )),
             NONE => Ok(Self::VariablesOnly),
             other => Err(Problem::new(
                 ".delivery",
@@ -321,19 +359,31 @@ fn check_command(command: &[String]) -> Result<Vec<String>, Problem> {
 
 /// The path becomes a word of `JAVA_TOOL_OPTIONS`, behind `-javaagent:` and before a `=`, if any.
 fn check_path(path: &str) -> Result<String, Problem> {
-    let fits = |c: char| c.is_ascii_graphic() && !"'\"=$".contains(c);
-    let is_plain = !path.split('/').any(|part| part == "..") && !path.ends_with('/');
     if path.len() > MAX_PATH {
         let problem = format!("is longer than the {MAX_PATH} bytes that Linux takes as a path");
         return Err(Problem::new(".agent.path", problem));
     }
-    if path.starts_with('/') && is_plain && path.chars().all(fits) {
+    if is_plain_path(path) {
         return Ok(path.to_owned());
     }
     Err(Problem::new(
         ".agent.path",
         format!("{path:?} is not an absolute path of a file, without spaces, quotes, = and $"),
     ))
+}
+
+/// Absolute, of letters that neither the JVM nor a list of options reads as anything else.
+fn is_plain_path(path: &str) -> bool {
+    let fits = |c: char| c.is_ascii_graphic() && !"'\"=$".contains(c);
+    let is_plain = !path.split('/').any(|part| part == "..") && !path.ends_with('/');
+    path.starts_with('/') && is_plain && path.len() <= MAX_PATH && path.chars().all(fits)
+}
+
+fn check_image(image: &str) -> Result<(), String> {
+    if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("{image:?} is not an image reference"));
+    }
+    Ok(())
 }
 
 impl Agent {
@@ -345,14 +395,10 @@ impl Agent {
             // Read with the delivery that they belong to.
             command: _,
             path: _,
+            extensions,
         } = raw;
         let image = image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned());
-        if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(Problem::new(
-                ".agent.image",
-                format!("{image:?} is not an image reference"),
-            ));
-        }
+        check_image(&image).map_err(|problem| Problem::new(".agent.image", problem))?;
         let image_pull_policy = image_pull_policy
             .as_deref()
             .map(PullPolicy::parse)
@@ -371,7 +417,63 @@ impl Agent {
             image,
             image_pull_policy,
             image_pull_secret,
+            extensions: extensions.as_ref().map(Extensions::from_raw).transpose()?,
         })
+    }
+}
+
+impl Extensions {
+    fn from_raw(raw: &RawExtensions) -> Result<Self, Problem> {
+        let RawExtensions {
+            image,
+            config_map,
+            claim,
+            folder,
+        } = raw;
+        let at =
+            |key: &str, problem: String| Problem::new(format!(".agent.extensions{key}"), problem);
+        let object = |key: &str, name: &String| {
+            if dns::is_subdomain(name) {
+                return Ok(name.clone());
+            }
+            Err(at(key, format!("{name:?} is not the name of an object")))
+        };
+        let folder = folder.as_deref().map(|folder| {
+            let is_root = folder == "/";
+            let fits = is_root || (is_plain_path(folder) && !folder.contains(','));
+            let problem = || {
+                let why =
+                    "is not an absolute path of a folder, without spaces, quotes, commas, = and $";
+                at(".folder", format!("{folder:?} {why}"))
+            };
+            let folder = if is_root { "" } else { folder };
+            fits.then(|| folder.to_owned()).ok_or_else(problem)
+        });
+        let folder = folder.transpose()?;
+        match (image, config_map, claim) {
+            (Some(image), None, None) => {
+                check_image(image).map_err(|problem| at(".image", problem))?;
+                let missing = "missing; write where in the image the jars are, such as /extensions";
+                let folder = folder.ok_or_else(|| at(".folder", missing.to_owned()))?;
+                Ok(Self::Image {
+                    image: image.clone(),
+                    folder,
+                })
+            }
+            (None, Some(_), None) if folder.is_some() => Err(at(
+                ".folder",
+                "a ConfigMap has no folders: each of its keys is a jar; leave it out".to_owned(),
+            )),
+            (None, Some(name), None) => Ok(Self::ConfigMap(object(".configMap", name)?)),
+            (None, None, Some(name)) => Ok(Self::Claim {
+                name: object(".claim", name)?,
+                folder: folder.unwrap_or_default(),
+            }),
+            _ => Err(at(
+                "",
+                "names not one source; write one of: image, configMap, claim".to_owned(),
+            )),
+        }
     }
 }
 
@@ -436,7 +538,7 @@ pub(super) fn check_attributes(
 const INIT_CONTAINER: &str = "init-container";
 const IMAGE_VOLUME: &str = "image-volume";
 const PREINSTALLED: &str = "preinstalled";
-const NONE: &str = "none";
+pub(super) const NONE: &str = "none";
 
 /// `PATH_MAX` of Linux (`include/uapi/linux/limits.h`), less the zero byte at the end.
 pub(crate) const MAX_PATH: usize = 4_095;

@@ -63,6 +63,18 @@ pub(super) struct RawAgent {
     pub(super) command: Option<Vec<String>>,
     /// Where the jar is in its image.
     pub(super) path: Option<String>,
+    /// Jars that the agent loads beside its own.
+    pub(super) extensions: Option<RawExtensions>,
+}
+
+/// One source of extensions, and where in it they are.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct RawExtensions {
+    pub(super) image: Option<String>,
+    pub(super) config_map: Option<String>,
+    pub(super) claim: Option<String>,
+    pub(super) folder: Option<String>,
 }
 
 /// Endpoint and protocol: one is no use without the other.
@@ -146,7 +158,7 @@ impl RawProfile {
         } = self;
         Self {
             delivery: either(delivery.as_ref(), base.delivery.as_ref()),
-            agent: agent.over(&base.agent, delivery.is_some()),
+            agent: agent.over(&base.agent, delivery.as_deref()),
             otlp: otlp.over(&base.otlp),
             resource_attributes: merged(resource_attributes, &base.resource_attributes),
             propagators: either(propagators.as_ref(), base.propagators.as_ref()),
@@ -186,22 +198,29 @@ fn merged(
 }
 
 impl RawAgent {
-    /// The command and the path belong to an image, or to a delivery: who names another one does not inherit them.
-    fn over(&self, base: &Self, is_delivery_named: bool) -> Self {
+    /// The command and the path belong to an image, or to a delivery: who names another one does not inherit them. Nor
+    /// does who wants no agent inherit its extensions.
+    fn over(&self, base: &Self, delivery: Option<&str>) -> Self {
         let Self {
             image,
             image_pull_policy,
             image_pull_secret,
             command,
             path,
+            extensions,
         } = self;
-        let fits = image.is_none() && !is_delivery_named;
+        let fits = image.is_none() && delivery.is_none();
+        let loads_agent = delivery != Some(super::profile::NONE);
         Self {
             image: either(image.as_ref(), base.image.as_ref()),
             image_pull_policy: either(image_pull_policy.as_ref(), base.image_pull_policy.as_ref()),
             image_pull_secret: either(image_pull_secret.as_ref(), base.image_pull_secret.as_ref()),
             command: either(command.as_ref(), base.command.as_ref().filter(|_| fits)),
             path: either(path.as_ref(), base.path.as_ref().filter(|_| fits)),
+            extensions: either(
+                extensions.as_ref(),
+                base.extensions.as_ref().filter(|_| loads_agent),
+            ),
         }
     }
 }

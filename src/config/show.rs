@@ -8,11 +8,11 @@
 use serde_json::Value;
 
 use super::{
-    Agent, Ca, ClientCertificate, Config, DEFAULT_PROFILE, Delivery, Exporters, KeyRef, Otlp,
-    Profile, Sampler, Tls,
+    Agent, Ca, ClientCertificate, Config, DEFAULT_PROFILE, Delivery, Exporters, Extensions, KeyRef,
+    Otlp, Profile, Sampler, Tls,
     raw::{
-        RawAgent, RawCa, RawClientCertificate, RawConfig, RawExporters, RawKeyRef, RawOtlp,
-        RawProfile, RawSampler, RawTls,
+        RawAgent, RawCa, RawClientCertificate, RawConfig, RawExporters, RawExtensions, RawKeyRef,
+        RawOtlp, RawProfile, RawSampler, RawTls,
     },
 };
 use crate::quantity::MEBI;
@@ -90,6 +90,7 @@ fn written_agent(agent: &Agent, delivery: &Delivery) -> RawAgent {
         image,
         image_pull_policy,
         image_pull_secret,
+        extensions,
     } = agent;
     let (command, path) = match delivery {
         Delivery::InitContainer { command } => (command.clone(), None),
@@ -104,7 +105,32 @@ fn written_agent(agent: &Agent, delivery: &Delivery) -> RawAgent {
         image_pull_secret: image_pull_secret.clone(),
         command,
         path,
+        extensions: extensions.as_ref().map(written_extensions),
     }
+}
+
+fn written_extensions(extensions: &Extensions) -> RawExtensions {
+    let written = RawExtensions::default();
+    match extensions {
+        Extensions::Image { image, folder } => RawExtensions {
+            image: Some(image.clone()),
+            folder: Some(root_or(folder)),
+            ..written
+        },
+        Extensions::ConfigMap(name) => RawExtensions {
+            config_map: Some(name.clone()),
+            ..written
+        },
+        Extensions::Claim { name, folder } => RawExtensions {
+            claim: Some(name.clone()),
+            folder: Some(root_or(folder)),
+            ..written
+        },
+    }
+}
+
+fn root_or(folder: &str) -> String {
+    if folder.is_empty() { "/" } else { folder }.to_owned()
 }
 
 fn written_otlp(otlp: &Otlp) -> RawOtlp {

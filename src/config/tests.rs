@@ -80,6 +80,32 @@ fn keys_that_do_not_go_together_are_refused_with_what_would() {
             "no jar is loaded",
         ),
         (
+            "default: {delivery: none, agent: {extensions: {configMap: a}}}",
+            "no agent is loaded",
+        ),
+        (
+            "default: {agent: {extensions: {image: a, configMap: b, folder: /e}}}",
+            "names not one source",
+        ),
+        ("default: {agent: {extensions: {}}}", "names not one source"),
+        ("default: {agent: {extensions: {image: a}}}", "missing"),
+        (
+            "default: {agent: {extensions: {image: a, folder: '/a,/b'}}}",
+            "not an absolute path of a folder",
+        ),
+        (
+            "default: {agent: {extensions: {configMap: a, folder: /e}}}",
+            "has no folders",
+        ),
+        (
+            "default: {agent: {extensions: {claim: A_B}}}",
+            "not the name of an object",
+        ),
+        (
+            "default: {agent: {extensions: {configMap: a}}, env: {OTEL_JAVAAGENT_EXTENSIONS: /a.jar}}",
+            "says it as well",
+        ),
+        (
             "default: {delivery: none, agent: {command: [cp]}}",
             "nothing runs",
         ),

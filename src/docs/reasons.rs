@@ -165,7 +165,7 @@ fn reasons() -> Vec<Row> {
         Reason::Conflict(Conflict::Volume { .. }) = Reason::Conflict(Conflict::Volume { name: "javelin-agent".to_owned() }) =>
             "The pod has something of its own where ours must go.",
             "rename it.";
-        Reason::Conflict(Conflict::Container) = Reason::Conflict(Conflict::Container) =>
+        Reason::Conflict(Conflict::Container { .. }) = Reason::Conflict(Conflict::Container { name: "javelin-agent".to_owned() }) =>
             "The pod has something of its own where ours must go.",
             "rename it.";
         Reason::Conflict(Conflict::Mount { .. }) = Reason::Conflict(Conflict::Mount { container: container(), path: "/javelin-agent".to_owned() }) =>

@@ -120,11 +120,9 @@ pub(super) fn record(
 fn take(pod: &mut Value, receipt: &Receipt) -> Result<(), String> {
     let annotated = pod.pointer("/metadata/annotations").cloned();
     annotations(pod, without_ours);
-    let ours = |value: &Value| [keys::AGENT_NAME, keys::TLS_NAME].contains(&text(value, "name"));
+    let ours = |value: &Value| keys::VOLUMES.contains(&text(value, "name"));
     drop_from(pod, "/spec/volumes", ours);
-    drop_from(pod, "/spec/initContainers", |container| {
-        text(container, "name") == keys::AGENT_NAME
-    });
+    drop_from(pod, "/spec/initContainers", ours);
     if let Some(secret) = receipt
         .undo
         .as_ref()

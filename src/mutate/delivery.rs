@@ -5,14 +5,15 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    keys::{AGENT_DIR, AGENT_JAR, AGENT_NAME, TLS_DIR, TLS_NAME},
+    environment::Environment,
+    keys::{AGENT_DIR, AGENT_JAR, AGENT_NAME, EXTENSIONS_DIR, EXTENSIONS_NAME, TLS_DIR, TLS_NAME},
     pod::{Container, EnvVar, Pod, Quantities, Resources},
     reason::{Conflict, Reason},
     sdk::{self, Defaults},
     target::Target,
 };
 use crate::{
-    config::{Ca, Delivery, Profile, PullPolicy, Tls},
+    config::{Ca, Delivery, Extensions, Profile, PullPolicy, Tls},
     steps,
 };
 
@@ -21,8 +22,8 @@ use crate::{
 pub struct Parts {
     /// Volumes.
     pub volumes: Vec<Value>,
-    /// What is to be done about the init container, when the delivery needs one.
-    pub init_container: Option<InitContainerEdit>,
+    /// What is to be done about the init containers that the delivery needs, in the order in which they run.
+    pub init_containers: Vec<InitContainerEdit>,
     /// A pull secret that the pod does not name itself.
     pub image_pull_secret: Option<Value>,
 }
@@ -30,7 +31,7 @@ pub struct Parts {
 /// An edit to the list of init containers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InitContainerEdit {
-    /// Ours, to be put first.
+    /// Ours, to be put before all others.
     Add(Value),
     /// Other resources for ours, which is there: those of the target have changed.
     Resize {
@@ -48,6 +49,8 @@ pub(super) struct Needs<'a> {
     pub(super) defaults: Option<&'a Defaults>,
     /// The certificates.
     pub(super) tls: Option<&'a Tls>,
+    /// The agent's extensions.
+    pub(super) extensions: Option<&'a Extensions>,
 }
 
 /// The parts that a pod with these targets lacks.
@@ -65,47 +68,47 @@ pub(super) fn parts(
         Delivery::ImageVolume { .. } => Some(image_volume(profile)),
         Delivery::Preinstalled { .. } | Delivery::VariablesOnly => None,
     };
+    let extensions = needs.extensions;
+    let extensions = extensions.map(|extensions| extensions_volume(extensions, profile));
     let tls = needs.tls.map(tls_volume);
     steps::take(pod.spec.volumes().len() + pod.spec.init_containers().len());
     let is_missing = |volume: &Value| {
         let mut volumes = pod.spec.volumes().iter();
         volumes.all(|there| volume.get("name").is_none_or(|name| name != &there.name))
     };
-    let volumes: Vec<_> = [agent, tls]
+    let volumes: Vec<_> = [agent, extensions, tls]
         .into_iter()
         .flatten()
         .filter(is_missing)
         .collect();
-    let init_container = match &profile.delivery {
-        Delivery::InitContainer { command } => {
-            init_container(pod, targets, profile, command.as_deref(), needs, notes)
-        }
-        Delivery::ImageVolume { .. } | Delivery::Preinstalled { .. } | Delivery::VariablesOnly => {
-            None
-        }
-    };
+    let copiers = copiers(profile, needs);
+    let init_containers = copiers
+        .into_iter()
+        .filter_map(|copier| init_container(pod, targets, profile, copier, notes));
+    let init_containers = init_containers.collect();
     let secret = profile.agent.image_pull_secret.as_deref();
-    let secret = secret.filter(|name| profile.delivery.uses_image() && !pod.spec.pulls_with(name));
+    let secret = secret.filter(|name| profile.pulls_image() && !pod.spec.pulls_with(name));
     Parts {
         volumes,
-        init_container,
+        init_containers,
         image_pull_secret: secret.map(|name| json!({ "name": name })),
     }
 }
 
 /// The mounts that a target lacks.
-pub(super) fn mounts(container: &Container, profile: &Profile, uses_tls: bool) -> Vec<Value> {
+pub(super) fn mounts(container: &Container, profile: &Profile, needs: Needs<'_>) -> Vec<Value> {
     let agent = profile
         .delivery
         .uses_image()
         .then_some((AGENT_NAME, AGENT_DIR));
-    let tls = uses_tls.then_some((TLS_NAME, TLS_DIR));
+    let extensions = needs.extensions.map(|_| (EXTENSIONS_NAME, EXTENSIONS_DIR));
+    let tls = needs.tls.map(|_| (TLS_NAME, TLS_DIR));
     steps::take(container.volume_mounts().len());
     let is_missing = |name: &str| {
         let mut mounts = container.volume_mounts().iter();
         mounts.all(|mount| mount.name != name)
     };
-    [agent, tls]
+    [agent, extensions, tls]
         .into_iter()
         .flatten()
         .filter(|(name, _)| is_missing(name))
@@ -137,6 +140,8 @@ pub(super) fn check_conflicts(
             .uses_image()
             .then_some((AGENT_NAME, AGENT_DIR)),
     );
+    let extensions = profile.agent.extensions.as_ref();
+    places.extend(extensions.map(|_| (EXTENSIONS_NAME, EXTENSIONS_DIR)));
     let tls = profile.otlp.as_ref().and_then(|otlp| otlp.tls.as_ref());
     places.extend(tls.map(|_| (TLS_NAME, TLS_DIR)));
     let mut volumes = pod.spec.volumes().iter();
@@ -147,8 +152,12 @@ pub(super) fn check_conflicts(
         }));
     }
     let mut containers = pod.spec.containers.iter().chain(pod.spec.init_containers());
-    if profile.delivery.uses_image() && containers.any(|container| container.name == AGENT_NAME) {
-        return Err(Reason::Conflict(Conflict::Container));
+    let fillable = || places.iter().filter(|(name, _)| *name != TLS_NAME);
+    let is_taken = |container: &Container| fillable().any(|(name, _)| *name == container.name);
+    if let Some(container) = containers.find(|container| is_taken(container)) {
+        return Err(Reason::Conflict(Conflict::Container {
+            name: container.name.clone(),
+        }));
     }
     for target in targets.iter().map(|target| target.container) {
         let mounts = target.volume_mounts().iter().map(|mount| &mount.mount_path);
@@ -194,6 +203,64 @@ fn image_volume(profile: &Profile) -> Value {
     json!({ "name": AGENT_NAME, "image": object(members) })
 }
 
+/// Adds the variable that names the extensions; the container's own wins.
+pub(super) fn add_extensions(environment: &mut Environment, profile: &Profile) {
+    let folder = match &profile.agent.extensions {
+        None => return,
+        Some(Extensions::Image { folder, .. }) if mounts_images(profile) => folder,
+        // What is copied comes without the folders above it.
+        Some(Extensions::Image { .. } | Extensions::ConfigMap(_)) => "",
+        Some(Extensions::Claim { folder, .. }) => folder,
+    };
+    environment.push_default(EXTENSIONS_VARIABLE, &format!("{EXTENSIONS_DIR}{folder}"));
+}
+
+/// The extensions that this environment points to.
+pub(super) fn extensions_of<'p>(
+    environment: &Environment,
+    profile: &'p Profile,
+) -> Option<&'p Extensions> {
+    let extensions = profile.agent.extensions.as_ref()?;
+    let points = |variable: &EnvVar| {
+        let value = variable.value.as_deref().unwrap_or_default();
+        variable.name == EXTENSIONS_VARIABLE && value.starts_with(EXTENSIONS_DIR)
+    };
+    environment
+        .variables()
+        .iter()
+        .any(points)
+        .then_some(extensions)
+}
+
+fn mounts_images(profile: &Profile) -> bool {
+    matches!(profile.delivery, Delivery::ImageVolume { .. })
+}
+
+/// Does an init container fill the volume with the extensions?
+pub(super) fn copies_extensions(profile: &Profile) -> bool {
+    matches!(profile.agent.extensions, Some(Extensions::Image { .. })) && !mounts_images(profile)
+}
+
+fn extensions_volume(extensions: &Extensions, profile: &Profile) -> Value {
+    let (kind, source) = match extensions {
+        Extensions::Image { image, .. } if mounts_images(profile) => {
+            let members = [
+                ("reference", Some(json!(image))),
+                ("pullPolicy", pull_policy(profile)),
+            ];
+            ("image", object(members))
+        }
+        Extensions::Image { .. } => ("emptyDir", json!({ "sizeLimit": VOLUME_SIZE_LIMIT })),
+        // Without the ConfigMap the agent starts without them.
+        Extensions::ConfigMap(name) => ("configMap", json!({ "name": name, "optional": true })),
+        Extensions::Claim { name, .. } => (
+            "persistentVolumeClaim",
+            json!({ "claimName": name, "readOnly": true }),
+        ),
+    };
+    json!({ "name": EXTENSIONS_NAME, kind: source })
+}
+
 /// Everything optional: in a namespace without the Secret telemetry fails, but the pod starts.
 fn tls_volume(tls: &Tls) -> Value {
     let source = |kind: &str, name: &str, items: &[(&str, &str)]| {
@@ -218,12 +285,55 @@ fn tls_volume(tls: &Tls) -> Value {
     json!({ "name": TLS_NAME, "projected": { "sources": sources } })
 }
 
+/// An init container of ours: what it copies, and with which image.
+struct Copier<'a> {
+    name: &'static str,
+    directory: &'static str,
+    image: &'a str,
+    command: Vec<String>,
+    env: Vec<EnvVar>,
+    /// Is the image made by somebody else, for whatever user?
+    is_foreign: bool,
+}
+
+/// The init containers that the profile needs, in the order in which they run.
+fn copiers<'a>(profile: &'a Profile, needs: Needs<'a>) -> Vec<Copier<'a>> {
+    let agent = match &profile.delivery {
+        Delivery::InitContainer { command } => Some(Copier {
+            name: AGENT_NAME,
+            directory: AGENT_DIR,
+            image: &profile.agent.image,
+            command: command
+                .clone()
+                .unwrap_or_else(|| own_command(needs.defaults)),
+            env: needs.defaults.map(Defaults::variables).unwrap_or_default(),
+            is_foreign: command.is_some(),
+        }),
+        Delivery::ImageVolume { .. } | Delivery::Preinstalled { .. } | Delivery::VariablesOnly => {
+            None
+        }
+    };
+    let extensions = match needs.extensions {
+        Some(Extensions::Image { image, folder }) if copies_extensions(profile) => Some(Copier {
+            name: EXTENSIONS_NAME,
+            directory: EXTENSIONS_DIR,
+            image,
+            command: ["cp", "-r", &format!("{folder}/."), EXTENSIONS_DIR]
+                .map(str::to_owned)
+                .to_vec(),
+            env: Vec::new(),
+            is_foreign: true,
+        }),
+        _ => None,
+    };
+    agent.into_iter().chain(extensions).collect()
+}
+
 fn init_container(
     pod: &Pod,
     targets: &[Target<'_>],
     profile: &Profile,
-    command: Option<&[String]>,
-    needs: Needs<'_>,
+    copier: Copier<'_>,
     notes: &mut Vec<String>,
 ) -> Option<InitContainerEdit> {
     let target = targets.first()?.container;
@@ -232,31 +342,25 @@ fn init_container(
         .spec
         .init_containers()
         .iter()
-        .position(|container| container.name == AGENT_NAME);
+        .position(|container| container.name == copier.name);
     if let Some(index) = ours {
         let there = pod.spec.init_containers().get(index)?.resources.as_ref();
         let resources = resources.filter(|copy| !is_within(copy, there))?;
         return Some(InitContainerEdit::Resize { index, resources });
     }
-    let uid = if command.is_some() {
+    let uid = if copier.is_foreign {
         let (uid, why) = foreign_image_uid(pod, target);
-        notes.push(format!("{AGENT_NAME}: {why}"));
+        notes.push(format!("{}: {why}", copier.name));
         uid
     } else {
         own_image_uid(pod)
     };
-    let command = command.map_or_else(|| own_command(needs.defaults), <[_]>::to_vec);
-    let env = needs.defaults.map(Defaults::variables);
     let members = [
-        ("name", Some(json!(AGENT_NAME))),
-        ("image", Some(json!(profile.agent.image))),
+        ("name", Some(json!(copier.name))),
+        ("image", Some(json!(copier.image))),
         ("imagePullPolicy", pull_policy(profile)),
-        ("command", Some(json!(command))),
-        (
-            "env",
-            env.filter(|env: &Vec<EnvVar>| !env.is_empty())
-                .map(|env| json!(env)),
-        ),
+        ("command", Some(json!(copier.command))),
+        ("env", (!copier.env.is_empty()).then(|| json!(copier.env))),
         ("resources", resources),
         ("securityContext", Some(security_context(uid))),
         // What it prints when it fails then stands in `kubectl describe pod`.
@@ -266,7 +370,7 @@ fn init_container(
         ),
         (
             "volumeMounts",
-            Some(json!([{ "name": AGENT_NAME, "mountPath": AGENT_DIR }])),
+            Some(json!([{ "name": copier.name, "mountPath": copier.directory }])),
         ),
     ];
     Some(InitContainerEdit::Add(object(members)))
@@ -375,6 +479,9 @@ fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
 
 /// The jar has 27 MB; twice that leaves room for a larger one and for the temporary file beside it.
 pub(crate) const VOLUME_SIZE_LIMIT: &str = "64Mi";
+
+/// Folders and jars, separated by commas (`ExtensionClassLoader` of the agent).
+const EXTENSIONS_VARIABLE: &str = "OTEL_JAVAAGENT_EXTENSIONS";
 
 /// The uid of our image's USER.
 const UNPRIVILEGED_UID: i64 = 65_532;

@@ -23,7 +23,7 @@ use super::{
     targets, tool_options,
 };
 use crate::{
-    config::{Config, Delivery, Profile},
+    config::{Config, Delivery, Extensions, Profile},
     steps,
 };
 
@@ -118,6 +118,16 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
         environment(&context, target, steps)?;
     }
     steps.applies("delivery", brings(profile));
+    if let Some(extensions) = &profile.agent.extensions {
+        let from = match extensions {
+            Extensions::Image { image, folder } => format!("{folder} of {image}"),
+            Extensions::ConfigMap(name) => format!("ConfigMap {name}"),
+            Extensions::Claim { name, folder } => {
+                format!("{}/ of PersistentVolumeClaim {name}", folder)
+            }
+        };
+        steps.applies("extensions", format!("the agent loads those in {from}"));
+    }
     Ok(())
 }
 

@@ -79,11 +79,20 @@ pub const AGENT_JAR: &str = "javaagent.jar";
 /// The SDK's settings in that directory, for containers in which variables would hide the user's.
 pub const DEFAULTS_FILE: &str = "/javelin-agent/defaults.properties";
 
+/// Name of the volume with the agent's extensions, and of the init container that fills it from an image.
+pub const EXTENSIONS_NAME: &str = "javelin-extensions";
+
+/// Where it is mounted.
+pub const EXTENSIONS_DIR: &str = "/javelin-extensions";
+
 /// Name of the volume with the certificates for the OTLP endpoint.
 pub const TLS_NAME: &str = "javelin-otlp-tls";
 
 /// Where it is mounted.
 pub const TLS_DIR: &str = "/javelin-otlp-tls";
+
+/// All volumes that may be ours; init containers have the names of those that they fill.
+pub const VOLUMES: [&str; 3] = [AGENT_NAME, EXTENSIONS_NAME, TLS_NAME];
 
 /// The user's `JAVA_TOOL_OPTIONS`, when it comes from elsewhere and ours is composed with it.
 pub const OPTIONS_VARIABLE: &str = "JAVELIN_JAVA_TOOL_OPTIONS";

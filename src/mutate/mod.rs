@@ -221,12 +221,18 @@ impl Context<'_> {
             }
         }
         let (mut containers, mut changed) = (Vec::new(), BTreeMap::new());
-        let (mut defaults, mut tls) = (None, None);
+        let mut needs = Needs::default();
+        let mut defaults = None;
         for target in targets {
             let container = target.container;
             let (environment, naming, place) = self.environment(container, &mut warnings)?;
-            let container_tls = sdk::tls_of(&environment, profile);
-            tls = tls.or(container_tls);
+            let here = Needs {
+                tls: sdk::tls_of(&environment, profile),
+                extensions: delivery::extensions_of(&environment, profile),
+                defaults: None,
+            };
+            needs.tls = needs.tls.or(here.tls);
+            needs.extensions = needs.extensions.or(here.extensions);
             if place == Place::File {
                 defaults.get_or_insert_with(|| Defaults::of(profile));
                 notes.push(format!(
@@ -242,15 +248,12 @@ impl Context<'_> {
                 name: container.name.clone(),
                 service_name: naming.map(|naming| naming.as_str().to_owned()),
                 env: environment.into_edits(),
-                mounts: delivery::mounts(container, profile, container_tls.is_some()),
+                mounts: delivery::mounts(container, profile, here),
             });
         }
-        let needs = Needs {
-            defaults: defaults.as_ref(),
-            tls,
-        };
+        needs.defaults = defaults.as_ref();
         let parts = delivery::parts(pod, targets, profile, needs, &mut notes);
-        let mut annotations = safe_to_evict(pod, profile);
+        let mut annotations = safe_to_evict(pod, profile, needs);
         let stale_annotations: Vec<_> = pod
             .annotation(keys::SKIPPED)
             .map(|_| keys::SKIPPED)
@@ -310,6 +313,7 @@ impl Context<'_> {
         let users = sdk::Users::of(&environment, container, base);
         let place = sdk::place(&environment, users, profile, self.before.is_some());
         sdk::add_profile(&mut environment, users, profile, place);
+        delivery::add_extensions(&mut environment, profile);
         let problem = resource::add_attributes(
             &mut environment,
             subject,
@@ -358,18 +362,22 @@ fn check_private_variables(container: &Container) -> Result<(), Reason> {
     })
 }
 
-/// Our emptyDir holds nothing that a node's end would lose: the autoscaler may know, with the user's volumes kept.
-fn safe_to_evict(pod: &Pod, profile: &Profile) -> StringMap {
+/// Our emptyDirs hold nothing that a node's end would lose: the autoscaler may know, with the user's volumes kept.
+fn safe_to_evict(pod: &Pod, profile: &Profile, needs: Needs<'_>) -> StringMap {
     let volumes = pod.annotation(keys::SAFE_TO_EVICT_VOLUMES);
     let volumes = volumes.map(str::trim).unwrap_or_default();
     steps::take(volumes.len());
-    let is_named = volumes
-        .split(',')
-        .any(|name| name.trim() == keys::AGENT_NAME);
-    if is_named || !matches!(profile.delivery, Delivery::InitContainer { .. }) {
+    let is_named = |ours: &&str| volumes.split(',').any(|name| name.trim() == *ours);
+    let copies_agent = matches!(profile.delivery, Delivery::InitContainer { .. });
+    let agent = copies_agent.then_some(keys::AGENT_NAME);
+    let copies_extensions = needs.extensions.is_some() && delivery::copies_extensions(profile);
+    let extensions = copies_extensions.then_some(keys::EXTENSIONS_NAME);
+    let ours = agent.into_iter().chain(extensions);
+    let missing: Vec<_> = ours.filter(|name| !is_named(name)).collect();
+    if missing.is_empty() {
         return StringMap::new();
     }
-    let names = [volumes, keys::AGENT_NAME].into_iter();
+    let names = [volumes].into_iter().chain(missing);
     let names: Vec<_> = names.filter(|part| !part.is_empty()).collect();
     StringMap::from([(keys::SAFE_TO_EVICT_VOLUMES.to_owned(), names.join(","))])
 }

@@ -122,7 +122,10 @@ pub enum Conflict {
         name: String,
     },
     /// A container or init container of our name.
-    Container,
+    Container {
+        /// Its name.
+        name: String,
+    },
     /// A mount at, above or below our directory.
     Mount {
         /// The container.
@@ -162,7 +165,7 @@ impl Reason {
             Self::AnnotationsFull => "annotations-full",
             Self::InvalidAnnotation { .. } => "invalid-annotation",
             Self::Conflict(Conflict::Volume { .. }) => "conflicting-volume",
-            Self::Conflict(Conflict::Container) => "conflicting-container",
+            Self::Conflict(Conflict::Container { .. }) => "conflicting-container",
             Self::Conflict(Conflict::Mount { .. }) => "conflicting-mount",
             Self::Conflict(Conflict::Variable { .. }) => "conflicting-variable",
             Self::Unreadable(_) => "unreadable",
@@ -306,11 +309,9 @@ impl fmt::Display for Conflict {
             Self::Volume { name } => {
                 write!(f, "the pod has a volume {name} of its own; rename it")
             }
-            Self::Container => write!(
-                f,
-                "the pod has a container {} of its own; rename it",
-                keys::AGENT_NAME
-            ),
+            Self::Container { name } => {
+                write!(f, "the pod has a container {name} of its own; rename it")
+            }
             Self::Mount { container, path } => write!(
                 f,
                 "container {container:?} mounts something at {path}, where Javelin's own must go; move it"

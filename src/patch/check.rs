@@ -186,7 +186,7 @@ const OUR_LISTS: [&str; 4] = [
     "volumes",
     "imagePullSecrets",
 ];
-const OUR_NAMES: [&str; 2] = [keys::AGENT_NAME, keys::TLS_NAME];
+const OUR_NAMES: [&str; 3] = keys::VOLUMES;
 
 /// Variables to which ours is joined.
 const COMPOSED: [&str; 2] = ["JAVA_TOOL_OPTIONS", "OTEL_RESOURCE_ATTRIBUTES"];

@@ -45,7 +45,7 @@ fn a_plan_that_leaves_something_out_does_not_leave() {
         |plan| plan.containers[0].env.clear(),
         |plan| plan.containers[0].mounts.clear(),
         |plan| plan.parts.volumes.clear(),
-        |plan| plan.parts.init_container = None,
+        |plan| plan.parts.init_containers.clear(),
     ];
     for change in changes {
         let error = carried_out(&document(), change).unwrap_err();

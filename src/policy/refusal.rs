@@ -46,6 +46,13 @@ fn of_profile(profile: &Profile, config: &Config) -> Vec<Refusal> {
             hint: "set the variables in the manifests (javelin inject), or use the webhook for this profile",
         });
     }
+    if profile.agent.extensions.is_some() {
+        refusals.push(Refusal {
+            path: at("agent.extensions"),
+            problem: "policies bring the agent alone".to_owned(),
+            hint: "put the extensions into the agent's image, or use the webhook for this profile",
+        });
+    }
     if profile.otlp.as_ref().is_some_and(|otlp| otlp.tls.is_some()) {
         refusals.push(Refusal {
             path: at("otlp.tls"),

@@ -2,11 +2,11 @@
 
 use super::objects::{ContainerStatus, Pod};
 use crate::mutate::Receipt;
-use crate::mutate::keys::AGENT_NAME;
+use crate::mutate::keys;
 
 /// The first container of ours, or with the agent, that does not run.
 pub(super) fn of(pod: &Pod, receipt: Option<&Receipt>) -> Option<String> {
-    let ours = |status: &&ContainerStatus| status.name == AGENT_NAME;
+    let ours = |status: &&ContainerStatus| keys::VOLUMES.contains(&status.name.as_str());
     let is_target = |status: &&ContainerStatus| {
         receipt.is_none_or(|receipt| receipt.containers.contains_key(&status.name))
     };
@@ -15,11 +15,7 @@ pub(super) fn of(pod: &Pod, receipt: Option<&Receipt>) -> Option<String> {
     let targets = init
         .filter(is_target)
         .chain(pod.status.container_statuses.iter().filter(is_target));
-    agent.or_else(|| {
-        targets
-            .filter(|status| status.name != AGENT_NAME)
-            .find_map(crashes)
-    })
+    agent.or_else(|| targets.filter(|status| !ours(status)).find_map(crashes))
 }
 
 /// The init container that brings the jar: without it nothing starts.

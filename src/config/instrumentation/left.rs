@@ -45,10 +45,6 @@ pub(super) fn language(
 pub(super) fn java(java: &mut Section, report: &mut Report) {
     for (key, why) in [
         (
-            "extensions",
-            "extensions are not copied; put the jar into the application's image and name it in OTEL_JAVAAGENT_EXTENSIONS, in env",
-        ),
-        (
             "volumeClaimTemplate",
             "the jar goes into an emptyDir; nothing is to be done",
         ),

@@ -106,12 +106,12 @@ fn a_rule_that_lies_changes_no_pod() {
         |plan| plan.parts.volumes.push(json!({ "name": "javelin-agent" })),
         |plan| plan.parts.volumes.push(json!({ "name": "more" })),
         |plan| plan.parts.volumes.push(json!("no volume")),
-        |plan| plan.parts.init_container = None,
-        |plan| plan.parts.init_container = Some(InitContainerEdit::Resize {
+        |plan| plan.parts.init_containers.clear(),
+        |plan| plan.parts.init_containers = vec![InitContainerEdit::Resize {
             index: 0,
             resources: json!({ "limits": { "memory": "1Ki" } })
-        }),
-        |plan| plan.parts.init_container = Some(InitContainerEdit::Add(json!({}))),
+        }],
+        |plan| plan.parts.init_containers = vec![InitContainerEdit::Add(json!({}))],
         |plan| plan.parts.image_pull_secret = Some(json!(["no secret"])),
         |plan| plan.annotations.clear(),
         |plan| {
