@@ -193,23 +193,26 @@ fn without_word(all: &mut Map<String, Value>) {
 fn without_ours(all: &mut Map<String, Value>) {
     without_word(all);
     all.shift_remove(keys::INJECTED);
-    let volumes = all
-        .get(keys::SAFE_TO_EVICT_VOLUMES)
-        .and_then(Value::as_str)
-        .map(str::to_owned);
-    match volumes.as_deref() {
-        Some(keys::AGENT_NAME) => {
-            all.shift_remove(keys::SAFE_TO_EVICT_VOLUMES);
+    let Some(volumes) = all.get(keys::SAFE_TO_EVICT_VOLUMES).and_then(Value::as_str) else {
+        return;
+    };
+    // Ours stand behind the user's.
+    let mut rest = volumes;
+    for name in [keys::EXTENSIONS_NAME, keys::AGENT_NAME] {
+        match rest.strip_suffix(name) {
+            Some("") => rest = "",
+            Some(before) => rest = before.strip_suffix(',').unwrap_or(rest),
+            None => {}
         }
-        Some(volumes) => {
-            if let Some(rest) = volumes
-                .strip_suffix(keys::AGENT_NAME)
-                .and_then(|rest| rest.strip_suffix(','))
-            {
-                all.insert(keys::SAFE_TO_EVICT_VOLUMES.to_owned(), json!(rest));
-            }
-        }
-        None => {}
+    }
+    if rest == volumes {
+        return;
+    }
+    let rest = rest.to_owned();
+    if rest.is_empty() {
+        all.shift_remove(keys::SAFE_TO_EVICT_VOLUMES);
+    } else {
+        all.insert(keys::SAFE_TO_EVICT_VOLUMES.to_owned(), json!(rest));
     }
 }
 

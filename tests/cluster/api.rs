@@ -85,12 +85,17 @@ impl Api {
         });
     }
 
-    /// Waits for the answers that are still to come, for as long as an API server takes for any request.
-    pub(crate) fn finish(&self) {
+    /// Waits until fewer answers than that are still to come, for as long as an API server takes for any request.
+    pub(crate) fn wait_for_room(&self, limit: usize) {
         let deadline = Instant::now() + Duration::from_mins(1);
-        while self.open.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+        while self.open.load(Ordering::SeqCst) >= limit && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Waits for the answers that are still to come, for as long as an API server takes for any request.
+    pub(crate) fn finish(&self) {
+        self.wait_for_room(1);
     }
 
     /// Deletes everything in a collection, at once.

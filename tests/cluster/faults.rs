@@ -31,7 +31,7 @@ pub(crate) fn dying_replicas() -> Result {
         for fault in Fault::ALL {
             for attempts in [0, SECOND_CHANCES] {
                 install(replicas, attempts)?;
-                let tally = load::at_rate(RATE, fault.namespace(), || {
+                let tally = load::at_rate(RATE, MOST_OPEN, fault.namespace(), || {
                     for _ in 0..fault.times() {
                         fault.strike(replicas)?;
                     }
@@ -245,6 +245,9 @@ fn run(program: &str, arguments: &[&str]) -> Result<String> {
 
 /// Pods a second.
 const RATE: u32 = 40;
+
+/// More than wait at once for a replica that has fallen silent: five seconds of pods.
+const MOST_OPEN: usize = 250;
 
 /// The chart's own.
 const SECOND_CHANCES: u32 = 2;

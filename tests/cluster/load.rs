@@ -1,5 +1,8 @@
 //! Pods, created at a steady rate for as long as something else happens, and what became of each.
 //!
+//! No more are under way at once than an API server has in hand on a machine that is not busy: one that cannot keep up is
+//! given fewer a second, or the calls that time out in its queue would be counted against the webhook.
+//!
 //! They are really created, not tried, but no scheduler takes them, so that the kubelet has nothing to do.
 
 use std::{
@@ -45,12 +48,13 @@ pub(crate) struct Tally {
 
 /// Creates [`RATE`] pods a second in a labelled namespace while `meanwhile` runs.
 pub(crate) fn during(namespace: &'static str, meanwhile: impl FnOnce() -> Result) -> Result<Tally> {
-    at_rate(RATE, namespace, meanwhile)
+    at_rate(RATE, MOST_OPEN, namespace, meanwhile)
 }
 
-/// The same with another number of pods a second.
+/// The same with another number of pods a second, and of those under way at once.
 pub(crate) fn at_rate(
     rate: u32,
+    most_open: usize,
     namespace: &'static str,
     meanwhile: impl FnOnce() -> Result,
 ) -> Result<Tally> {
@@ -61,7 +65,7 @@ pub(crate) fn at_rate(
     let begun = Instant::now();
     let creating = {
         let (stop, asked) = (Arc::clone(&stop), Arc::clone(&asked));
-        thread::spawn(move || create(&api, rate, namespace.0, &stop, &asked))
+        thread::spawn(move || create(&api, (rate, most_open), namespace.0, &stop, &asked))
     };
     let outcome = meanwhile();
     stop.store(true, Ordering::SeqCst);
@@ -90,7 +94,7 @@ pub(crate) fn at_rate(
 
 fn create(
     api: &Api,
-    rate: u32,
+    (rate, most_open): (u32, usize),
     namespace: &str,
     stop: &AtomicBool,
     asked: &Arc<Mutex<Vec<Asked>>>,
@@ -112,7 +116,9 @@ fn create(
                 asked.push(Asked { at, name, outcome });
             }
         });
-        due += pause;
+        api.wait_for_room(most_open);
+        // What a busy moment has kept back is not made up for.
+        due = Instant::now().max(due + pause);
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }
     api.finish();
@@ -164,9 +170,9 @@ impl Tally {
         self.second_chances
     }
 
-    /// As many as were wanted.
+    /// Enough to say something by: what a busy machine still does.
     pub(crate) fn is_at_rate(&self) -> Result {
-        let wanted = self.took.as_secs() * 20;
+        let wanted = self.took.as_secs() * AT_LEAST;
         ensure!(
             self.asked.len() as u64 >= wanted,
             "{self}: too few for a load"
@@ -294,3 +300,9 @@ impl Calls {
 }
 
 const RATE: u32 = 25;
+
+/// Pods a second below which it is no load.
+const AT_LEAST: u64 = 5;
+
+/// Requests under way at once.
+const MOST_OPEN: usize = 30;
