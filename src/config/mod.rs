@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::dns;
 
 mod error;
+mod image;
 pub mod instrumentation;
 mod otlp;
 mod profile;

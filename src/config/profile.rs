@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     error::Problem,
+    image,
     otlp::{Otlp, Protocol},
     raw::{RawAgent, RawProfile},
     sdk::{self, Exporters, Sampler},
@@ -329,12 +330,7 @@ impl Agent {
             path: _,
         } = raw;
         let image = image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned());
-        if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(Problem::new(
-                ".agent.image",
-                format!("{image:?} is not an image reference"),
-            ));
-        }
+        image::check(&image).map_err(|problem| Problem::new(".agent.image", problem))?;
         let image_pull_policy = image_pull_policy
             .as_deref()
             .map(PullPolicy::parse)
