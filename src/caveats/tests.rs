@@ -25,6 +25,7 @@ fn check(container: &Value, others: &[Value], expected: &[&str]) {
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,
+        claims: Vec::new(),
     };
     let treatment = Treatment::of(&subject, &document, PodPath::POD, &Config::default());
     let Decision::Inject(plan) = treatment.decision else {

@@ -236,6 +236,7 @@ fn treat(
         },
         owners,
         from_workload,
+        claims: workload::claims(path, &document.value),
     };
     let treatment = Treatment::of(&subject, &document.value, path, config);
     let steps = if explain {

@@ -163,7 +163,7 @@ fn reasons() -> Vec<Row> {
             "An annotation asks for something that cannot be done. Half of what was asked for is not what was asked for.",
             "correct or remove the annotation.";
         Reason::Conflict(Conflict::Volume { .. }) = Reason::Conflict(Conflict::Volume { name: "javelin-agent".to_owned() }) =>
-            "The pod has something of its own where ours must go.",
+            "A volume, a claim template of the workload, or a mount of a volume that is declared nowhere has the name of ours. The variable would be set, and no jar be there.",
             "rename it.";
         Reason::Conflict(Conflict::Container) = Reason::Conflict(Conflict::Container) =>
             "The pod has something of its own where ours must go.",

@@ -313,6 +313,7 @@ impl<'a> Injector<'a> {
             },
             owners,
             from_workload,
+            claims: workload::claims(place, object),
         };
         Treatment::of(&subject, object, place, config)
     }

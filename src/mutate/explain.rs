@@ -87,7 +87,7 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
     for note in beside {
         steps.passes("other agents", note);
     }
-    let conflicts = delivery::check_conflicts(pod, &targets.containers, profile);
+    let conflicts = delivery::check_conflicts(subject, &targets.containers, profile);
     if is_first {
         steps.check("names and paths", conflicts)?;
         steps.passes(

@@ -82,6 +82,9 @@ pub struct Subject<'a> {
     pub owners: Owners,
     /// The inject label of the workload around a pod template. On a pod, our copy in its labels says it.
     pub from_workload: Option<&'a str>,
+    /// Names of the volumes that the workload around a pod template puts in place of the template's own: its claim
+    /// templates. A pod has them among its volumes already.
+    pub claims: Vec<&'a str>,
 }
 
 /// What is known of a namespace.
@@ -213,7 +216,7 @@ impl Context<'_> {
         let mut warnings: Vec<_> = unknown.collect();
         // What is there already is ours, and cannot be taken back.
         if self.before.is_none() {
-            delivery::check_conflicts(pod, targets, profile)?;
+            delivery::check_conflicts(self.subject, targets, profile)?;
             for target in targets {
                 check_private_variables(target.container)?;
                 fit::check(pod, target.container, profile, &mut warnings)?;

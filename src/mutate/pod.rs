@@ -164,6 +164,9 @@ pub struct VolumeMount {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeDevice {
+    /// The volume's name.
+    #[serde(default)]
+    pub name: String,
     /// Its path in the container, which no mount can have too.
     pub device_path: String,
 }
@@ -282,6 +285,11 @@ impl Container {
     /// Mounts, none when the array is missing.
     pub fn volume_mounts(&self) -> &[VolumeMount] {
         self.volume_mounts.as_deref().unwrap_or_default()
+    }
+
+    /// Block devices, none when the array is missing.
+    pub fn volume_devices(&self) -> &[VolumeDevice] {
+        self.volume_devices.as_deref().unwrap_or_default()
     }
 }
 

@@ -116,7 +116,7 @@ pub enum Source {
 /// Something of the user's that stands where ours must go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// A volume of our name.
+    /// A volume of our name, a claim template of it, or a mount of one that is declared nowhere.
     Volume {
         /// Its name.
         name: String,
@@ -304,7 +304,10 @@ impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Volume { name } => {
-                write!(f, "the pod has a volume {name} of its own; rename it")
+                write!(
+                    f,
+                    "the pod has, mounts or claims a volume {name} of its own; rename it"
+                )
             }
             Self::Container => write!(
                 f,

@@ -29,6 +29,7 @@ fn decided(annotations: Value, containers: Value) -> Decision {
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,
+        claims: Vec::new(),
     };
     decide(&subject, &Config::default())
 }
@@ -187,6 +188,7 @@ fn a_pod_that_did_not_ask_is_not_told_of_its_size() {
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,
+        claims: Vec::new(),
     };
     let decision = decide(&subject, &Config::default());
     assert_eq!(decision, Decision::Skip(Reason::NotSelected));

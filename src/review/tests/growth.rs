@@ -301,6 +301,7 @@ fn twice_the_pod_is_twice_the_explanation() {
             },
             owners: Owners::of_pod(&pod.metadata),
             from_workload: None,
+            claims: Vec::new(),
         };
         explain(&subject, &config);
     });
