@@ -206,6 +206,15 @@ fn warnings() -> Vec<Row> {
         Warning::UnknownContainer { .. } = Warning::UnknownContainer { name: "worker".to_owned() } =>
             "Other names in the list fit, and those containers got the agent.",
             "correct the list.";
+        Warning::FirstOfSeveral { .. } = Warning::FirstOfSeveral { container: container(), others: 1 } =>
+            "Nothing says which container is the application's, and more than one may be. The first gets the agent, and its spans the workload's name.",
+            "name the application's container by the annotation; or its helpers under `sidecars` in the configuration.";
+        Warning::OptionsDropped { .. } = Warning::OptionsDropped { container: container(), image: "elasticsearch", reads: "ES_JAVA_OPTS" } =>
+            "Such an image hands its JVM no variable of ours, so there will be no telemetry, and an init container for nothing. So it is of the images called `elasticsearch`, `opensearch` and `logstash`, with `-oss` and `-wolfi` behind.",
+            "opt the pod out by the label's value `false`; an agent in such an image is named in the variable that its script reads, without Javelin.";
+        Warning::ProbeStartsJvm { .. } = Warning::ProbeStartsJvm { container: container(), places: vec!["livenessProbe", "preStop"], tool: "nodetool" } =>
+            "`JAVA_TOOL_OPTIONS` holds for every JVM of the container. With the agent a tool that took 0.05 s and 38 MB took 4.3 s and 224 MB: a probe misses its timeout, and its memory counts to the container's limit.",
+            "write `JAVA_TOOL_OPTIONS= nodetool status` in the line of the shell, or `[env, JAVA_TOOL_OPTIONS=, nodetool, status]` where there is none.";
         Warning::LittleMemory { .. } = Warning::LittleMemory { container: container() } =>
             "The limit is above the border of `does-not-fit`, but under 256Mi.",
             "raise the limit, or watch for restarts.";

@@ -204,7 +204,7 @@ fn containers(subject: &Subject<'_>, config: &Config, targets: &[Target<'_>], st
                 (false, false) if list == List::InitContainers => {
                     "init containers get the agent by annotation only"
                 }
-                (false, false) if config.is_sidecar(name) => "a known sidecar",
+                (false, false) if config.is_sidecar(container) => "a known sidecar",
                 (false, false) => "another one is the application's",
             };
             let why = format!("{name}: {why}");

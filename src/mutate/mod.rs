@@ -26,6 +26,7 @@ pub mod keys;
 mod owner;
 mod plan;
 pub mod pod;
+mod probes;
 mod reason;
 mod receipt;
 mod resource;
@@ -162,7 +163,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     let before = Receipt::of(pod, config);
     let Targets {
         containers: targets,
-        unknown,
+        warnings,
     } = targets(subject, config, before.as_ref())?;
     let profile = profile(asked, config, before.as_ref());
     // Made with another configuration, as in a pipeline: it stays as it was made.
@@ -179,7 +180,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
         before,
         alone: targets.len() == 1,
     };
-    context.plan(&targets, unknown)
+    context.plan(&targets, warnings)
 }
 
 /// The targets: those of an earlier pass, else what the pod asks for.
@@ -192,7 +193,7 @@ fn targets<'a>(
     let targets = match before {
         Some(receipt) => Targets {
             containers: target::again(pod, receipt),
-            unknown: Vec::new(),
+            warnings: Vec::new(),
         },
         None => target::choose(pod, config)?,
     };
@@ -207,19 +208,17 @@ fn profile<'a>(asked: &'a Profile, config: &'a Config, before: Option<&Receipt>)
 }
 
 impl Context<'_> {
-    fn plan(&self, targets: &[Target<'_>], unknown: Vec<String>) -> Result<Plan, Reason> {
+    fn plan(&self, targets: &[Target<'_>], mut warnings: Vec<Warning>) -> Result<Plan, Reason> {
         let (pod, profile) = (self.subject.pod, self.profile);
         let mut notes = foreign::check(pod, targets, &self.option, self.before.is_none())?;
-        let unknown = unknown
-            .into_iter()
-            .map(|name| Warning::UnknownContainer { name });
-        let mut warnings: Vec<_> = unknown.collect();
         // What is there already is ours, and cannot be taken back.
         if self.before.is_none() {
             delivery::check_conflicts(self.subject, targets, profile)?;
             for target in targets {
                 check_private_variables(target.container)?;
                 fit::check(pod, target.container, profile, &mut warnings)?;
+                warnings.extend(probes::warning(target.container));
+                warnings.extend(image::warning(target.container));
             }
         }
         let (mut containers, mut changed) = (Vec::new(), BTreeMap::new());

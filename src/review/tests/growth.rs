@@ -35,7 +35,7 @@ fn containers(count: usize, members: &Value) -> Value {
 }
 
 /// Whatever of a pod can be many, or long.
-const DIMENSIONS: [Dimension; 28] = [
+const DIMENSIONS: [Dimension; 31] = [
     ("names in a list", |n| {
         let names = many(n, |n| format!("a{n}")).join(",");
         with_annotations(
@@ -151,6 +151,21 @@ const DIMENSIONS: [Dimension; 28] = [
             vec![format!("java {}", "'-javaagent:a.jar".repeat(n))],
         )
     }),
+    ("commands in a probe's line", |n| {
+        let line = "a | \"nodetool\"; ".repeat(n);
+        with(
+            "livenessProbe",
+            json!({ "exec": { "command": ["sh", "-c", line] } }),
+        )
+    }),
+    ("words of a hook", |n| {
+        let command = many(n, |n| format!("A{n}=b"));
+        with(
+            "lifecycle",
+            json!({ "preStop": { "exec": { "command": command } } }),
+        )
+    }),
+    ("letters of an image", |n| with("image", "a/".repeat(n))),
     ("sources of envFrom", |n| {
         with(
             "envFrom",
