@@ -154,7 +154,7 @@ fn reasons() -> Vec<Row> {
             "The agent takes about 90 MiB, and the jar its space on the node's disk. With limits below that the container would be killed, or the pod evicted.",
             "raise the limit it names; `minimumMemory` moves the border.";
         Reason::TooLarge { .. } = Reason::TooLarge { what: "containers", limit: 1_000 } =>
-            "A pod is admitted while somebody waits, and everybody's pods wait behind it. The limits are far above what runs: 1,000 containers, 1,000 names in an annotation's list, 1,000 agents in all; in one container 100 sources of `envFrom`, and 100 entries of a variable that ours is joined to; 4 MiB once `$(NAME)` is resolved; 3 MiB of metadata that its containers would get a copy of.",
+            "A pod is admitted while somebody waits, and everybody's pods wait behind it. The limits are far above what runs: 1,000 containers, 1,000 names in an annotation's list, 1,000 agents in all; in one container 100 sources of `envFrom`, and 100 entries of a variable that ours is joined to; 4 MiB once `$(NAME)` is resolved; 128 KiB in one variable and 2 MiB in all of a container, which is what Linux starts a program with; 3 MiB of metadata that its containers would get a copy of.",
             "have less of what the sentence names, or add the agent in the manifest.";
         Reason::AnnotationsFull = Reason::AnnotationsFull =>
             "The API server refuses an object with more annotations than that, and the pod would not start.",

@@ -318,6 +318,7 @@ impl Context<'_> {
 
         let name = || container.name.clone();
         let literals = Literals::of(environment.variables());
+        size::check_environment(&literals)?;
         let options = literals.get(JAVA_TOOL_OPTIONS);
         if options.is_some_and(|options| options.len() > java::JAVA_8_OPTIONS_LIMIT) {
             warnings.push(Warning::LongOptions { container: name() });
