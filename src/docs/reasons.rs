@@ -91,6 +91,7 @@ fn told_of_reason(reason: &Reason) -> &'static str {
         Reason::AnnotationsFull => {
             "by a warning, and on a pod by the annotation `javelin.dev/skipped`, if that can be added."
         }
+        Reason::UnseenOptions { .. } => "by `javelin inject`.",
         _ => "by a warning, and on a pod by the annotation `javelin.dev/skipped`.",
     }
 }
@@ -135,6 +136,9 @@ fn reasons() -> Vec<Row> {
         Reason::OptionalOptions { .. } = Reason::OptionalOptions { container: container() } =>
             "The value comes from a key that may be missing, or from `envFrom`, and the profile forbids to compose it with ours.",
             "set a literal, state the base value in the annotation, or take `composeOptional: false` out of the profile.";
+        Reason::UnseenOptions { .. } = Reason::UnseenOptions { container: container(), sources: "Secret \"db\"".to_owned() } =>
+            "The webhook composes such a value by naming a variable twice. A manifest cannot do that, so `javelin inject` has to see whether the object has the key.",
+            "add the ConfigMap or Secret to the input (its keys suffice), or state the base value in the annotation; in a cluster with the webhook the label alone does it.";
         Reason::UnknownOptionsSource { .. } = Reason::UnknownOptionsSource { container: container() } =>
             "Kubernetes has a kind of `valueFrom` that this version of Javelin does not know. A guess could lose the value.",
             "state the value in the annotation, or update Javelin.";
@@ -242,8 +246,11 @@ fn warnings() -> Vec<Row> {
     }
 }
 
-fn told_of_caveat(_: &Caveat) -> &'static str {
-    "by `javelin preview`."
+fn told_of_caveat(caveat: &Caveat) -> &'static str {
+    match caveat {
+        Caveat::OtherArchitecture { .. } => "by `javelin preview` and `javelin inject`.",
+        _ => "by `javelin preview`.",
+    }
 }
 
 fn caveats() -> Vec<Row> {
@@ -262,8 +269,11 @@ fn caveats() -> Vec<Row> {
         Caveat::OldJava { .. } = Caveat::OldJava { container: container(), image: "openjdk:7-jre".to_owned() } =>
             "The agent needs Java 8 or later; an older JVM ends at once.",
             "opt the pod out by the label's value `false`.";
+        Caveat::OtherArchitecture { .. } = Caveat::OtherArchitecture { nodes: "arm64".to_owned(), ours: "amd64" } =>
+            "The init container is a program of one architecture, that of the build of its image. On a node of another it ends with `exec format error`, and so the pod does not start.",
+            "build the image for both, put the jar in by `image-volume` or `preinstalled`, or keep the pod to nodes of the image's architecture.";
         Caveat::UnseenImage { .. } = Caveat::UnseenImage { container: container(), image: image() } =>
-            "The image's own `ENV JAVA_TOOL_OPTIONS` is hidden by ours, and a runtime that jlink made without `java.instrument` does not start with an agent. It is told once, of the first container.",
+            "The image's own `ENV JAVA_TOOL_OPTIONS` is hidden by ours, which it is already where the container sets the variable itself; and a runtime that jlink made without `java.instrument` does not start with an agent. It is told once, of the first container.",
             "look with `docker inspect` or `crane config`, and with `java --list-modules`.";
     }
 }
