@@ -1,4 +1,5 @@
-//! Which OpenTelemetry Java agent this version ships: `agent.lock`, the one place that says it.
+//! Which OpenTelemetry Java agent this version ships: `agent.lock`, the one place that says it. And what the program
+//! beside it in the image runs on.
 
 /// The agent's version.
 pub fn version() -> &'static str {
@@ -8,6 +9,15 @@ pub fn version() -> &'static str {
 /// SHA-256 of the jar, 64 hexadecimal digits.
 pub fn sha256() -> &'static str {
     locked("sha256")
+}
+
+/// The architecture of this program, and of an image that is built with it, as nodes name theirs.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 fn locked(key: &str) -> &'static str {

@@ -6,11 +6,17 @@
 //! Deliberately not here: what the pod alone tells. The engine warns of that ([`Warning`](crate::mutate::Warning)),
 //! wherever it runs.
 
-use std::{collections::HashSet, fmt};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fmt,
+};
+
+use serde_json::Value;
 
 use crate::{
+    config::{Delivery, Profile},
     mutate::{
-        Plan, keys,
+        List, Plan, keys,
         pod::{Container, EnvFrom, Pod},
         predicted_environment,
     },
@@ -55,6 +61,13 @@ pub enum Caveat {
         /// The image.
         image: String,
     },
+    /// The pod may run on nodes of an architecture that our image is not for.
+    OtherArchitecture {
+        /// Those of the nodes.
+        nodes: String,
+        /// Ours.
+        ours: &'static str,
+    },
     /// Options and modules of the image, which no manifest shows.
     UnseenImage {
         /// The container.
@@ -64,39 +77,111 @@ pub enum Caveat {
     },
 }
 
-/// What is to be known of a pod that the plan was carried out on.
+/// What is to be known of a pod, and of what the plan made of it.
 pub fn of(
     pod: &Pod,
+    after: &Pod,
     plan: &Plan,
     namespace: Option<&str>,
     surroundings: &Surroundings,
 ) -> Vec<Caveat> {
     let mut caveats = Vec::new();
-    let all = pod
-        .spec
-        .init_containers()
-        .iter()
-        .chain(&pod.spec.containers);
-    let targets = plan.containers.iter().map(|each| each.name.as_str());
-    let targets: HashSet<_> = targets.collect();
-    let is_target = |container: &&Container| targets.contains(container.name.as_str());
-    for container in all.filter(is_target) {
-        of_env_from(container, namespace, surroundings, &mut caveats);
-        of_endpoints(container, &mut caveats);
-        of_image(pod, container, &mut caveats);
+    let patched = after.spec.init_containers().iter();
+    let patched = patched.chain(&after.spec.containers);
+    let patched: HashMap<_, _> = patched.map(|each| (each.name.as_str(), each)).collect();
+    for target in &plan.containers {
+        let list = match target.list {
+            List::InitContainers => pod.spec.init_containers(),
+            List::Containers => &pod.spec.containers,
+        };
+        let Some(container) = list.get(target.index) else {
+            continue;
+        };
+        let own = Own::of(pod, container);
+        of_env_from(&own, namespace, surroundings, &mut caveats);
+        if let Some(patched) = patched.get(target.name.as_str()) {
+            of_endpoints(patched, &mut caveats);
+        }
+        if plan.loads_agent {
+            of_image(&own, &mut caveats);
+        }
     }
     caveats
 }
 
+/// Is the pod let onto nodes of another architecture than ours, by name? Only what our own image runs is bound to one.
+pub fn of_nodes(pod: &Pod, profile: &Profile, ours: &'static str) -> Option<Caveat> {
+    if !matches!(profile.delivery, Delivery::InitContainer { command: None }) {
+        return None;
+    }
+    let selector = pod.spec.node_selector.as_ref();
+    let selected = ARCHITECTURE_LABELS
+        .iter()
+        .find_map(|label| selector?.get(*label));
+    let terms = pod.spec.affinity.as_ref().and_then(|affinity| {
+        let terms = affinity.pointer(REQUIRED_TERMS)?;
+        terms.as_array()
+    });
+    let expressions = terms.into_iter().flatten().filter_map(|term| {
+        let expressions = term.get("matchExpressions")?;
+        expressions.as_array()
+    });
+    let named = expressions.flatten().filter(|expression| {
+        let text = |key: &str| expression.get(key).and_then(Value::as_str);
+        text("operator") == Some("In")
+            && text("key").is_some_and(|key| ARCHITECTURE_LABELS.contains(&key))
+    });
+    let values = named.filter_map(|expression| expression.get("values")?.as_array());
+    let required = values.flatten().filter_map(Value::as_str);
+    // The selector holds beside the affinity.
+    let nodes: BTreeSet<_> = match selected {
+        Some(selected) => BTreeSet::from([selected.as_str()]),
+        None => required.collect(),
+    };
+    let others: Vec<_> = nodes.into_iter().filter(|node| *node != ours).collect();
+    (!others.is_empty()).then(|| Caveat::OtherArchitecture {
+        nodes: others.join(", "),
+        ours,
+    })
+}
+
+/// A container, and what it says itself, whatever envFrom and the image have.
+struct Own<'a> {
+    container: &'a Container,
+    /// The variables that it surely sets. A key that may be missing leaves its variable to them.
+    variables: HashSet<&'a str>,
+    /// Is it known which options the agent's is joined to?
+    has_options: bool,
+}
+
+impl<'a> Own<'a> {
+    fn of(pod: &Pod, container: &'a Container) -> Self {
+        let mut variables = HashSet::new();
+        for entry in container.env() {
+            let source = entry.value_from.as_ref().and_then(Value::as_object);
+            let mut references = source.into_iter().flatten();
+            if references.all(|(_, it)| it.get("optional") != Some(&Value::Bool(true))) {
+                variables.insert(entry.name.as_str());
+            }
+        }
+        let is_stated = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE).is_some();
+        Self {
+            container,
+            has_options: is_stated || variables.contains("JAVA_TOOL_OPTIONS"),
+            variables,
+        }
+    }
+}
+
 fn of_env_from(
-    container: &Container,
+    own: &Own<'_>,
     namespace: Option<&str>,
     surroundings: &Surroundings,
     caveats: &mut Vec<Caveat>,
 ) {
     // The keys get a prefix, where there is one, and are then other variables.
     let plain = |from: &&EnvFrom| from.prefix.as_deref().unwrap_or_default().is_empty();
-    for from in container.env_from().iter().filter(plain) {
+    for from in own.container.env_from().iter().filter(plain) {
         let config_map = from.config_map_ref.as_ref();
         let secret = from.secret_ref.as_ref();
         let source = config_map
@@ -105,12 +190,15 @@ fn of_env_from(
         let Some((reference, kind, name)) = source else {
             continue;
         };
-        let (container, source) = (container.name.clone(), format!("{kind} {name}"));
+        let (container, source) = (own.container.name.clone(), format!("{kind} {name}"));
         let Some(keys) = surroundings.keys_of(reference, namespace, name) else {
-            caveats.push(Caveat::UnseenEnvFrom { container, source });
+            if !own.has_options {
+                caveats.push(Caveat::UnseenEnvFrom { container, source });
+            }
             continue;
         };
-        let variables: Vec<_> = keys.iter().filter(|key| is_ours(key)).cloned().collect();
+        let counts = |key: &&String| is_ours(key) && !own.variables.contains(key.as_str());
+        let variables: Vec<_> = keys.iter().filter(counts).cloned().collect();
         if !variables.is_empty() {
             caveats.push(Caveat::EnvFromSets {
                 container,
@@ -146,19 +234,18 @@ fn of_endpoints(container: &Container, caveats: &mut Vec<Caveat>) {
     }
 }
 
-fn of_image(pod: &Pod, container: &Container, caveats: &mut Vec<Caveat>) {
-    let Some(image) = container.image.clone() else {
+fn of_image(own: &Own<'_>, caveats: &mut Vec<Caveat>) {
+    let Some(image) = own.container.image.clone() else {
         return;
     };
-    let container = container.name.clone();
+    let container = own.container.name.clone();
     if is_old_java(&image) {
         caveats.push(Caveat::OldJava {
             container: container.clone(),
             image: image.clone(),
         });
     }
-    // Somebody who states what the image has knows of it.
-    if pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE).is_none() {
+    if !own.has_options {
         caveats.push(Caveat::UnseenImage { container, image });
     }
 }
@@ -187,8 +274,14 @@ impl Caveat {
             Self::EnvFromSets { .. } => "env-from-sets",
             Self::WrongPort { .. } => "wrong-otlp-port",
             Self::OldJava { .. } => "old-java",
+            Self::OtherArchitecture { .. } => "other-architecture",
             Self::UnseenImage { .. } => "unseen-image",
         }
+    }
+
+    /// Code and sentence.
+    pub fn line(&self) -> String {
+        format!("{}: {self}", self.code())
     }
 
     /// Is it so of nearly every pod, and said once for all of them?
@@ -235,6 +328,11 @@ impl fmt::Display for Caveat {
                 f,
                 "container {container:?}: {image} is a Java before 8, with which the agent does not start"
             ),
+            Self::OtherArchitecture { nodes, ours } => write!(
+                f,
+                "it asks for nodes of {nodes}, and this build of Javelin is for {ours}: an image for that alone does not run \
+                 there, and the pod does not start; have one for both"
+            ),
             Self::UnseenImage { container, image } => write!(
                 f,
                 "container {container:?}: no manifest shows whether {image} sets JAVA_TOOL_OPTIONS itself (if so, say it in \
@@ -244,6 +342,13 @@ impl fmt::Display for Caveat {
         }
     }
 }
+
+/// What the kubelet says of its node's architecture, now and before Kubernetes 1.14.
+const ARCHITECTURE_LABELS: [&str; 2] = ["kubernetes.io/arch", "beta.kubernetes.io/arch"];
+
+/// In an affinity.
+const REQUIRED_TERMS: &str =
+    "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
 
 #[cfg(test)]
 mod tests;

@@ -160,6 +160,12 @@ impl PodPath {
         let mut steps = self.0.iter();
         steps.try_fold(document, |value, key| value.get_mut(key))
     }
+
+    /// What the pod's template is a member of; `None` where the document is the pod.
+    pub(crate) fn parent_of(self, document: &Value) -> Option<&Value> {
+        let (_, above) = self.0.split_last()?;
+        find(document, above)
+    }
 }
 
 impl Patch {
@@ -290,7 +296,9 @@ impl Patch {
             ..subject.clone()
         };
         match mutate::examine(&again, config) {
-            Decision::Skip(Reason::AlreadyInjected) => check::is_taken_by_the_api_server(&patched),
+            Decision::Skip(Reason::AlreadyInjected) => {
+                check::is_taken_by_the_api_server(&patched, &subject.claims)
+            }
             Decision::Skip(reason) => Err(PatchError::NotIdempotent(reason.code().to_owned())),
             Decision::Inject(_) => Err(PatchError::NotIdempotent(
                 "it would inject again".to_owned(),

@@ -139,6 +139,7 @@ impl Engine {
             namespace: Namespace { name, inject },
             owners: Owners::of_pod(&pod.metadata),
             from_workload: None,
+            claims: Vec::new(),
         };
         let Treatment { decision, patch } =
             Treatment::by(self.decide, &subject, &document, PodPath::POD, config);

@@ -124,6 +124,17 @@ impl Change {
     }
 }
 
+/// Names of the claim templates beside an object's pod template, as a `StatefulSet` has them: its controller puts each
+/// claim in place of the template's volume of that name (`updateStorage` in `pkg/controller/statefulset`).
+pub fn claims(place: PodPath, document: &Value) -> Vec<&str> {
+    let around = place.parent_of(document);
+    let claims = around.and_then(|around| around.get("volumeClaimTemplates")?.as_array());
+    let claims = claims.into_iter().flatten();
+    claims
+        .filter_map(|claim| claim.pointer("/metadata/name")?.as_str())
+        .collect()
+}
+
 /// What an object says about the pod in it beside the pod itself: its owners, and the label to be copied.
 pub fn surroundings<'a>(kind: &str, document: &'a Value, pod: &Pod) -> (Owners, Option<&'a str>) {
     if PodPath::of_kind(kind) == Some(PodPath::POD) {
@@ -195,7 +206,7 @@ pub fn apply_label_rule(
         (false, Some(_)) => Change::Labelled,
         (false, None) => Change::Unlabelled,
     };
-    let warnings = outlook(workload, label, namespace, config);
+    let warnings = outlook(workload, document, label, namespace, config);
     Ok(Labelling {
         change,
         patch,
@@ -206,6 +217,7 @@ pub fn apply_label_rule(
 /// What will happen to the pods, and what is in the way. What the namespace asks for is not known here.
 fn outlook(
     workload: &Workload,
+    document: &Value,
     label: Option<&str>,
     namespace: Option<&str>,
     config: &Config,
@@ -226,6 +238,7 @@ fn outlook(
         },
         owners: Owners::of_workload(workload.kind.name, name),
         from_workload: label,
+        claims: claims(workload.kind.place, document),
     };
     let mut warnings = match mutate::decide(&subject, config) {
         Decision::Skip(reason) if !reason.is_expected() => {

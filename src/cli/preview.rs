@@ -17,6 +17,7 @@ use super::{
     progress::Progress,
 };
 use crate::{
+    agent,
     caveats::{self, Caveat},
     cluster::objects::Reference,
     config::Config,
@@ -236,6 +237,7 @@ fn treat(
         },
         owners,
         from_workload,
+        claims: workload::claims(path, &document.value),
     };
     let treatment = Treatment::of(&subject, &document.value, path, config);
     let steps = if explain {
@@ -245,7 +247,14 @@ fn treat(
     };
     let after = path.of(treatment.patch.result()).map(Pod::from_value);
     let caveats = match (&treatment.decision, after) {
-        (Decision::Inject(plan), Some(Ok(after))) => caveats::of(&after, plan, name, surroundings),
+        (Decision::Inject(plan), Some(Ok(after))) => {
+            let profile = config.profile(&plan.profile);
+            let of_nodes =
+                profile.and_then(|it| caveats::of_nodes(&pod, it, agent::architecture()));
+            let mut caveats = caveats::of(&pod, &after, plan, name, surroundings);
+            caveats.extend(of_nodes);
+            caveats
+        }
         _ => Vec::new(),
     };
     let restrictions = surroundings.restrictions(name).map(str::to_owned);

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dns;
+use crate::{dns, mutate::pod::Container};
 
 mod error;
+mod image;
 pub mod instrumentation;
 mod otlp;
 mod profile;
@@ -79,12 +80,12 @@ impl Config {
         self.annotations
     }
 
-    /// Is it the name of a container that others inject?
-    pub fn is_sidecar(&self, container: &str) -> bool {
-        sidecars::KNOWN.contains(&container) || self.sidecars.contains(container)
+    /// Does it stand beside the application, by its name or by what it runs?
+    pub fn is_sidecar(&self, container: &Container) -> bool {
+        self.sidecars.contains(&container.name) || sidecars::is_known(container)
     }
 
-    /// All names of containers that others inject.
+    /// All names by which such containers are known.
     pub fn sidecars(&self) -> impl Iterator<Item = &str> {
         let known = sidecars::KNOWN.into_iter();
         known.chain(self.sidecars.iter().map(String::as_str))

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     error::Problem,
+    image,
     otlp::{Otlp, Protocol},
     raw::{RawAgent, RawExtensions, RawProfile},
     sdk::{self, Exporters, Sampler},
@@ -379,13 +380,6 @@ fn is_plain_path(path: &str) -> bool {
     path.starts_with('/') && is_plain && path.len() <= MAX_PATH && path.chars().all(fits)
 }
 
-fn check_image(image: &str) -> Result<(), String> {
-    if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(format!("{image:?} is not an image reference"));
-    }
-    Ok(())
-}
-
 impl Agent {
     pub(super) fn from_raw(raw: &RawAgent) -> Result<Self, Problem> {
         let RawAgent {
@@ -398,7 +392,7 @@ impl Agent {
             extensions,
         } = raw;
         let image = image.clone().unwrap_or_else(|| DEFAULT_IMAGE.to_owned());
-        check_image(&image).map_err(|problem| Problem::new(".agent.image", problem))?;
+        image::check(&image).map_err(|problem| Problem::new(".agent.image", problem))?;
         let image_pull_policy = image_pull_policy
             .as_deref()
             .map(PullPolicy::parse)
@@ -452,7 +446,7 @@ impl Extensions {
         let folder = folder.transpose()?;
         match (image, config_map, claim) {
             (Some(image), None, None) => {
-                check_image(image).map_err(|problem| at(".image", problem))?;
+                image::check(image).map_err(|problem| at(".image", problem))?;
                 let missing = "missing; write where in the image the jars are, such as /extensions";
                 let folder = folder.ok_or_else(|| at(".folder", missing.to_owned()))?;
                 Ok(Self::Image {

@@ -70,7 +70,7 @@ pub const FILE: &[Key] = &[
         kind: Kind::List,
         default: "[]",
         unset: "",
-        means: "Containers that never get the agent unless they are listed by name: beside the known service meshes, log shippers and the like.",
+        means: "Containers that never get the agent unless they are listed by name: beside the known service meshes, log shippers, JMX exporters and the like.",
         example: "[our-proxy]",
     },
     Key {

@@ -305,3 +305,23 @@ fn a_path_that_linux_takes_is_taken_and_a_longer_one_is_not() {
     let error = parsed(4_096).unwrap_err().to_string();
     assert!(error.contains("longer than the 4095 bytes"), "{error}");
 }
+
+#[test]
+fn an_image_that_no_kubelet_takes_is_refused_where_it_stands() {
+    let error = refused("default: {agent: {image: 'https://reg.example.com/javelin:0.1.0'}}");
+    let expected = "default.agent.image: \"https://reg.example.com/javelin:0.1.0\" is not an image reference: it begins \
+                    with a scheme; write the host alone";
+    assert!(error.contains(expected), "{error}");
+    for (image, why) in [
+        ("reg//javelin:1", "each part of its path"),
+        ("Reg/Javelin:1", "upper-case letters"),
+        ("reg/javelin:1:2", "its tag"),
+        ("reg/javelin:sha256:abc", "its tag"),
+        ("x@sha256:zz", "its digest"),
+        ("reg/javelin:", "its tag"),
+    ] {
+        let error = refused(&format!("profiles: {{a: {{agent: {{image: '{image}'}}}}}}"));
+        let is_told = error.contains("profiles.a.agent.image: ") && error.contains(why);
+        assert!(is_told, "{error}");
+    }
+}

@@ -91,6 +91,7 @@ fn told_of_reason(reason: &Reason) -> &'static str {
         Reason::AnnotationsFull => {
             "by a warning, and on a pod by the annotation `javelin.dev/skipped`, if that can be added."
         }
+        Reason::UnseenOptions { .. } => "by `javelin inject`.",
         _ => "by a warning, and on a pod by the annotation `javelin.dev/skipped`.",
     }
 }
@@ -135,6 +136,9 @@ fn reasons() -> Vec<Row> {
         Reason::OptionalOptions { .. } = Reason::OptionalOptions { container: container() } =>
             "The value comes from a key that may be missing, or from `envFrom`, and the profile forbids to compose it with ours.",
             "set a literal, state the base value in the annotation, or take `composeOptional: false` out of the profile.";
+        Reason::UnseenOptions { .. } = Reason::UnseenOptions { container: container(), sources: "Secret \"db\"".to_owned() } =>
+            "The webhook composes such a value by naming a variable twice. A manifest cannot do that, so `javelin inject` has to see whether the object has the key.",
+            "add the ConfigMap or Secret to the input (its keys suffice), or state the base value in the annotation; in a cluster with the webhook the label alone does it.";
         Reason::UnknownOptionsSource { .. } = Reason::UnknownOptionsSource { container: container() } =>
             "Kubernetes has a kind of `valueFrom` that this version of Javelin does not know. A guess could lose the value.",
             "state the value in the annotation, or update Javelin.";
@@ -154,7 +158,7 @@ fn reasons() -> Vec<Row> {
             "The agent takes about 90 MiB, and the jar its space on the node's disk. With limits below that the container would be killed, or the pod evicted.",
             "raise the limit it names; `minimumMemory` moves the border.";
         Reason::TooLarge { .. } = Reason::TooLarge { what: "containers", limit: 1_000 } =>
-            "A pod is admitted while somebody waits, and everybody's pods wait behind it. The limits are far above what runs: 1,000 containers, 1,000 names in an annotation's list, 1,000 agents in all; in one container 100 sources of `envFrom`, and 100 entries of a variable that ours is joined to; 4 MiB once `$(NAME)` is resolved; 3 MiB of metadata that its containers would get a copy of.",
+            "A pod is admitted while somebody waits, and everybody's pods wait behind it. The limits are far above what runs: 1,000 containers, 1,000 names in an annotation's list, 1,000 agents in all; in one container 100 sources of `envFrom`, and 100 entries of a variable that ours is joined to; 4 MiB once `$(NAME)` is resolved; 128 KiB in one variable and 2 MiB in all of a container, which is what Linux starts a program with; 3 MiB of metadata that its containers would get a copy of.",
             "have less of what the sentence names, or add the agent in the manifest.";
         Reason::AnnotationsFull = Reason::AnnotationsFull =>
             "The API server refuses an object with more annotations than that, and the pod would not start.",
@@ -163,7 +167,7 @@ fn reasons() -> Vec<Row> {
             "An annotation asks for something that cannot be done. Half of what was asked for is not what was asked for.",
             "correct or remove the annotation.";
         Reason::Conflict(Conflict::Volume { .. }) = Reason::Conflict(Conflict::Volume { name: "javelin-agent".to_owned() }) =>
-            "The pod has something of its own where ours must go.",
+            "A volume, a claim template of the workload, or a mount of a volume that is declared nowhere has the name of ours. The variable would be set, and no jar be there.",
             "rename it.";
         Reason::Conflict(Conflict::Container { .. }) = Reason::Conflict(Conflict::Container { name: "javelin-agent".to_owned() }) =>
             "The pod has something of its own where ours must go.",
@@ -206,6 +210,15 @@ fn warnings() -> Vec<Row> {
         Warning::UnknownContainer { .. } = Warning::UnknownContainer { name: "worker".to_owned() } =>
             "Other names in the list fit, and those containers got the agent.",
             "correct the list.";
+        Warning::FirstOfSeveral { .. } = Warning::FirstOfSeveral { container: container(), others: 1 } =>
+            "Nothing says which container is the application's, and more than one may be. The first gets the agent, and its spans the workload's name.",
+            "name the application's container by the annotation; or its helpers under `sidecars` in the configuration.";
+        Warning::OptionsDropped { .. } = Warning::OptionsDropped { container: container(), image: "elasticsearch", reads: "ES_JAVA_OPTS" } =>
+            "Such an image hands its JVM no variable of ours, so there will be no telemetry, and an init container for nothing. So it is of the images called `elasticsearch`, `opensearch` and `logstash`, with `-oss` and `-wolfi` behind.",
+            "opt the pod out by the label's value `false`; an agent in such an image is named in the variable that its script reads, without Javelin.";
+        Warning::ProbeStartsJvm { .. } = Warning::ProbeStartsJvm { container: container(), places: vec!["livenessProbe", "preStop"], tool: "nodetool" } =>
+            "`JAVA_TOOL_OPTIONS` holds for every JVM of the container. With the agent a tool that took 0.05 s and 38 MB took 4.3 s and 224 MB: a probe misses its timeout, and its memory counts to the container's limit.",
+            "write `JAVA_TOOL_OPTIONS= nodetool status` in the line of the shell, or `[env, JAVA_TOOL_OPTIONS=, nodetool, status]` where there is none.";
         Warning::LittleMemory { .. } = Warning::LittleMemory { container: container() } =>
             "The limit is above the border of `does-not-fit`, but under 256Mi.",
             "raise the limit, or watch for restarts.";
@@ -233,8 +246,11 @@ fn warnings() -> Vec<Row> {
     }
 }
 
-fn told_of_caveat(_: &Caveat) -> &'static str {
-    "by `javelin preview`."
+fn told_of_caveat(caveat: &Caveat) -> &'static str {
+    match caveat {
+        Caveat::OtherArchitecture { .. } => "by `javelin preview` and `javelin inject`.",
+        _ => "by `javelin preview`.",
+    }
 }
 
 fn caveats() -> Vec<Row> {
@@ -253,8 +269,11 @@ fn caveats() -> Vec<Row> {
         Caveat::OldJava { .. } = Caveat::OldJava { container: container(), image: "openjdk:7-jre".to_owned() } =>
             "The agent needs Java 8 or later; an older JVM ends at once.",
             "opt the pod out by the label's value `false`.";
+        Caveat::OtherArchitecture { .. } = Caveat::OtherArchitecture { nodes: "arm64".to_owned(), ours: "amd64" } =>
+            "The init container is a program of one architecture, that of the build of its image. On a node of another it ends with `exec format error`, and so the pod does not start.",
+            "build the image for both, put the jar in by `image-volume` or `preinstalled`, or keep the pod to nodes of the image's architecture.";
         Caveat::UnseenImage { .. } = Caveat::UnseenImage { container: container(), image: image() } =>
-            "The image's own `ENV JAVA_TOOL_OPTIONS` is hidden by ours, and a runtime that jlink made without `java.instrument` does not start with an agent. It is told once, of the first container.",
+            "The image's own `ENV JAVA_TOOL_OPTIONS` is hidden by ours, which it is already where the container sets the variable itself; and a runtime that jlink made without `java.instrument` does not start with an agent. It is told once, of the first container.",
             "look with `docker inspect` or `crane config`, and with `java --list-modules`.";
     }
 }

@@ -15,9 +15,10 @@
 use serde_json::{Value, json};
 
 use crate::{
+    agent, caveats,
     config::Config,
     manifest::{self, Edited, Syntax, Tree, TreeError},
-    mutate::{Decision, Namespace, NamespaceLabel, Plan, Receipt, Subject, keys, pod::Pod},
+    mutate::{Decision, Namespace, NamespaceLabel, Plan, Reason, Receipt, Subject, keys, pod::Pod},
     patch::{PodPath, Treatment},
     surroundings::Surroundings,
     workload,
@@ -262,13 +263,19 @@ impl<'a> Injector<'a> {
             })
         {
             let sources = sources.join(", ");
+            treatment = self.treatment(object, kind, place, &pod, &self.strict);
+            value = treatment.patch.result().clone();
+            // The profile allows it: what is in the way is that the manifests do not tell.
+            if let Decision::Skip(Reason::OptionalOptions { container }) = treatment.decision {
+                let reason = Reason::UnseenOptions { container, sources };
+                report.what = What::left(reason.code(), &reason.to_string());
+                return None;
+            }
             report.warnings.push(format!(
                 "not in the input: {sources}; a manifest cannot name a variable twice, so what may come from there is not \
                  kept. Add it to the input, or state JAVA_TOOL_OPTIONS in the annotation {}",
                 keys::JAVA_TOOL_OPTIONS_BASE
             ));
-            treatment = self.treatment(object, kind, place, &pod, &self.strict);
-            value = treatment.patch.result().clone();
             let never = |_: &str, _: &str, _: &str| None;
             if matches!(treatment.decision, Decision::Inject(_))
                 && unique::make(&mut value, place, never).is_err()
@@ -288,7 +295,11 @@ impl<'a> Injector<'a> {
                 None
             }
             Decision::Inject(plan) => {
+                let profile = self.config.profile(&plan.profile);
+                let of_nodes =
+                    profile.and_then(|it| caveats::of_nodes(&pod, it, agent::architecture()));
                 Self::finish(object, place, &pod, &plan, &mut value, report);
+                report.warnings.extend(of_nodes.map(|caveat| caveat.line()));
                 Some(value)
             }
         }
@@ -313,6 +324,7 @@ impl<'a> Injector<'a> {
             },
             owners,
             from_workload,
+            claims: workload::claims(place, object),
         };
         Treatment::of(&subject, object, place, config)
     }

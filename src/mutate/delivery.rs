@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    Subject,
     environment::Environment,
     keys::{AGENT_DIR, AGENT_JAR, AGENT_NAME, EXTENSIONS_DIR, EXTENSIONS_NAME, TLS_DIR, TLS_NAME},
     pod::{Container, EnvVar, Pod, Quantities, Resources},
@@ -129,10 +130,11 @@ pub(crate) fn option(profile: &Profile) -> Option<String> {
 
 /// Is anything of the user's where ours must go?
 pub(super) fn check_conflicts(
-    pod: &Pod,
+    subject: &Subject<'_>,
     targets: &[Target<'_>],
     profile: &Profile,
 ) -> Result<(), Reason> {
+    let pod = subject.pod;
     let mut places = Vec::new();
     places.extend(
         profile
@@ -144,11 +146,10 @@ pub(super) fn check_conflicts(
     places.extend(extensions.map(|_| (EXTENSIONS_NAME, EXTENSIONS_DIR)));
     let tls = profile.otlp.as_ref().and_then(|otlp| otlp.tls.as_ref());
     places.extend(tls.map(|_| (TLS_NAME, TLS_DIR)));
-    let mut volumes = pod.spec.volumes().iter();
-    let taken = volumes.find(|volume| places.iter().any(|(name, _)| *name == volume.name));
-    if let Some(volume) = taken {
+    let taken = volume_names(subject).find(|volume| places.iter().any(|(name, _)| name == volume));
+    if let Some(name) = taken {
         return Err(Reason::Conflict(Conflict::Volume {
-            name: volume.name.clone(),
+            name: name.to_owned(),
         }));
     }
     let mut containers = pod.spec.containers.iter().chain(pod.spec.init_containers());
@@ -161,7 +162,7 @@ pub(super) fn check_conflicts(
     }
     for target in targets.iter().map(|target| target.container) {
         let mounts = target.volume_mounts().iter().map(|mount| &mount.mount_path);
-        let devices = target.volume_devices.iter().flatten();
+        let devices = target.volume_devices().iter();
         let devices = devices.map(|device| &device.device_path);
         // A file that the kubelet mounts, too: below a read-only volume it finds no place.
         let last_words = target.termination_message_path.iter();
@@ -175,6 +176,22 @@ pub(super) fn check_conflicts(
         }
     }
     Ok(())
+}
+
+/// Every volume that the pod will have, and every one that a container uses: a mount whose volume is declared elsewhere,
+/// or nowhere, would get ours.
+fn volume_names<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = &'a str> {
+    let spec = &subject.pod.spec;
+    let declared = spec.volumes().iter().map(|volume| volume.name.as_str());
+    let containers = spec.containers.iter().chain(spec.init_containers());
+    let used = containers.flat_map(|container| {
+        let (mounts, devices) = (container.volume_mounts(), container.volume_devices());
+        steps::take(mounts.len() + devices.len());
+        let mounts = mounts.iter().map(|mount| mount.name.as_str());
+        mounts.chain(devices.iter().map(|device| device.name.as_str()))
+    });
+    let claims = subject.claims.iter().copied();
+    declared.chain(claims).chain(used)
 }
 
 /// At or below our directory, as the runtime resolves a path: from the root, also a relative one. A mount above, at

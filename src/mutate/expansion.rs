@@ -72,6 +72,8 @@ pub(super) struct Literals<'a> {
     values: HashMap<&'a str, Option<String>>,
     /// How many bytes were written to get there, also in vain.
     cost: usize,
+    /// What the first literal that is not known was too large for.
+    cut: Option<usize>,
 }
 
 impl<'a> Literals<'a> {
@@ -85,6 +87,7 @@ impl<'a> Literals<'a> {
         let mut literals = Self {
             values: HashMap::with_capacity(env.len()),
             cost: 0,
+            cut: None,
         };
         let mut budget = MAX_ENVIRONMENT;
         for variable in env {
@@ -95,6 +98,9 @@ impl<'a> Literals<'a> {
                 let expanded = literals.expand_within(text, budget);
                 literals.cost += cost_of(&expanded);
                 value = expanded.ok();
+            }
+            if variable.value_from.is_none() && value.is_none() {
+                literals.cut.get_or_insert(budget.min(MAX_VARIABLE));
             }
             budget -= value.as_ref().map_or(0, String::len);
             literals.values.insert(&variable.name, value);
@@ -112,9 +118,15 @@ impl<'a> Literals<'a> {
         self.values.into_iter()
     }
 
-    /// All values that are known.
-    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
-        self.values.values().flatten().map(String::as_str)
+    /// All names with values that are known.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let known = self.values.iter();
+        known.filter_map(|(name, value)| Some((*name, value.as_deref()?)))
+    }
+
+    /// The limit for which a literal was too large: that of a variable, or what others have left of the environment's.
+    pub(super) fn cut(&self) -> Option<usize> {
+        self.cut
     }
 
     /// How many bytes were written to resolve all of them, also in vain.
@@ -160,10 +172,10 @@ fn cost_of(expanded: &Result<String, usize>) -> usize {
 }
 
 /// `MAX_ARG_STRLEN` of Linux (`include/uapi/linux/binfmts.h`): 32 pages.
-const MAX_VARIABLE: usize = 128 * 1024;
+pub(super) const MAX_VARIABLE: usize = 128 * 1024;
 
 /// A quarter of the default stack, which is what Linux allows for all arguments and variables together.
-const MAX_ENVIRONMENT: usize = 2 * 1024 * 1024;
+pub(super) const MAX_ENVIRONMENT: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

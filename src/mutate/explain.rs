@@ -87,7 +87,7 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
     for note in beside {
         steps.passes("other agents", note);
     }
-    let conflicts = delivery::check_conflicts(pod, &targets.containers, profile);
+    let conflicts = delivery::check_conflicts(subject, &targets.containers, profile);
     if is_first {
         steps.check("names and paths", conflicts)?;
         steps.passes(
@@ -100,9 +100,9 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
         let name = &container.name;
         if is_first {
             steps.check("variables", check_private_variables(container))?;
-            let mut warnings = Vec::new();
-            steps.check("limits", fit::check(pod, container, profile, &mut warnings))?;
             if option.is_some() {
+                let fits = fit::check(pod, container, profile, &mut Vec::new());
+                steps.check("limits", fits)?;
                 steps.passes("limits", format!("{name}: the agent fits into them"));
             }
         }
@@ -216,7 +216,7 @@ fn containers(subject: &Subject<'_>, config: &Config, targets: &[Target<'_>], st
                 (false, false) if list == List::InitContainers => {
                     "init containers get the agent by annotation only"
                 }
-                (false, false) if config.is_sidecar(name) => "a known sidecar",
+                (false, false) if config.is_sidecar(container) => "a known sidecar",
                 (false, false) => "another one is the application's",
             };
             let why = format!("{name}: {why}");

@@ -22,9 +22,6 @@ pub(super) fn check(
     profile: &Profile,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), Reason> {
-    if !profile.delivery.loads_agent() {
-        return Ok(());
-    }
     let name = || container.name.clone();
     let limit = |resource: &str| {
         let levels = [container.resources.as_ref(), pod.spec.resources.as_ref()];

@@ -1,4 +1,34 @@
-//! The version in an image reference, by the grammar of `distribution/reference`.
+//! What an image reference tells: a version, and images that no agent gets into by a variable.
+
+use super::{plan::Warning, pod::Container};
+use crate::steps;
+
+/// Does the image's start script take the variable away?
+pub(super) fn warning(container: &Container) -> Option<Warning> {
+    let reference = container.image.as_deref()?;
+    steps::take(reference.len());
+    let name = reference.split('@').next()?.rsplit('/').next()?;
+    let name = name.split(':').next()?;
+    let (image, reads) = DROPPING.iter().find(|(image, _)| *image == name)?;
+    Some(Warning::OptionsDropped {
+        container: container.name.clone(),
+        image,
+        reads,
+    })
+}
+
+/// Images whose start script has `unset JAVA_TOOL_OPTIONS`, and the variable that it reads instead: `bin/elasticsearch-env`,
+/// `bin/logstash.lib.sh` and `bin/opensearch-env` of the projects.
+const DROPPING: [(&str, &str); 8] = [
+    ("elasticsearch", "ES_JAVA_OPTS"),
+    ("elasticsearch-oss", "ES_JAVA_OPTS"),
+    ("elasticsearch-wolfi", "ES_JAVA_OPTS"),
+    ("logstash", "LS_JAVA_OPTS"),
+    ("logstash-oss", "LS_JAVA_OPTS"),
+    ("logstash-oss-with-opensearch-output-plugin", "LS_JAVA_OPTS"),
+    ("logstash-wolfi", "LS_JAVA_OPTS"),
+    ("opensearch", "OPENSEARCH_JAVA_OPTS"),
+];
 
 /// What `service.version` says of an image: `tag@digest`, the digest, or the tag; nothing when it has neither
 /// (`latest` would be a guess).

@@ -74,13 +74,12 @@ pub(super) fn is_ours(word: &str, option: &str) -> bool {
 ///
 /// Looks at every literal variable, since start scripts read many beside the JVM's own (`JAVA_OPTS`,
 /// `CATALINA_OPTS`, …), and at `command` and `args`, a shell line (`sh -c "java -javaagent:…"`) included; all with
-/// `$(X)` resolved. `base` is what the pod states for the image's own options.
+/// `$(X)` resolved. In the JVM's own variables an option is a whole word. `base` is what the pod states for the image's
+/// own options.
 pub(super) fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
     let literals = Literals::of(container.env());
-    let words = texts(container, base)
-        .into_iter()
-        .flat_map(|text| words(&text).unwrap_or_else(|| vec![text]));
-    let found = words.flat_map(|word| Found::all_in(&word));
+    let texts = texts(container, base);
+    let found = texts.iter().flat_map(Text::agents);
     let mut found: Vec<_> = found.take(MAX_AGENTS + 1).collect();
     let preloaded = PRELOADS.iter().filter_map(|name| literals.get(name));
     found.extend(preloaded.filter_map(Found::in_preload));
@@ -91,20 +90,50 @@ pub(super) fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
 pub(super) fn sets_property(container: &Container, base: Option<&str>, names: &[&str]) -> bool {
     let options: Vec<_> = names.iter().map(|name| format!("-D{name}=")).collect();
     let texts = texts(container, base);
-    steps::take(texts.iter().map(String::len).sum());
-    let sets = |text: &String| options.iter().any(|option| text.contains(option));
+    steps::take(texts.iter().map(|text| text.value.len()).sum());
+    let sets = |text: &Text| options.iter().any(|option| text.value.contains(option));
     texts.iter().any(sets)
 }
 
-/// All texts in which a JVM's options may stand, with `$(X)` resolved.
-fn texts(container: &Container, base: Option<&str>) -> Vec<String> {
+/// A text in which a JVM's options may stand, with `$(X)` resolved.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Text {
+    value: String,
+    /// Does the JVM split it itself? Any other may be a shell's line.
+    is_jvms: bool,
+}
+
+impl Text {
+    fn agents(&self) -> Vec<Found> {
+        match words(&self.value) {
+            Some(words) if self.is_jvms => {
+                let words = words.iter();
+                words.filter_map(|word| Found::at_start(word)).collect()
+            }
+            Some(words) => words.iter().flat_map(|word| Found::all_in(word)).collect(),
+            None => Found::all_in(&self.value),
+        }
+    }
+}
+
+fn texts(container: &Container, base: Option<&str>) -> Vec<Text> {
     let literals = Literals::of(container.env());
-    let mut texts: Vec<String> = literals.values().map(str::to_owned).collect();
+    let of_variables = literals.iter().map(|(name, value)| Text {
+        value: value.to_owned(),
+        is_jvms: JVM_VARIABLES.contains(&name),
+    });
+    let mut texts: Vec<_> = of_variables.collect();
     // The same order each time: a map has none.
     texts.sort_unstable();
     let line = container.command.iter().chain(&container.args).flatten();
-    texts.extend(line.map(|argument| literals.expand(argument)));
-    texts.extend(base.map(str::to_owned));
+    texts.extend(line.map(|argument| Text {
+        value: literals.expand(argument),
+        is_jvms: false,
+    }));
+    texts.extend(base.map(|base| Text {
+        value: base.to_owned(),
+        is_jvms: true,
+    }));
     texts
 }
 
@@ -123,12 +152,19 @@ pub(super) fn effective<'a>(env: &'a [EnvVar], name: &str) -> Option<(usize, &'a
 }
 
 impl Found {
+    /// The word itself, when it is such an option: what a JVM takes of its own words. What stands inside one that a quote
+    /// holds together is text.
+    fn at_start(word: &str) -> Option<Self> {
+        steps::take(word.len());
+        let is_option = AGENT_OPTIONS.iter().any(|option| word.starts_with(option));
+        is_option.then(|| Self::of_option(word))
+    }
+
     /// The word itself, when it is such an option; else those inside it, as in a shell line that is one word to the
     /// JVM's rules (`export JAVA_OPTS="-javaagent:…"`).
     fn all_in(word: &str) -> Vec<Self> {
-        steps::take(word.len());
-        if AGENT_OPTIONS.iter().any(|option| word.starts_with(option)) {
-            return vec![Self::of_option(word)];
+        if let Some(found) = Self::at_start(word) {
+            return vec![found];
         }
         let mut found = Vec::new();
         for option in AGENT_OPTIONS {
@@ -218,6 +254,10 @@ const MAX_SHOWN: usize = 200;
 
 /// Options that load an agent: Java's, and native ones by path or by name.
 const AGENT_OPTIONS: [&str; 3] = ["-javaagent:", "-agentpath:", "-agentlib:"];
+
+/// Variables that a JVM or its launcher splits into words (`parse_java_options_environment_variable` in `HotSpot`'s
+/// `runtime/arguments.cpp`, `JLI_AddArgsFromEnvVar` in the launcher's `args.c`).
+const JVM_VARIABLES: [&str; 3] = [JAVA_TOOL_OPTIONS, "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"];
 
 /// Variables by which the dynamic linker loads libraries first.
 const PRELOADS: [&str; 2] = ["LD_PRELOAD", "LD_AUDIT"];

@@ -26,6 +26,7 @@ pub mod keys;
 mod owner;
 mod plan;
 pub mod pod;
+mod probes;
 mod reason;
 mod receipt;
 mod resource;
@@ -82,6 +83,9 @@ pub struct Subject<'a> {
     pub owners: Owners,
     /// The inject label of the workload around a pod template. On a pod, our copy in its labels says it.
     pub from_workload: Option<&'a str>,
+    /// Names of the volumes that the workload around a pod template puts in place of the template's own: its claim
+    /// templates. A pod has them among its volumes already.
+    pub claims: Vec<&'a str>,
 }
 
 /// What is known of a namespace.
@@ -159,7 +163,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
     let before = Receipt::of(pod, config);
     let Targets {
         containers: targets,
-        unknown,
+        warnings,
     } = targets(subject, config, before.as_ref())?;
     let profile = profile(asked, config, before.as_ref());
     // Made with another configuration, as in a pipeline: it stays as it was made.
@@ -176,7 +180,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
         before,
         alone: targets.len() == 1,
     };
-    context.plan(&targets, unknown)
+    context.plan(&targets, warnings)
 }
 
 /// The targets: those of an earlier pass, else what the pod asks for.
@@ -189,7 +193,7 @@ fn targets<'a>(
     let targets = match before {
         Some(receipt) => Targets {
             containers: target::again(pod, receipt),
-            unknown: Vec::new(),
+            warnings: Vec::new(),
         },
         None => target::choose(pod, config)?,
     };
@@ -204,20 +208,20 @@ fn profile<'a>(asked: &'a Profile, config: &'a Config, before: Option<&Receipt>)
 }
 
 impl Context<'_> {
-    fn plan(&self, targets: &[Target<'_>], unknown: Vec<String>) -> Result<Plan, Reason> {
+    fn plan(&self, targets: &[Target<'_>], mut warnings: Vec<Warning>) -> Result<Plan, Reason> {
         let (pod, profile) = (self.subject.pod, self.profile);
         let option = self.option.as_deref();
         let mut notes = foreign::check(pod, targets, option, self.before.is_none())?;
-        let unknown = unknown
-            .into_iter()
-            .map(|name| Warning::UnknownContainer { name });
-        let mut warnings: Vec<_> = unknown.collect();
         // What is there already is ours, and cannot be taken back.
         if self.before.is_none() {
-            delivery::check_conflicts(pod, targets, profile)?;
+            delivery::check_conflicts(self.subject, targets, profile)?;
             for target in targets {
                 check_private_variables(target.container)?;
-                fit::check(pod, target.container, profile, &mut warnings)?;
+                if option.is_some() {
+                    fit::check(pod, target.container, profile, &mut warnings)?;
+                    warnings.extend(probes::warning(target.container));
+                    warnings.extend(image::warning(target.container));
+                }
             }
         }
         let (mut containers, mut changed) = (Vec::new(), BTreeMap::new());
@@ -324,6 +328,7 @@ impl Context<'_> {
 
         let name = || container.name.clone();
         let literals = Literals::of(environment.variables());
+        size::check_environment(&literals)?;
         let options = literals.get(JAVA_TOOL_OPTIONS);
         let is_long = |options: &str| options.len() > java::JAVA_8_OPTIONS_LIMIT;
         if self.option.is_some() && options.is_some_and(is_long) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{delivery::Parts, environment::EnvEdit, pod::StringMap, target::List};
+use super::{delivery::Parts, environment::EnvEdit, keys, pod::StringMap, target::List};
 
 /// Everything that one pod gets.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +52,31 @@ pub enum Warning {
     UnknownContainer {
         /// The name.
         name: String,
+    },
+    /// Nothing says which of several containers is the application's.
+    FirstOfSeveral {
+        /// The container that got the agent.
+        container: String,
+        /// How many more could have.
+        others: usize,
+    },
+    /// The image's start script takes the variable away.
+    OptionsDropped {
+        /// The container.
+        container: String,
+        /// The image's name.
+        image: &'static str,
+        /// The variable that the script reads.
+        reads: &'static str,
+    },
+    /// Probes or hooks start JVMs of their own, and each loads the agent.
+    ProbeStartsJvm {
+        /// The container.
+        container: String,
+        /// Which of them.
+        places: Vec<&'static str>,
+        /// The first one's program.
+        tool: &'static str,
     },
     /// The agent takes 90 MiB of it.
     LittleMemory {
@@ -102,6 +127,9 @@ impl Warning {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownContainer { .. } => "unknown-container",
+            Self::FirstOfSeveral { .. } => "first-of-several",
+            Self::OptionsDropped { .. } => "options-dropped",
+            Self::ProbeStartsJvm { .. } => "probe-starts-jvm",
             Self::LittleMemory { .. } => "little-memory",
             Self::LittleCpu { .. } => "little-cpu",
             Self::ImpatientProbe { .. } => "impatient-probe",
@@ -130,6 +158,32 @@ impl fmt::Display for Warning {
                     "the annotation names a container {name:?}, which the pod does not have"
                 )
             }
+            Self::FirstOfSeveral { container, others } => write!(
+                f,
+                "container {container:?} is the first of {} that are no known sidecars; if another is the application's, \
+                 name it with the annotation {}",
+                others + 1,
+                keys::DEFAULT_CONTAINER
+            ),
+            Self::OptionsDropped {
+                container,
+                image,
+                reads,
+            } => write!(
+                f,
+                "container {container:?}: the start script of the image {image} unsets JAVA_TOOL_OPTIONS and reads {reads}, so \
+                 no agent will start; label it false"
+            ),
+            Self::ProbeStartsJvm {
+                container,
+                places,
+                tool,
+            } => write!(
+                f,
+                "container {container:?}: {} runs {tool}, a JVM that loads the agent too and takes seconds and some 220 MB; \
+                 write JAVA_TOOL_OPTIONS= in front of it",
+                places.join(", ")
+            ),
             Self::LittleMemory { container } => {
                 write!(
                     f,

@@ -129,12 +129,26 @@ pub struct Container {
     pub security_context: Option<SecurityContext>,
     /// When the kubelet restarts it, as written.
     pub liveness_probe: Option<Value>,
+    /// When traffic comes to it, as written.
+    pub readiness_probe: Option<Value>,
     /// What the kubelet waits for first, as written.
     pub startup_probe: Option<Value>,
+    /// What runs after its start and before its end, as written.
+    pub lifecycle: Option<Lifecycle>,
     /// Mounts.
     pub volume_mounts: Option<Vec<VolumeMount>>,
     /// Block devices.
     pub volume_devices: Option<Vec<VolumeDevice>>,
+}
+
+/// The hooks of a container.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Lifecycle {
+    /// After its start.
+    pub post_start: Option<Value>,
+    /// Before its end.
+    pub pre_stop: Option<Value>,
 }
 
 /// Quantities by resource, as written: a string or a number.
@@ -164,6 +178,9 @@ pub struct VolumeMount {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeDevice {
+    /// The volume's name.
+    #[serde(default)]
+    pub name: String,
     /// Its path in the container, which no mount can have too.
     pub device_path: String,
 }
@@ -282,6 +299,11 @@ impl Container {
     /// Mounts, none when the array is missing.
     pub fn volume_mounts(&self) -> &[VolumeMount] {
         self.volume_mounts.as_deref().unwrap_or_default()
+    }
+
+    /// Block devices, none when the array is missing.
+    pub fn volume_devices(&self) -> &[VolumeDevice] {
+        self.volume_devices.as_deref().unwrap_or_default()
     }
 }
 

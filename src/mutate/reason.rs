@@ -53,6 +53,13 @@ pub enum Reason {
         /// The container.
         container: String,
     },
+    /// The value may come from objects that are not among the manifests, and a manifest cannot compose it unseen.
+    UnseenOptions {
+        /// The container.
+        container: String,
+        /// Kinds and names.
+        sources: String,
+    },
     /// The value comes from a kind of source that this version does not know.
     UnknownOptionsSource {
         /// The container.
@@ -116,7 +123,7 @@ pub enum Source {
 /// Something of the user's that stands where ours must go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// A volume of our name.
+    /// A volume of our name, a claim template of it, or a mount of one that is declared nowhere.
     Volume {
         /// Its name.
         name: String,
@@ -154,7 +161,7 @@ impl Reason {
             }
             Self::OtherAgent { .. } => "other-agent",
             Self::UnparsableOptions { .. } => "unparsable-options",
-            Self::OptionalOptions { .. } => "optional-options",
+            Self::OptionalOptions { .. } | Self::UnseenOptions { .. } => "optional-options",
             Self::UnknownOptionsSource { .. } => "unknown-options-source",
             Self::NoTargetContainer { .. } => "no-target-container",
             Self::OnlySidecars => "only-sidecars",
@@ -217,6 +224,12 @@ impl fmt::Display for Reason {
                 f,
                 "container {container:?}: JAVA_TOOL_OPTIONS may be absent at run time and the profile has \
                  composeOptional: false; set a literal value or annotate the pod {}",
+                keys::JAVA_TOOL_OPTIONS_BASE
+            ),
+            Self::UnseenOptions { container, sources } => write!(
+                f,
+                "container {container:?}: JAVA_TOOL_OPTIONS may come from {sources}, which the input does not have; \
+                 add it to the input, or annotate the pod {} with the value to build on",
                 keys::JAVA_TOOL_OPTIONS_BASE
             ),
             Self::UnknownOptionsSource { container } => write!(
@@ -307,7 +320,10 @@ impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Volume { name } => {
-                write!(f, "the pod has a volume {name} of its own; rename it")
+                write!(
+                    f,
+                    "the pod has, mounts or claims a volume {name} of its own; rename it"
+                )
             }
             Self::Container { name } => {
                 write!(f, "the pod has a container {name} of its own; rename it")

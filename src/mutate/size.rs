@@ -6,7 +6,7 @@
 
 use super::{
     Subject,
-    expansion::Literals,
+    expansion::{Literals, MAX_ENVIRONMENT, MAX_VARIABLE},
     java::JAVA_TOOL_OPTIONS,
     keys,
     pod::{Container, Pod},
@@ -57,6 +57,23 @@ pub(super) fn check_copies(subject: &Subject<'_>, targets: usize) -> Result<(), 
     let each: usize = texts.chain(names).chain(owners).sum();
     let copied = each.saturating_mul(targets);
     at_most(MAX_COPIED, copied, "bytes of metadata for its containers")
+}
+
+/// Checks an environment with ours in it against what Linux starts a program with: past that the container would not
+/// run, though it may have without us.
+pub(super) fn check_environment(literals: &Literals<'_>) -> Result<(), Reason> {
+    let cut = literals.cut();
+    let one = cut.filter(|limit| *limit == MAX_VARIABLE);
+    let (mut longest, mut whole) = (one.map_or(0, |_| usize::MAX), 0);
+    for (name, value) in literals.iter() {
+        // `NAME=value` and a zero byte.
+        let length = name.len() + value.len() + 2;
+        longest = longest.max(length);
+        whole += length;
+    }
+    let whole = cut.map_or(whole, |_| usize::MAX);
+    at_most(MAX_VARIABLE, longest, "bytes in one variable")?;
+    at_most(MAX_ENVIRONMENT, whole, "bytes in one container's variables")
 }
 
 /// Refuses more than `limit` of something.

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use super::{
     keys::{CONTAINER_NAMES, DEFAULT_CONTAINER, JAVA_CONTAINER_NAMES},
+    plan::Warning,
     pod::{Container, Pod},
     reason::Reason,
     receipt::Receipt,
@@ -38,8 +39,8 @@ pub enum List {
 #[derive(Debug)]
 pub(super) struct Targets<'a> {
     pub(super) containers: Vec<Target<'a>>,
-    /// Names in a list that no container has.
-    pub(super) unknown: Vec<String>,
+    /// What is to be said of the choice.
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl List {
@@ -62,19 +63,26 @@ pub(super) fn choose<'a>(pod: &'a Pod, config: &Config) -> Result<Targets<'a>, R
         return by_name(pod, config, names);
     }
     let stated = pod.annotation(DEFAULT_CONTAINER);
-    let regular = in_list(List::Containers, &pod.spec.containers);
-    let target = regular
+    let mut regular = in_list(List::Containers, &pod.spec.containers);
+    let stated = regular
         .clone()
-        .find(|target| Some(target.container.name.as_str()) == stated)
-        .or_else(|| {
-            regular
-                .clone()
-                .find(|target| !config.is_sidecar(&target.container.name))
-        })
-        .ok_or(Reason::OnlySidecars)?;
+        .find(|target| Some(target.container.name.as_str()) == stated);
+    if let Some(target) = stated {
+        return Ok(Targets {
+            containers: vec![target],
+            warnings: Vec::new(),
+        });
+    }
+    let is_candidate = |target: &Target<'_>| !config.is_sidecar(target.container);
+    let target = regular.find(is_candidate).ok_or(Reason::OnlySidecars)?;
+    let others = regular.filter(is_candidate).count();
+    let warning = (others > 0).then(|| Warning::FirstOfSeveral {
+        container: target.container.name.clone(),
+        others,
+    });
     Ok(Targets {
         containers: vec![target],
-        unknown: Vec::new(),
+        warnings: warning.into_iter().collect(),
     })
 }
 
@@ -96,8 +104,8 @@ fn by_name<'a>(pod: &'a Pod, config: &Config, mut names: Vec<&str>) -> Result<Ta
     };
     let is_target = |target: &Target<'_>| {
         let name = target.container.name.as_str();
-        let by_star = everything && target.list == List::Containers && !config.is_sidecar(name);
-        by_star || asked.contains(name)
+        let is_regular = target.list == List::Containers;
+        asked.contains(name) || (everything && is_regular && !config.is_sidecar(target.container))
     };
     let containers: Vec<_> = everywhere().filter(is_target).collect();
     let there: HashSet<_> = everywhere()
@@ -111,10 +119,14 @@ fn by_name<'a>(pod: &'a Pod, config: &Config, mut names: Vec<&str>) -> Result<Ta
         .map(str::to_owned)
         .collect();
     match (containers.is_empty(), everything) {
-        (false, _) => Ok(Targets {
-            containers,
-            unknown,
-        }),
+        (false, _) => {
+            let unknown = unknown.into_iter();
+            let warnings = unknown.map(|name| Warning::UnknownContainer { name });
+            Ok(Targets {
+                containers,
+                warnings: warnings.collect(),
+            })
+        }
         (true, true) => Err(Reason::OnlySidecars),
         (true, false) => Err(Reason::NoTargetContainer { asked: unknown }),
     }

@@ -19,6 +19,7 @@ fn subject(pod: &Pod) -> Subject<'_> {
         },
         owners: Owners::default(),
         from_workload: None,
+        claims: Vec::new(),
     }
 }
 

@@ -42,7 +42,7 @@ impl Difference {
 }
 
 /// All of them, what a pod loses first.
-pub const DIFFERENCES: [Difference; 21] = [
+pub const DIFFERENCES: [Difference; 22] = [
     Difference {
         effect: Effect::LeftAlone("policy-agent-reference"),
         what: "an option or argument with both the word agent and $(NAME) in it",
@@ -90,8 +90,13 @@ pub const DIFFERENCES: [Difference; 21] = [
     },
     Difference {
         effect: Effect::Differs,
-        what: "a pod that the webhook leaves alone as too-large (1,000 containers, 100 sources of envFrom in one)",
+        what: "a pod that the webhook leaves alone as too-large (1,000 containers, 100 sources of envFrom in one, 128 KiB in one variable)",
         instead: "injected, as far as the API server's own limit of cost allows",
+    },
+    Difference {
+        effect: Effect::Differs,
+        what: "a helper that is known by its image or its command alone (a JMX exporter called metrics)",
+        instead: "gets the agent where it comes first: the expressions know names, those of `sidecars` among them",
     },
     Difference {
         effect: Effect::Differs,
@@ -125,7 +130,7 @@ pub const DIFFERENCES: [Difference; 21] = [
     },
     Difference {
         effect: Effect::Around,
-        what: "warnings (little memory, impatient probe, long options, unknown container)",
+        what: "warnings (little memory, impatient probe, long options, the first of several containers and the like)",
         instead: "none; `javelin preview` shows them",
     },
     Difference {

@@ -229,7 +229,7 @@ proptest! {
     /// Whatever is in a configuration: the expressions are the same, but for the maps of literals, which are nothing else.
     #[test]
     fn a_hostile_configuration_is_data(
-        value in hostile(), image in "[!-~]{1,20}", sidecar in hostile(), attribute in hostile(),
+        value in hostile(), image in "[a-z0-9]{1,9}(/[a-z0-9]{1,9}){0,2}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,9})?", sidecar in hostile(), attribute in hostile(),
     ) {
         let text = serde_json::json!({
             "sidecars": [sidecar],

@@ -284,6 +284,7 @@ impl Try {
                 },
                 owners: Owners::of_pod(&pod.metadata),
                 from_workload: None,
+                claims: Vec::new(),
             };
             Ok(Treatment::of(&subject, document, PodPath::POD, config))
         });

@@ -59,6 +59,7 @@ impl Engine {
             },
             owners: Owners::of_pod(&pod.metadata),
             from_workload: None,
+            claims: Vec::new(),
         };
         let treatment = Treatment::of(&subject, document, PodPath::POD, &self.0);
         let patched = if treatment.patch.is_empty() {

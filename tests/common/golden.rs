@@ -60,6 +60,7 @@ impl PodCase {
             },
             owners,
             from_workload,
+            claims: workload::claims(*place, document),
         };
         Treatment::of(&subject, document, *place, config)
     }

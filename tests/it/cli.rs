@@ -45,9 +45,6 @@ fn the_diff_shows_what_is_added_and_where() {
     assert_eq!(
         String::from_utf8(output.stderr).unwrap(),
         "Deployment shop/orders: container orders: agent, service name orders, profile default\n\
-         Deployment shop/orders: note: unseen-image: container \"orders\": no manifest shows whether \
-         registry.example/shop/orders:2.3 sets JAVA_TOOL_OPTIONS itself (if so, say it in the annotation \
-         javelin.dev/java-tool-options), or lacks the module java.instrument\n\
          Deployment shop/cart: skipped: not-selected: no label instrumentation.opentelemetry.io/inject-java, \
          or an excluded namespace\n"
     );
@@ -236,4 +233,16 @@ fn a_misspelt_key_says_which_one_was_meant() {
          1 | default:\n2 |   otlp:\n3 |     endpont: http://collector:4318\n  |     ^^^^^^^\n\
          hint: did you mean \"endpoint\"?\n",
     );
+}
+
+#[test]
+fn nodes_of_another_architecture_are_told_by_preview_and_inject() {
+    let pod = "kind: Pod\nmetadata: {name: a, labels: {instrumentation.opentelemetry.io/inject-java: 'true'}}\n\
+               spec: {nodeSelector: {kubernetes.io/arch: s390x}, containers: [{name: app, image: app}]}\n";
+    for verb in ["preview", "inject"] {
+        let output = javelin(&[verb, "-f", "-"], pod);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let warning = "Pod a: warning: other-architecture: it asks for nodes of s390x";
+        assert!(stderr.contains(warning), "{verb}: {stderr}");
+    }
 }

@@ -187,6 +187,7 @@ fn subject(pod: &Pod) -> Subject<'_> {
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,
+        claims: Vec::new(),
     }
 }
 

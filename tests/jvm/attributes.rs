@@ -85,6 +85,7 @@ fn start(
         },
         owners: Owners::default(),
         from_workload: None,
+        claims: Vec::new(),
     };
     let config =
         Config::parse(golden_case::DEFAULT_CONFIG, "config").map_err(|error| error.to_string())?;

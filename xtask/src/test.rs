@@ -457,6 +457,18 @@ fn chart(paths: &Paths) -> Result<()> {
             &[SECRET, "--set=tls.caBundle=bm8="],
             &[SECRET, BUNDLE_VALUE_WITH_KEY],
             &["--set=tls.noSuchKey=a"],
+            // What no kubelet takes as an image.
+            &["--set=default.agent.image=https://reg.example.com/javelin:0.1.0"],
+            &["--set=default.agent.image=reg//javelin:1"],
+            &["--set=default.agent.image=Reg/Javelin:1"],
+            &["--set=default.agent.image=reg/javelin:1:2"],
+            &["--set=profiles.checkout.agent.image=reg/javelin:sha256:abc"],
+            &["--set=profiles.checkout.agent.image=x@sha256:zz"],
+            &["--set=profiles.checkout.agent.image=reg/javelin:"],
+            &["--set=image.registry=https://reg.example.com"],
+            &["--set=image.repository=Javelin"],
+            &["--set=image.tag=-1"],
+            &["--set=image.digest=sha256:zz"],
         ] {
             ensure!(with(values).is_err(), "the chart takes {values:?}");
         }

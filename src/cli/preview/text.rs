@@ -53,7 +53,7 @@ fn line(caveat: &Caveat) -> String {
     } else {
         "warning"
     };
-    format!("{word}: {}: {caveat}", caveat.code())
+    format!("{word}: {}", caveat.line())
 }
 
 /// Every rule that was looked at: `+` changes or decides something, `x` stops.

@@ -13,6 +13,7 @@ fn with_subject<T>(pod: &Value, then: impl FnOnce(&Subject<'_>) -> T) -> T {
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,
+        claims: Vec::new(),
     })
 }
 

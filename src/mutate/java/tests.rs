@@ -83,3 +83,29 @@ fn a_shell_line_and_a_reference_give_an_agent_away() {
         Agent::Vendor("SkyWalking")
     );
 }
+
+#[test]
+fn an_agent_inside_a_word_of_the_jvms_own_is_none() {
+    let agents = |name: &str, value: &str| {
+        let variable = serde_json::json!({ "name": name, "value": value });
+        let container = serde_json::json!({ "name": "a", "env": [variable] });
+        agents(&serde_json::from_value(container).unwrap(), None).len()
+    };
+    let inside = "-Dhint=\"use -javaagent:/x/opentelemetry-javaagent.jar here\"";
+    let quoted = "'-javaagent:/with blank/opentelemetry-javaagent.jar'";
+    for name in ["JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"] {
+        assert_eq!(agents(name, inside), 0, "{name}");
+        assert_eq!(agents(name, quoted), 1, "{name}");
+        assert_eq!(agents(name, "-Xmx1g -javaagent:/x/a.jar"), 1, "{name}");
+        // The JVM would not start, so nobody knows what was meant.
+        assert_eq!(agents(name, "-Da=\" -javaagent:/x/a.jar"), 1, "{name}");
+    }
+    // A start script may read any other as a line of the shell.
+    assert_eq!(agents("JAVA_OPTS", inside), 1);
+    let stated = agents_of_base(inside);
+    assert_eq!(stated, 0);
+}
+
+fn agents_of_base(base: &str) -> usize {
+    agents(&Container::default(), Some(base)).len()
+}

@@ -29,6 +29,7 @@ fn decided(annotations: Value, containers: Value) -> Decision {
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,
+        claims: Vec::new(),
     };
     decide(&subject, &Config::default())
 }
@@ -101,7 +102,7 @@ fn expansions_in_vain_are_charged() {
     };
     let what = "bytes once $(NAME) is resolved";
     assert_eq!(too_large(json!({}), env(30_000)), what);
-    plan(json!({}), env(15));
+    assert_eq!(too_large(json!({}), env(15)), "bytes in one variable");
     let args = json!({
         "env": [{ "name": "A", "value": "x".repeat(100_000) }],
         "args": many(80_000, |_| "$(A)"),
@@ -111,10 +112,11 @@ fn expansions_in_vain_are_charged() {
 
 #[test]
 fn references_without_an_end_are_read_once() {
-    let value = "$(".repeat(1_000_000);
-    plan(
-        json!({}),
-        app(json!({ "env": [{ "name": "A", "value": value }] })),
+    let value = |count| json!({ "env": [{ "name": "A", "value": "$(".repeat(count) }] });
+    plan(json!({}), app(value(60_000)));
+    assert_eq!(
+        too_large(json!({}), app(value(1_000_000))),
+        "bytes in one variable"
     );
 }
 
@@ -138,7 +140,7 @@ fn many_variables_and_many_attributes_by_annotation() {
 
 #[test]
 fn attributes_that_refer_to_much_are_cut_once() {
-    let own = many(20_000, |n| format!("$(R{n})")).join(",");
+    let own = many(10_000, |n| format!("$(R{n})")).join(",");
     let mut env = vec![json!({ "name": "OTEL_RESOURCE_ATTRIBUTES", "value": own })];
     env.extend(many(
         50_000,
@@ -187,7 +189,30 @@ fn a_pod_that_did_not_ask_is_not_told_of_its_size() {
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,
+        claims: Vec::new(),
     };
     let decision = decide(&subject, &Config::default());
     assert_eq!(decision, Decision::Skip(Reason::NotSelected));
+}
+
+/// Without the agent the first of each pair starts; with it Linux would refuse to run the program (`E2BIG`).
+#[test]
+fn an_environment_that_only_ours_makes_too_large_is_left_alone() {
+    let literal = |name: &str, length| json!({ "name": name, "value": "x".repeat(length) });
+    let env = |entries: Vec<Value>| app(json!({ "env": entries }));
+    let options = |length| env(vec![literal("JAVA_TOOL_OPTIONS", length)]);
+    assert_eq!(
+        too_large(json!({}), options(128 * 1024 - 30)),
+        "bytes in one variable"
+    );
+    plan(json!({}), options(128 * 1024 - 100));
+    let whole = |last| {
+        let mut entries = many(16, |n| literal(&format!("A{n}"), 128 * 1024 - 100));
+        entries.push(literal("B", last));
+        env(entries)
+    };
+    let what = "bytes in one container's variables";
+    assert_eq!(too_large(json!({}), whole(1_300)), what);
+    assert_eq!(too_large(json!({}), whole(100_000)), what);
+    plan(json!({}), whole(10));
 }

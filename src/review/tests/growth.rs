@@ -35,7 +35,7 @@ fn containers(count: usize, members: &Value) -> Value {
 }
 
 /// Whatever of a pod can be many, or long.
-const DIMENSIONS: [Dimension; 28] = [
+const DIMENSIONS: [Dimension; 31] = [
     ("names in a list", |n| {
         let names = many(n, |n| format!("a{n}")).join(",");
         with_annotations(
@@ -151,6 +151,21 @@ const DIMENSIONS: [Dimension; 28] = [
             vec![format!("java {}", "'-javaagent:a.jar".repeat(n))],
         )
     }),
+    ("commands in a probe's line", |n| {
+        let line = "a | \"nodetool\"; ".repeat(n);
+        with(
+            "livenessProbe",
+            json!({ "exec": { "command": ["sh", "-c", line] } }),
+        )
+    }),
+    ("words of a hook", |n| {
+        let command = many(n, |n| format!("A{n}=b"));
+        with(
+            "lifecycle",
+            json!({ "preStop": { "exec": { "command": command } } }),
+        )
+    }),
+    ("letters of an image", |n| with("image", "a/".repeat(n))),
     ("sources of envFrom", |n| {
         with(
             "envFrom",
@@ -301,6 +316,7 @@ fn twice_the_pod_is_twice_the_explanation() {
             },
             owners: Owners::of_pod(&pod.metadata),
             from_workload: None,
+            claims: Vec::new(),
         };
         explain(&subject, &config);
     });
