@@ -95,6 +95,11 @@ impl Config {
         self.excluded_namespaces.iter().map(String::as_str)
     }
 
+    /// What is taken as it is written though it may be a slip: a sentence for each.
+    pub fn warnings(&self) -> BTreeSet<String> {
+        self.profiles().flat_map(Profile::unknown_names).collect()
+    }
+
     /// The same, but nothing is composed that may be absent at run time: that takes a variable which is named twice, and
     /// nobody can apply such a manifest a second time.
     #[must_use]
