@@ -2,6 +2,8 @@
 //!
 //! Deliberately not here: pod templates of known kinds. What stands in those is sure.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use super::Image;
@@ -24,6 +26,15 @@ struct Search<'a> {
 enum Step<'a> {
     Key(&'a str),
     Item(usize),
+}
+
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, ".{key}"),
+            Self::Item(at) => write!(f, "[{at}]"),
+        }
+    }
 }
 
 impl<'a> Search<'a> {
@@ -111,14 +122,8 @@ impl<'a> Search<'a> {
 
     fn add(&mut self, image: Option<Image>) {
         let Some(image) = image else { return };
-        let mut path = String::new();
-        for step in &self.path {
-            match step {
-                Step::Key(key) if path.is_empty() => path.push_str(key),
-                Step::Key(key) => path.extend([".", key]),
-                Step::Item(at) => path.push_str(&format!("[{at}]")),
-            }
-        }
+        let path: String = self.path.iter().map(ToString::to_string).collect();
+        let path = path.trim_start_matches('.').to_owned();
         self.found.push((image, path));
     }
 
