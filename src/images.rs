@@ -2,6 +2,9 @@
 //!
 //! Pure: a configuration, or manifests, in; references out. `javelin images` prints them.
 //!
+//! What the pod templates of known kinds name is sure. What other fields, variables and arguments name is probable, and
+//! kept apart. [`Image::checked`] is the grammar.
+//!
 //! Deliberately not here: asking a registry. A digest is known when somebody has written it.
 
 use std::{
@@ -13,9 +16,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    config::{Config, Extensions},
+    config::{Config, Extensions, check_image},
     patch::PodPath,
 };
+
+mod probable;
 
 /// An image reference, in its parts (the grammar of `distribution/reference`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -51,34 +56,74 @@ pub fn of_config(config: &Config) -> Uses {
     uses
 }
 
-/// The images of an object: of its containers and its volumes, and of a configuration that it holds.
-pub fn of_object(object: &Value) -> Uses {
+/// What an object says of images.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Of its containers and its volumes, and of a configuration that it holds.
+    pub sure: Uses,
+    /// Of other fields, variables and arguments that look like an image.
+    pub probable: Uses,
+    /// Its kind, where nobody knows by that which images come of it: a custom resource, or a workload without pods.
+    pub unknown: Option<String>,
+}
+
+/// The images of an object.
+pub fn of_object(object: &Value) -> Found {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str);
-    let kind = text("/kind").unwrap_or_default();
+    let kind = text("/kind").unwrap_or("(no kind)");
     if kind == "ConfigMap" {
         let config = text("/data/config.yaml").and_then(|text| Config::parse(text, "").ok());
-        return config.as_ref().map(of_config).unwrap_or_default();
+        return Found {
+            sure: config.as_ref().map(of_config).unwrap_or_default(),
+            ..Found::default()
+        };
     }
-    let pod = PodPath::of_kind(kind).and_then(|path| path.of(object));
-    let list = |key: &str| {
-        let list = pod.and_then(|pod| pod.get("spec")?.get(key)?.as_array());
-        list.into_iter().flatten()
-    };
-    let containers = list("containers").chain(list("initContainers"));
-    let containers = containers.filter_map(|container| container.get("image"));
-    let volumes = list("volumes").filter_map(|volume| volume.pointer("/image/reference"));
-    let name = text("/metadata/name").unwrap_or("(no name)");
-    let mut uses = Uses::new();
+    let path = PodPath::of_kind(kind);
+    let pod = path.and_then(|path| path.of(object)?.get("spec"));
+    let list = |key: &str| pod.and_then(|spec| spec.get(key)?.as_array());
+    let containers = ["containers", "initContainers"]
+        .into_iter()
+        .filter_map(list);
+    let containers = containers.flatten().filter_map(|c| c.get("image"));
+    let volumes = list("volumes").into_iter().flatten();
+    let volumes = volumes.filter_map(|volume| volume.pointer("/image/reference"));
+    let name = format!("{kind} {}", text("/metadata/name").unwrap_or("(no name)"));
+    let mut sure = Uses::new();
     for image in containers.chain(volumes).filter_map(Value::as_str) {
-        let image = Image::parse(image);
-        uses.entry(image)
-            .or_default()
-            .insert(format!("{kind} {name}"));
+        let uses = sure.entry(Image::parse(image)).or_default();
+        uses.insert(name.clone());
     }
-    uses
+    let mut probable = Uses::new();
+    for (image, path) in probable::images(object) {
+        if !sure.contains_key(&image) {
+            let uses = probable.entry(image).or_default();
+            uses.insert(format!("{name}, {path}"));
+        }
+    }
+    let is_known = match path {
+        Some(_) => pod.is_some(),
+        None => is_built_in(text("/apiVersion").unwrap_or_default()),
+    };
+    Found {
+        sure,
+        probable,
+        unknown: (!is_known).then(|| kind.to_owned()),
+    }
+}
+
+/// Is it a version of Kubernetes' own kinds? They run nothing but pods.
+fn is_built_in(api_version: &str) -> bool {
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    !api_version.is_empty() && (!group.contains('.') || group.ends_with(".k8s.io"))
 }
 
 impl Image {
+    /// Takes a reference apart; `None` for what no kubelet takes.
+    pub fn checked(reference: &str) -> Option<Self> {
+        check_image(reference).ok()?;
+        Some(Self::parse(reference))
+    }
+
     /// Takes a reference apart.
     pub fn parse(reference: &str) -> Self {
         let (name, digest) = match reference.split_once('@') {
@@ -179,7 +224,7 @@ mod tests {
         assert_eq!(images, ["r.example/a:1", "r.example/b:1"]);
         let object =
             json!({ "kind": "ConfigMap", "metadata": {}, "data": { "config.yaml": text } });
-        assert_eq!(of_object(&object), uses);
+        assert_eq!(of_object(&object).sure, uses);
     }
 
     #[test]
@@ -191,9 +236,37 @@ mod tests {
         let object = json!({
             "kind": "Deployment", "metadata": { "name": "x" }, "spec": { "template": { "spec": spec } },
         });
-        let uses = of_object(&object);
-        let images: Vec<_> = uses.keys().map(ToString::to_string).collect();
+        let Found {
+            sure,
+            probable,
+            unknown,
+        } = of_object(&object);
+        let images: Vec<_> = sure.keys().map(ToString::to_string).collect();
         assert_eq!(images, ["a", "b", "c"]);
-        assert!(of_object(&json!({ "kind": "Service" })).is_empty());
+        assert!(probable.is_empty(), "{probable:?}");
+        assert_eq!(unknown, None);
+        let service = json!({ "apiVersion": "v1", "kind": "Service" });
+        assert_eq!(of_object(&service), Found::default());
+    }
+
+    #[test]
+    fn what_is_not_known_is_said() {
+        for (object, expected) in [
+            (
+                json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role" }),
+                None,
+            ),
+            (
+                json!({ "apiVersion": "monitoring.example.com/v1", "kind": "Prometheus" }),
+                Some("Prometheus"),
+            ),
+            (
+                json!({ "apiVersion": "apps/v1", "kind": "Deployment", "spec": {} }),
+                Some("Deployment"),
+            ),
+            (json!({ "a": 1 }), Some("(no kind)")),
+        ] {
+            assert_eq!(of_object(&object).unknown.as_deref(), expected, "{object}");
+        }
     }
 }

@@ -56,6 +56,7 @@ pub mod quantity;
 pub mod review;
 pub mod server;
 pub mod shutdown;
+mod spelling;
 pub mod status;
 mod steps;
 pub mod surroundings;

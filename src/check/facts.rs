@@ -28,8 +28,8 @@ pub struct Facts {
     pub names: Names,
     /// The API server's version, such as `v1.37.2`.
     pub version: String,
-    /// Nodes; asked for only when a profile mounts images.
-    pub nodes: Option<Seen<Vec<Node>>>,
+    /// Nodes.
+    pub nodes: Seen<Vec<Node>>,
     /// Javelin's configuration, or what is wrong in it.
     pub config: Seen<Result<Config, String>>,
     /// What Javelin's account may do.
@@ -89,6 +89,8 @@ pub struct Replica {
     pub name: String,
     /// Does the Service send calls to it?
     pub ready: bool,
+    /// The node that it is on, once it is on one.
+    pub node: Option<String>,
 }
 
 /// Whose certificate is served.
@@ -176,9 +178,8 @@ impl Facts {
             Outcome::Unseen(unseen) => Some(unseen),
             Outcome::Admitted(_) | Outcome::Refused(_) => None,
         });
-        let nodes = self.nodes.as_ref();
         let seen = [
-            nodes.and_then(|nodes| nodes.as_ref().err()),
+            self.nodes.as_ref().err(),
             self.config.as_ref().err(),
             self.account.as_ref().err(),
             self.configuration.as_ref().err(),

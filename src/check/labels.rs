@@ -6,6 +6,7 @@ use super::{Check, Facts, Findings, some};
 use crate::config::Config;
 use crate::mutate::keys::INJECT;
 use crate::mutate::pod::{Metadata, StringMap};
+use crate::spelling::{self, distance};
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     let unseen = facts.namespaces.as_ref().err().into_iter();
@@ -95,11 +96,7 @@ fn values<'a>(
 fn suggestion(value: &str, config: &Config) -> String {
     let names = config.profiles().map(|profile| profile.name.as_str());
     let mut known: Vec<_> = ["true", "false"].into_iter().chain(names).collect();
-    known.sort_by_key(|name| distance(&value.to_ascii_lowercase(), name));
-    let nearest = known
-        .first()
-        .filter(|name| distance(&value.to_ascii_lowercase(), name) <= name.len() / 3);
-    if let Some(nearest) = nearest {
+    if let Some(nearest) = spelling::meant(value, &known) {
         return format!("was {nearest:?} meant?");
     }
     known.sort_unstable();
@@ -199,25 +196,6 @@ fn is_near_miss(key: &str) -> bool {
     let is_ours = distance(prefix, own_prefix) <= NEAR_PREFIX;
     let near = distance(name, own_name) <= NEAR_NAME || TURNED.contains(&name);
     (is_ours && near) || name == own_name
-}
-
-/// How many letters have to be put in, taken out or replaced (Levenshtein's distance).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<_> = other.chars().collect();
-    let mut row: Vec<_> = (0..=other.len()).collect();
-    for (line, letter) in one.chars().enumerate() {
-        let mut diagonal = line;
-        let mut left = line + 1;
-        let mut next = vec![left];
-        for (above, same) in row.iter().skip(1).zip(&other) {
-            let replaced = diagonal + usize::from(letter != *same);
-            left = replaced.min(left + 1).min(above + 1);
-            next.push(left);
-            diagonal = *above;
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// Names that are the right words in another way.

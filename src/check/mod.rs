@@ -81,6 +81,7 @@ checks! {
     Certificates Certificates "certificates", "Do the entries trust what is served?";
     Reachable Reachability "reachable", "Does the API server reach the webhook?";
     AgentImage AgentImage "agent-image", "Can nodes pull the agent's image?";
+    NodeArchitectures AgentImage "node-architectures", "Can every node run the agent's image?";
     CollectorConfigured Collector "collector-configured", "Does every profile say where telemetry goes?";
     CollectorService Collector "collector-service", "Is there the Service that telemetry is sent to?";
     CollectorEndpoints Collector "collector-endpoints", "Is somebody behind it, at that port?";

@@ -265,6 +265,12 @@ impl Labelled {
         template?.metadata.as_ref()
     }
 
+    /// Does something else look after it?
+    pub fn has_controller(&self) -> bool {
+        let mut owners = self.metadata.owner_references.iter().flatten();
+        owners.any(|owner| owner.controller == Some(true))
+    }
+
     /// `Deployment shop/orders`.
     pub fn title(&self) -> String {
         let name = self.metadata.name.as_deref().unwrap_or_default();
@@ -299,6 +305,8 @@ pub struct NodeStatus {
 pub struct NodeInfo {
     /// Such as `containerd://2.2.0`.
     pub container_runtime_version: String,
+    /// `amd64`, `arm64` and the like: as Go calls it.
+    pub architecture: String,
 }
 
 /// An Event of the core API.

@@ -67,7 +67,7 @@ fn image_volumes(facts: &Facts, minor: Option<u32>, findings: &mut Findings) {
         return;
     }
     match &facts.nodes {
-        Some(Ok(nodes)) => {
+        Ok(nodes) => {
             let (old, without_sub_path) = old_runtimes(nodes);
             if !old.is_empty() {
                 findings.fail(
@@ -88,8 +88,7 @@ fn image_volumes(facts: &Facts, minor: Option<u32>, findings: &mut Findings) {
                 );
             }
         }
-        Some(Err(unseen)) => findings.unseen(check, unseen),
-        None => findings.ok(check, format!("profile {names} mounts an image")),
+        Err(unseen) => findings.unseen(check, unseen),
     }
 }
 

@@ -1,7 +1,11 @@
-//! Service, endpoints, replicas, certificates, the probe, and whether nodes can pull the agent's image.
+//! Service, endpoints, replicas, certificates, the probe, and whether nodes can pull the agent's image and run it.
+
+use std::collections::BTreeSet;
 
 use super::facts::{Certificates, Reach};
+use super::objects::Node;
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
+use crate::config::{Delivery, Profile};
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     service(facts, findings);
@@ -10,6 +14,7 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     certificates(facts, findings);
     reach(&facts.reach, findings);
     pulls(facts, findings);
+    architectures(facts, findings);
 }
 
 fn service(facts: &Facts, findings: &mut Findings) {
@@ -155,6 +160,62 @@ fn pulls(facts: &Facts, findings: &mut Findings) {
             }
         }
         Err(unseen) => findings.unseen(check, unseen),
+    }
+}
+
+/// The copier in the agent's image is a program. It surely runs where replicas run, which are of the same image.
+fn architectures(facts: &Facts, findings: &mut Findings) {
+    let check = Check::NodeArchitectures;
+    let copies =
+        |profile: &Profile| matches!(profile.delivery, Delivery::InitContainer { command: None });
+    if facts
+        .config()
+        .is_some_and(|config| !config.profiles().any(copies))
+    {
+        findings.ok(
+            check,
+            "no profile runs a program of Javelin's image in pods",
+        );
+        return;
+    }
+    let nodes = match &facts.nodes {
+        Ok(nodes) => nodes,
+        Err(unseen) => return findings.unseen(check, unseen),
+    };
+    let of = |node: &Node| {
+        let architecture = &node.status.node_info.architecture;
+        Some(architecture.clone()).filter(|text| !text.is_empty())
+    };
+    let ready = facts.replicas.iter().flatten().filter(|each| each.ready);
+    let homes: BTreeSet<_> = ready.filter_map(|each| each.node.as_deref()).collect();
+    let is_home = |node: &&Node| {
+        let name = node.metadata.name.as_deref();
+        name.is_some_and(|name| homes.contains(name))
+    };
+    let proven: BTreeSet<_> = nodes.iter().filter(is_home).filter_map(of).collect();
+    // No replica runs, or nobody may see where: that is told by others.
+    if proven.is_empty() {
+        return;
+    }
+    let others = nodes.iter().filter_map(|node| {
+        let architecture = of(node).filter(|text| !proven.contains(text))?;
+        let name = node.metadata.name.as_deref().unwrap_or_default();
+        Some(format!("{name} ({architecture})"))
+    });
+    let others: Vec<_> = others.collect();
+    let proven = Vec::from_iter(proven).join(", ");
+    if others.is_empty() {
+        findings.ok(
+            check,
+            format!("every node is {proven}, as those on which Javelin runs"),
+        );
+    } else {
+        findings.warn(
+            check,
+            format!("Javelin runs on {proven}, and nothing shows that its image is for other nodes, too: {}", some(&others)),
+            "if it is not, labelled pods on these nodes do not start (exec format error): bring an image for all of these \
+             architectures, or keep labelled pods away by a nodeSelector of kubernetes.io/arch",
+        );
     }
 }
 

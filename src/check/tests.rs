@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::collector::{Collector, Said};
 use super::facts::{Certificates, Names, Pull, Reach, Replica, Right};
 use super::objects::{
-    Addresses, Callee, ClientConfig, Condition, Entry, Labelled, Rule, Selector,
+    Addresses, Callee, ClientConfig, Condition, Entry, Labelled, Node, Rule, Selector,
     WebhookConfiguration,
 };
 use super::trial::{Outcome, Trial};
@@ -93,9 +93,9 @@ fn image_volumes_need_a_gate_and_a_runtime() {
             let nodes = runtimes.iter().map(
                 |runtime| json!({"status": {"nodeInfo": {"containerRuntimeVersion": runtime}}}),
             );
-            facts.nodes = Some(Ok(nodes
+            facts.nodes = Ok(nodes
                 .map(|node| serde_json::from_value(node).unwrap())
-                .collect()));
+                .collect());
         })
     };
     let fails = [(Check::ImageVolumes, Status::Failed)];
@@ -367,6 +367,7 @@ fn replicas_are_counted() {
         let replicas = ready.iter().map(|ready| Replica {
             name: "javelin-1".to_owned(),
             ready: *ready,
+            node: Some("one".to_owned()),
         });
         let replicas = replicas.collect();
         broken(|facts| facts.replicas = Ok(replicas))
@@ -497,13 +498,72 @@ fn a_tried_pod_tells_what_became_of_it() {
 }
 
 #[test]
+fn a_node_of_an_architecture_that_no_replica_runs_on_is_a_warning() {
+    let told = |architecture: &'static str| {
+        broken(move |facts| {
+            facts.nodes = Ok(vec![node("one", "amd64"), node("two", architecture)]);
+        })
+    };
+    assert_eq!(told("amd64"), []);
+    assert_eq!(told(""), []);
+    let warns = [(Check::NodeArchitectures, Status::Warning)];
+    assert_eq!(told("arm64"), warns);
+    let mut facts = good();
+    facts.nodes = Ok(vec![node("one", "amd64"), node("two", "arm64")]);
+    let finding = judge(&facts)
+        .into_iter()
+        .find(|each| each.check == Check::NodeArchitectures);
+    let message = finding.unwrap().message;
+    assert!(message.starts_with("Javelin runs on amd64"), "{message}");
+    assert!(message.ends_with("two (arm64)"), "{message}");
+}
+
+#[test]
+fn architectures_are_told_where_something_shows_them_and_something_runs() {
+    let both = || Ok(vec![node("one", "amd64"), node("two", "arm64")]);
+    let found = |change: &dyn Fn(&mut Facts)| {
+        let mut facts = good();
+        facts.nodes = both();
+        change(&mut facts);
+        let mut all = judge(&facts).into_iter();
+        let found = all.find(|each| each.check == Check::NodeArchitectures);
+        found.map(|each| each.status)
+    };
+    let on_both = |facts: &mut Facts| {
+        let replicas = facts.replicas.as_mut().unwrap();
+        replicas[1].node = Some("two".to_owned());
+    };
+    assert_eq!(found(&on_both), Some(Status::Ok));
+    let not_ready = |facts: &mut Facts| {
+        on_both(facts);
+        facts.replicas.as_mut().unwrap()[1].ready = false;
+    };
+    assert_eq!(found(&not_ready), Some(Status::Warning));
+    let nobody = |facts: &mut Facts| facts.replicas = Ok(Vec::new());
+    assert_eq!(found(&nobody), None);
+    let mounted = |facts: &mut Facts| {
+        let config = CONFIG.replace("default: {", "default: {delivery: image-volume, ");
+        facts.config = Ok(Ok(Config::parse(&config, "").unwrap()));
+    };
+    assert_eq!(found(&mounted), Some(Status::Ok));
+    let denied = |facts: &mut Facts| facts.nodes = Err(Unseen::Denied("no".to_owned()));
+    assert_eq!(found(&denied), Some(Status::Warning));
+}
+
+fn node(name: &str, architecture: &str) -> Node {
+    let node =
+        json!({"metadata": {"name": name}, "status": {"nodeInfo": {"architecture": architecture}}});
+    serde_json::from_value(node).unwrap()
+}
+
+#[test]
 fn an_image_volume_that_was_dropped_is_a_failure() {
     let receipt = r#"{"version": "1", "profile": "default", "config": "", "delivery": "image-volume", "containers": {}}"#;
     let tried = |spec: Value| {
         broken(|facts| {
             let config = CONFIG.replace("default: {", "default: {delivery: image-volume, ");
             facts.config = Ok(Ok(Config::parse(&config, "").unwrap()));
-            facts.nodes = Some(Ok(Vec::new()));
+            facts.nodes = Ok(Vec::new());
             let pod = json!({"metadata": {"annotations": {INJECTED: receipt}}, "spec": spec});
             let labelled = Outcome::Admitted(Box::new(serde_json::from_value(pod).unwrap()));
             facts.trial = Some(Trial {
@@ -611,7 +671,7 @@ pub(super) fn good() -> Facts {
             configuration: "javelin".to_owned(),
         },
         version: "v1.37.2".to_owned(),
-        nodes: None,
+        nodes: Ok(vec![node("one", "amd64")]),
         config: Ok(Ok(config)),
         account: Ok(vec![Right {
             what: "get secrets javelin-ca".to_owned(),
@@ -625,6 +685,7 @@ pub(super) fn good() -> Facts {
             .map(|name| Replica {
                 name: name.to_owned(),
                 ready: true,
+                node: Some("one".to_owned()),
             })
             .into()),
         certificates: Certificates::Own {

@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 use tokio::time::sleep;
 
 use super::objects::Objects;
+use super::person::Home;
 use super::{Exit, Hinted, duration, note, person};
 use crate::certs::report::{Facts, Replica, Report, Rotation, Told};
 use crate::certs::state::Entry;
@@ -75,18 +76,11 @@ struct Rotate {
 /// Which Javelin, of which cluster.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// Javelin's namespace
-    #[arg(
-        short,
-        long,
-        env = "JAVELIN_NAMESPACE",
-        value_name = "NAME",
-        default_value = "javelin-system"
-    )]
-    namespace: String,
-    /// Context of the kubeconfig [default: the current one]
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    home: Home,
+    /// What --javelin-namespace was called; in the other verbs it is the namespace to look in
+    #[arg(short, long, value_name = "NAME", hide = true)]
+    namespace: Option<String>,
     #[command(flatten)]
     objects: Objects,
 }
@@ -315,11 +309,19 @@ async fn replicas(cluster: &Cluster) -> Result<Vec<Replica>, ClusterError> {
 impl Place {
     async fn connect(self) -> Result<Cluster> {
         let Self {
+            home: Home {
+                context,
+                javelin_namespace,
+            },
             namespace,
-            context,
             objects,
         } = self;
-        let names = objects.names(&namespace)?;
+        if namespace.is_some() {
+            note(
+                "warning: --namespace is called --javelin-namespace now, as in the other verbs; it is still taken",
+            );
+        }
+        let names = objects.names(&namespace.unwrap_or(javelin_namespace))?;
         let config = client::of_context(context.as_deref())
             .await
             .map_err(explain)?;
@@ -335,7 +337,7 @@ fn secret_name(cluster: &Cluster) -> String {
 fn nothing_here(cluster: &Cluster) -> Hinted {
     Hinted {
         message: format!("Secret {} does not exist", secret_name(cluster)),
-        hint: "give --namespace, and --service, --secret and --webhook-configuration if the release is not called \
+        hint: "give --javelin-namespace, and --service, --secret and --webhook-configuration if the release is not called \
                javelin; with a certificate of your own there is none, and certs/README.md tells how to look at it"
             .to_owned(),
         source: None,

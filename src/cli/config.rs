@@ -52,6 +52,7 @@ struct Show {
 /// Say whether configurations are good, and where they are not
 ///
 /// One line for each good file on standard output, with its profiles and their hashes; errors on standard error.
+/// A name that Javelin does not know, of a sampler for example, is a warning there, and the file good all the same.
 /// Exits with 1 when a file is refused, with 2 when one cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = CHECK_EXAMPLES)]
@@ -137,6 +138,7 @@ fn check_file(file: &Path) -> anyhow::Result<Exit> {
                 .map(|profile| format!("{} ({})", profile.name, profile.hash));
             let profiles = profiles.collect::<Vec<_>>().join(", ");
             print(&format!("{origin}: good: {profiles}\n"))?;
+            warn_of(&config, &origin);
             Ok(Exit::Done)
         }
         Err(error) => {
@@ -164,8 +166,10 @@ fn from_instrumentation(args: &FromInstrumentation) -> anyhow::Result<Exit> {
     let conversion = Conversion::of(&resources);
     let text = serde_saphyr::to_string(&conversion.configuration)?;
     // Whatever was in the resources: what is printed is good, or not printed.
-    Config::parse(&text, "the configuration").context("a defect in Javelin, please report it")?;
+    let config = Config::parse(&text, "the configuration");
+    let config = config.context("a defect in Javelin, please report it")?;
     print(&text)?;
+    warn_of(&config, "the configuration");
     conversion
         .findings
         .iter()
@@ -175,6 +179,12 @@ fn from_instrumentation(args: &FromInstrumentation) -> anyhow::Result<Exit> {
     } else {
         Exit::Found
     })
+}
+
+fn warn_of(config: &Config, origin: &str) {
+    for warning in config.warnings() {
+        note(&format!("{origin}: warning: {warning}"));
+    }
 }
 
 /// A file's name as errors give it, and its text.

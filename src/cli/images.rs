@@ -2,14 +2,23 @@
 //!
 //! Deliberately not here: copying. The script does it, with whatever tool is there.
 
-use std::{fmt::Write as _, io::Write as _, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    io::Write as _,
+    path::PathBuf,
+};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Exit, manifest::Input, preview};
-use crate::images::{self, Image, Uses};
+use super::{Exit, manifest::Input, note, preview};
+use crate::images::{self, Found, Image, Uses};
 
 /// List the images that a mirror has to have
+///
+/// Sure are those of containers and volumes of workloads, and of Javelin's configuration. What a custom resource, an
+/// argument or a variable probably names is told on standard error, and listed with --probable; so are the kinds of which
+/// nothing is known.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -22,6 +31,9 @@ pub(super) struct Args {
     /// The mirror, as registry.example.com/folder: names become those that the images have there
     #[arg(long, value_name = "REGISTRY", required_if_eq("output", "script"))]
     registry: Option<String>,
+    /// Count what is probably an image, too: in custom resources, arguments and variables
+    #[arg(long, requires = "filename")]
+    probable: bool,
     /// list (a name in each line), json, script (copies them, by crane, skopeo or docker)
     #[arg(short, long, value_enum, default_value_t = Output::List, hide_possible_values = true)]
     output: Output,
@@ -35,60 +47,157 @@ enum Output {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let mut uses = Uses::new();
-    if args.filename.is_empty() || args.config.is_some() {
-        let config = preview::read_config(args.config.as_ref())?;
-        uses.extend(images::of_config(&config));
+    let Args {
+        filename,
+        config,
+        registry,
+        probable: with_probable,
+        output,
+    } = args;
+    let mut all = Images::default();
+    if filename.is_empty() || config.is_some() {
+        let config = preview::read_config(config.as_ref())?;
+        all.sure = images::of_config(&config);
     }
-    for document in Input::open(&args.filename)?.documents() {
-        for (image, what) in images::of_object(&document?.value) {
-            uses.entry(image).or_default().extend(what);
-        }
+    for document in Input::open(filename)?.documents() {
+        all.add(images::of_object(&document?.value));
     }
+    let Images {
+        sure,
+        mut probable,
+        unknown,
+    } = all;
+    probable.retain(|image, _| !sure.contains_key(image));
+    let (listed, left) = if *with_probable {
+        (probable, Uses::new())
+    } else {
+        (Uses::new(), probable)
+    };
     let mut out = std::io::stdout().lock();
-    let registry = args.registry.as_deref();
-    match args.output {
+    let registry = registry.as_deref();
+    match output {
         Output::List => {
-            for image in uses.keys() {
+            for image in sure.keys().chain(listed.keys()) {
                 writeln!(out, "{}", mirrored(image, registry))?;
             }
         }
         Output::Json => {
-            let list: Vec<_> = uses
-                .iter()
-                .map(|(image, used_by)| {
-                    json!({
-                        "image": image.to_string(),
-                        "registry": image.registry,
-                        "repository": image.repository,
-                        "tag": image.tag,
-                        "digest": image.digest,
-                        "usedBy": used_by,
-                        "mirror": registry.map(|to| image.in_registry(to).to_string()),
-                    })
-                })
-                .collect();
+            let sure = sure.iter().map(|uses| json_of(uses, false, registry));
+            let listed = listed.iter().map(|uses| json_of(uses, true, registry));
+            let list: Vec<_> = sure.chain(listed).collect();
             writeln!(out, "{}", serde_json::to_string_pretty(&list)?)?;
         }
         Output::Script => {
-            let text = script(&uses, registry.unwrap_or_default());
+            let text = script(&sure, &listed, &left, registry.unwrap_or_default());
             out.write_all(text.as_bytes())?;
         }
     }
+    out.flush()?;
+    tell(&left, &unknown);
     Ok(Exit::Done)
+}
+
+/// What all documents say.
+#[derive(Default)]
+struct Images {
+    sure: Uses,
+    probable: Uses,
+    /// Kinds, and how many objects of each there are.
+    unknown: BTreeMap<String, usize>,
+}
+
+impl Images {
+    fn add(&mut self, found: Found) {
+        let Found {
+            sure,
+            probable,
+            unknown,
+        } = found;
+        for (uses, all) in [(sure, &mut self.sure), (probable, &mut self.probable)] {
+            for (image, what) in uses {
+                all.entry(image).or_default().extend(what);
+            }
+        }
+        if let Some(kind) = unknown {
+            *self.unknown.entry(kind).or_default() += 1;
+        }
+    }
+}
+
+/// What the list may lack: a mirror without it does not start.
+fn tell(left: &Uses, unknown: &BTreeMap<String, usize>) {
+    for (image, what) in left {
+        note(&printable(&format!(
+            "probably an image: {image} ({})",
+            first(what)
+        )));
+    }
+    if !left.is_empty() {
+        note("note: what is probably an image is not listed; --probable lists it with the others");
+    }
+    if !unknown.is_empty() {
+        let kinds = unknown
+            .iter()
+            .map(|(kind, count)| format!("{kind} ({count})"));
+        let kinds = kinds.collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "note: which images come of these kinds is not known, beyond what is probable: {kinds}"
+        );
+        note(&printable(&text));
+    }
+}
+
+/// One of those that use it, and how many more there are.
+fn first(what: &BTreeSet<String>) -> String {
+    let first = what.first().map(String::as_str).unwrap_or_default();
+    match what.len() {
+        0 | 1 => first.to_owned(),
+        all => format!("{first}, and {} more", all - 1),
+    }
+}
+
+/// The text is somebody's manifests', and goes to a terminal or into a comment.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+fn json_of(
+    (image, used_by): (&Image, &BTreeSet<String>),
+    probable: bool,
+    registry: Option<&str>,
+) -> Value {
+    json!({
+        "image": image.to_string(),
+        "registry": image.registry,
+        "repository": image.repository,
+        "tag": image.tag,
+        "digest": image.digest,
+        "usedBy": used_by,
+        "probable": probable,
+        "mirror": registry.map(|to| image.in_registry(to).to_string()),
+    })
 }
 
 fn mirrored(image: &Image, registry: Option<&str>) -> Image {
     registry.map_or_else(|| image.clone(), |registry| image.in_registry(registry))
 }
 
-/// A name is quoted: it comes from somebody's manifests.
-fn script(uses: &Uses, registry: &str) -> String {
+/// A name is quoted: it comes from somebody's manifests. What is left out stands there as a comment.
+fn script(sure: &Uses, listed: &Uses, left: &Uses, registry: &str) -> String {
     let quoted = |image: Image| format!("'{}'", image.to_string().replace('\'', r"'\''"));
-    let mut text = SCRIPT.to_owned();
-    for image in uses.keys() {
+    let copy = |image: &Image| {
         let to = quoted(image.in_registry(registry));
-        let _ = writeln!(text, "copy {} {to}", quoted(image.clone()));
+        format!("copy {} {to}", quoted(image.clone()))
+    };
+    let mut text = SCRIPT.to_owned();
+    for image in sure.keys() {
+        let _ = writeln!(text, "{}", copy(image));
+    }
+    for (mark, uses) in [("", listed), ("# ", left)] {
+        for (image, what) in uses {
+            let comment = printable(&format!("probably an image: {}", first(what)));
+            let _ = writeln!(text, "# {comment}\n{mark}{}", copy(image));
+        }
     }
     text
 }
@@ -117,5 +226,6 @@ copy() {
 const EXAMPLES: &str = "\
 Examples:
   helm template javelin deploy/chart --values values.yaml | javelin images -f -
+  helm template monitoring kube-prometheus-stack | javelin images --probable -f -
   javelin images --config javelin.yaml --registry registry.example.com/otel
   javelin images --registry registry.example.com -o script | sh";

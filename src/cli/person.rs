@@ -33,7 +33,7 @@ pub(super) struct Place {
     service: String,
 }
 
-/// Where Javelin is, for verbs whose `--namespace` is another one.
+/// Where Javelin is: `--namespace` is the one of what is looked at.
 #[derive(Debug, clap::Args)]
 pub(super) struct Home {
     /// Context of the kubeconfig [default: the current one]

@@ -148,7 +148,8 @@ pub(super) struct Args {
     )]
     log_format: LogFormat,
 
-    /// What to log: a level, or a list such as `info,javelin=debug`
+    /// What to log: off, error, warn, info, debug, trace, or a list such as `warn,javelin::certs=debug`; what a list
+    /// does not name, and everything when it is empty, is at info
     #[arg(
         long,
         env = "JAVELIN_LOG",
@@ -197,7 +198,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
     };
     time::set_offset(clock_offset);
     telemetry::init(log_format, &log)?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()

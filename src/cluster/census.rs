@@ -182,8 +182,7 @@ impl Census {
             let path = format!("/apis/{api}/namespaces/{namespace}/{plural}");
             let found: Vec<Workload> = self.list(kind, &path, "", Form::Whole).await;
             let found = found.into_iter().map(|each| Workload { kind, ..each });
-            // A Deployment's ReplicaSets, and a CronJob's Jobs, are not anybody's workloads.
-            let found = found.filter(|each| each.metadata.owner_references.is_empty());
+            let found = found.filter(|each| !each.is_derived());
             self.facts.workloads.extend(found);
         }
         let path = format!("/api/v1/namespaces/{namespace}/pods");

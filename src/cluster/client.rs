@@ -101,6 +101,8 @@ pub struct PodState {
     pub ready: bool,
     /// The port of its metrics, by the name that the chart gives it.
     pub admin_port: Option<u16>,
+    /// The node that it is on.
+    pub node: Option<String>,
 }
 
 /// The address and credentials of the API server as a person has them: a context of the kubeconfig, or what [`infer`]
@@ -614,7 +616,8 @@ fn own_entries(
 fn to_pod(pod: Pod) -> PodState {
     let conditions = pod.status.and_then(|status| status.conditions);
     let mut conditions = conditions.unwrap_or_default().into_iter();
-    let containers = pod.spec.map(|spec| spec.containers).unwrap_or_default();
+    let spec = pod.spec.unwrap_or_default();
+    let containers = spec.containers;
     let ports = containers
         .into_iter()
         .filter_map(|container| container.ports);
@@ -625,6 +628,7 @@ fn to_pod(pod: Pod) -> PodState {
         name: pod.metadata.name.unwrap_or_default(),
         ready: conditions.any(|each| each.type_ == "Ready" && each.status == "True"),
         admin_port: admin.and_then(|port| u16::try_from(port.container_port).ok()),
+        node: spec.node_name,
     }
 }
 

@@ -82,6 +82,18 @@ impl Reader {
         query: &str,
         form: Form,
     ) -> Result<Vec<T>, ClusterError> {
+        self.list_of(kind, path, query, form, |_| true).await
+    }
+
+    /// The same, and of each page only what is to be kept: of pods, for example, there may be very many.
+    pub async fn list_of<T: DeserializeOwned>(
+        &self,
+        kind: &'static str,
+        path: &str,
+        query: &str,
+        form: Form,
+        keep: impl Fn(&T) -> bool,
+    ) -> Result<Vec<T>, ClusterError> {
         let target = target(kind, "");
         let accept = match form {
             Form::Whole => "application/json",
@@ -102,7 +114,7 @@ impl Reader {
                 continue;
             }
             let page: Page<T> = decode(&answer, &target)?;
-            items.extend(page.items.into_iter().flatten());
+            items.extend(page.items.into_iter().flatten().filter(&keep));
             if page.metadata.next.is_empty() {
                 return Ok(items);
             }

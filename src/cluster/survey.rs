@@ -17,11 +17,11 @@ use crate::causes::with_causes;
 use crate::check::collector::{Collector, Place as CollectorPlace, Said, ServicePlace};
 use crate::check::facts::{Certificates, Names, Pull, Reach, Replica, Right};
 use crate::check::objects::{
-    Addresses, EndpointSlice, Event, Labelled, Node, Service, WebhookConfiguration,
+    Addresses, EndpointSlice, Event, Labelled, Service, WebhookConfiguration,
 };
 use crate::check::trial::{self, Outcome, Trial};
 use crate::check::{Facts, Seen, Unseen};
-use crate::config::{Config, Delivery};
+use crate::config::Config;
 use crate::mutate::keys::{AGENT_NAME, CA_BUNDLE};
 
 /// Reads all of it. `certificates` is asked only where the certificate is Javelin's own.
@@ -52,7 +52,7 @@ pub async fn survey(
         .and_then(|found| Some(found.ports.first()?.1));
     let (workloads, workloads_unseen) = workloads(&reader).await;
     Ok(Facts {
-        nodes: nodes(&reader, parsed).await,
+        nodes: seen(reader.list("Nodes", "/api/v1/nodes", "", Form::Whole).await),
         account: if is_elsewhere {
             Ok(Vec::new())
         } else {
@@ -64,6 +64,7 @@ pub async fn survey(
             pods.map(|pod| Replica {
                 name: pod.name,
                 ready: pod.ready,
+                node: pod.node,
             })
             .collect()
         }),
@@ -149,17 +150,6 @@ async fn addresses(reader: &Reader, namespace: &str, name: &str) -> Seen<Address
         .list::<EndpointSlice>("EndpointSlices", &path, &query, Form::Whole)
         .await;
     Ok(Addresses::of(&seen(slices)?))
-}
-
-async fn nodes(reader: &Reader, config: Option<&Config>) -> Option<Seen<Vec<Node>>> {
-    let mut profiles = config?.profiles();
-    let mounts = profiles.any(|each| matches!(each.delivery, Delivery::ImageVolume { .. }));
-    if !mounts {
-        return None;
-    }
-    Some(seen(
-        reader.list("Nodes", "/api/v1/nodes", "", Form::Whole).await,
-    ))
 }
 
 /// Asks for each right of the chart's Role and `ClusterRole`, as `templates/rbac.yaml` has them.
@@ -364,21 +354,35 @@ async fn namespaces(reader: &Reader) -> Seen<Vec<Labelled>> {
     Ok(found)
 }
 
-/// Whatever has a pod template, and pods that nobody made.
+/// Whatever has a pod template, and pods. What has a controller is left out: the label stands on that.
 async fn workloads(reader: &Reader) -> (Vec<Labelled>, Vec<Unseen>) {
     let (mut all, mut unseen) = (Vec::new(), Vec::new());
     let has_rollouts = reader.has_group(ARGO).await;
-    for (kind, path) in [
-        ("Deployment", "/apis/apps/v1/deployments"),
-        ("StatefulSet", "/apis/apps/v1/statefulsets"),
-        ("DaemonSet", "/apis/apps/v1/daemonsets"),
-        ("CronJob", "/apis/batch/v1/cronjobs"),
-        ("Rollout", "/apis/argoproj.io/v1alpha1/rollouts"),
+    for (kind, path, query, form) in [
+        ("Deployment", "/apis/apps/v1/deployments", "", Form::Whole),
+        ("StatefulSet", "/apis/apps/v1/statefulsets", "", Form::Whole),
+        ("DaemonSet", "/apis/apps/v1/daemonsets", "", Form::Whole),
+        (
+            "ReplicaSet",
+            "/apis/apps/v1/replicasets",
+            OF_NO_DEPLOYMENT,
+            Form::Whole,
+        ),
+        ("CronJob", "/apis/batch/v1/cronjobs", "", Form::Whole),
+        ("Job", "/apis/batch/v1/jobs", "", Form::Whole),
+        (
+            "Rollout",
+            "/apis/argoproj.io/v1alpha1/rollouts",
+            "",
+            Form::Whole,
+        ),
+        ("Pod", "/api/v1/pods", NOT_ENDED, Form::Metadata),
     ] {
         if kind == "Rollout" && !has_rollouts {
             continue;
         }
-        match seen(reader.list::<Labelled>(kind, path, "", Form::Whole).await) {
+        let keep = |each: &Labelled| OWN_LABELS.contains(&kind) || !each.has_controller();
+        match seen(reader.list_of(kind, path, query, form, keep).await) {
             Ok(found) => all.extend(found.into_iter().map(|each| Labelled { kind, ..each })),
             Err(why) => unseen.push(why),
         }
@@ -440,6 +444,20 @@ pub fn seen<T>(result: Result<T, ClusterError>) -> Seen<T> {
 
 /// The group of Argo's Rollouts, which is not everywhere.
 pub(super) const ARGO: &str = "argoproj.io";
+
+/// Kinds that people label even where an operator has made them.
+const OWN_LABELS: [&str; 5] = [
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "CronJob",
+    "Rollout",
+];
+
+/// `ReplicaSets` of Deployments and Rollouts, old ones included, are most of all.
+const OF_NO_DEPLOYMENT: &str = "labelSelector=!pod-template-hash,!rollouts-pod-template-hash";
+
+const NOT_ENDED: &str = "fieldSelector=status.phase!=Succeeded,status.phase!=Failed";
 
 /// Where replicas listen, unless the endpoints tell.
 const USUAL_PORT: u16 = 10250;

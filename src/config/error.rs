@@ -14,6 +14,7 @@ use serde_saphyr::{
 };
 
 use super::reference;
+use crate::spelling;
 
 /// A configuration that was refused. Display names the file, the place and what is wrong; below it stand the lines
 /// and, where there is one, a hint.
@@ -173,36 +174,13 @@ fn printable(text: &str) -> String {
 /// What the person may have meant, in the order of likelihood: a slip of the finger, a key of another place, or none
 /// of these.
 fn hint_for_key(field: &str, expected: &[&str]) -> String {
-    let distances = expected.iter().map(|known| (distance(field, known), known));
-    if let Some((_, known)) = distances
-        .min()
-        .filter(|(distance, known)| *distance <= known.len() / 3)
-    {
+    if let Some(known) = spelling::meant(field, expected) {
         return format!("did you mean {known:?}?");
     }
     match reference::homes_of(field).as_slice() {
         [] => format!("known here: {}", expected.join(", ")),
         homes => format!("there is {}", homes.join(", and ")),
     }
-}
-
-/// How many letters have to be added, left out or exchanged (Levenshtein); upper and lower case are the same.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, a) in one.bytes().enumerate() {
-        // What the row above holds to the upper left, and what this row holds to the left.
-        let (mut diagonal, mut left) = (at, at + 1);
-        for (cell, b) in row.iter_mut().skip(1).zip(other.bytes()) {
-            let exchanged = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = *cell;
-            left = exchanged.min(left + 1).min(diagonal + 1);
-            *cell = left;
-        }
-    }
-    row.last()
-        .copied()
-        .unwrap_or_default()
-        .max(one.len().saturating_sub(other.len()))
 }
 
 /// Where the value of a dotted path stands, or the nearest key above it.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Agent, Endpoint, Exporters, Otlp, Protocol, Sampler, check_profile_name,
+    Agent, Exporters, Otlp, Protocol, Sampler, check_profile_name,
     raw::{
         RawAgent, RawCa, RawClientCertificate, RawExporters, RawExtensions, RawOtlp, RawProfile,
         RawSampler, RawTls,
@@ -229,10 +229,17 @@ fn otlp(exporter: &mut Section, env: &mut Env, report: &mut Report) -> RawOtlp {
             .map_err(|problem| report.left(path, problem.problem))
             .is_ok()
     });
+    let endpoint = endpoint.and_then(|(path, text)| {
+        let endpoint = env.endpoint(&text);
+        if endpoint.is_none() {
+            report.left(&path, format!("{text:?} {ENDPOINT_REFERENCE}"));
+        }
+        Some((path, endpoint?))
+    });
     let (protocol_path, protocol) = protocol.unzip();
     let (endpoint_path, endpoint) = endpoint.unzip();
     let mut otlp = RawOtlp {
-        endpoint: endpoint.map(|endpoint| endpoint.replace("$(OTEL_NODE_IP)", Endpoint::NODE_IP)),
+        endpoint,
         protocol,
         headers_from: None,
         tls: None,
@@ -418,6 +425,9 @@ fn pruned(profile: RawProfile) -> Value {
 
 const OPERATORS_IMAGE: &str =
     "is taken with the command of the operator, cp; leave both out to use Javelin's own image";
+
+const ENDPOINT_REFERENCE: &str = "refers to a variable that is not the node's address (fieldRef: status.hostIP); \
+    write an endpoint that all pods can use, or set it in the pods";
 
 const GRPC_BY_PORT: &str = "the port is grpc's, so the protocol is grpc; with the operator, agents since 2.0 send \
     http/protobuf there unless OTEL_EXPORTER_OTLP_PROTOCOL says otherwise";

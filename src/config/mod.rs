@@ -21,6 +21,7 @@ mod sidecars;
 mod variables;
 
 pub use error::ConfigError;
+pub(crate) use image::check as check_image;
 pub use otlp::{Ca, ClientCertificate, Endpoint, KeyRef, Otlp, Protocol, Tls};
 pub(crate) use profile::MAX_PATH;
 pub use profile::{Agent, Delivery, Extensions, Profile, PullPolicy, SdkSettings};
@@ -94,6 +95,11 @@ impl Config {
     /// Namespaces that are left alone.
     pub fn excluded_namespaces(&self) -> impl Iterator<Item = &str> {
         self.excluded_namespaces.iter().map(String::as_str)
+    }
+
+    /// What is taken as it is written though it may be a slip: a sentence for each.
+    pub fn warnings(&self) -> BTreeSet<String> {
+        self.profiles().flat_map(Profile::unknown_names).collect()
     }
 
     /// The same, but nothing is composed that may be absent at run time: that takes a variable which is named twice, and

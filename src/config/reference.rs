@@ -37,8 +37,10 @@ pub enum Kind {
     OneOf(&'static [&'static str]),
     /// A list of texts.
     List,
-    /// A list of some of these.
-    ListOf(&'static [&'static str]),
+    /// One of these, or a name that an extension of the agent brings.
+    Name(&'static [&'static str]),
+    /// A list of such names.
+    Names(&'static [&'static str]),
     /// Names with texts.
     Map,
     /// All of [`PROFILE`].
@@ -263,7 +265,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "propagators",
-        kind: Kind::ListOf(&sdk::PROPAGATORS),
+        kind: Kind::Names(&sdk::PROPAGATORS),
         default: "[]",
         unset: "",
         means: "`OTEL_PROPAGATORS`. Empty: the agent's own. `none` goes with no other.",
@@ -271,7 +273,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "sampler.type",
-        kind: Kind::OneOf(&sdk::SAMPLERS),
+        kind: Kind::Name(&sdk::SAMPLERS),
         default: "null",
         unset: "the agent's own",
         means: "`OTEL_TRACES_SAMPLER`. A profile that sets it inherits no argument.",
@@ -287,7 +289,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "exporters.traces",
-        kind: Kind::OneOf(&sdk::EXPORTERS),
+        kind: Kind::Name(&sdk::EXPORTERS),
         default: "null",
         unset: "the agent's own: `otlp`",
         means: "`OTEL_TRACES_EXPORTER`.",
@@ -295,7 +297,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "exporters.metrics",
-        kind: Kind::OneOf(&sdk::METRICS_EXPORTERS),
+        kind: Kind::Name(&sdk::METRICS_EXPORTERS),
         default: "null",
         unset: "the agent's own: `otlp`",
         means: "`OTEL_METRICS_EXPORTER`.",
@@ -303,7 +305,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "exporters.logs",
-        kind: Kind::OneOf(&sdk::EXPORTERS),
+        kind: Kind::Name(&sdk::EXPORTERS),
         default: "null",
         unset: "the agent's own: `otlp`",
         means: "`OTEL_LOGS_EXPORTER`.",

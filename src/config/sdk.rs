@@ -1,11 +1,14 @@
 //! What the SDK inside the agent is told beside the endpoint: propagators, sampler, exporters.
 //!
-//! Names are those of the specification's environment variables, as the Java SDK's autoconfiguration knows them.
+//! Names are those of the specification's environment variables, as the Java SDK's autoconfiguration knows them; an
+//! extension of the agent may bring others.
 
 use super::{
+    Profile,
     error::Problem,
     raw::{RawExporters, RawSampler},
 };
+use crate::spelling;
 
 /// Which traces are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +42,7 @@ impl Sampler {
                 )),
             };
         };
-        one_of(".sampler.type", name, &SAMPLERS)?;
+        check_name(".sampler.type", name, &SAMPLERS)?;
         check_argument(name, argument.as_deref())
             .map_err(|problem| Problem::new(".sampler.argument", problem))?;
         Ok(Some(Self {
@@ -55,6 +58,8 @@ fn check_argument(sampler: &str, argument: Option<&str>) -> Result<(), String> {
     let takes_pairs = sampler.ends_with("jaeger_remote");
     match argument {
         None => Ok(()),
+        // What an extension's sampler takes, it says itself.
+        Some(_) if !SAMPLERS.contains(&sampler) => Ok(()),
         Some(text) if takes_ratio => {
             let ratio = text
                 .parse::<f64>()
@@ -83,21 +88,13 @@ impl Exporters {
             metrics,
             logs,
         } = raw;
-        for (path, exporter) in [
-            (".exporters.traces", traces),
-            (".exporters.metrics", metrics),
-            (".exporters.logs", logs),
+        for (path, exporter, known) in [
+            (".exporters.traces", traces, &EXPORTERS[..]),
+            (".exporters.metrics", metrics, &METRICS_EXPORTERS[..]),
+            (".exporters.logs", logs, &EXPORTERS[..]),
         ] {
             if let Some(exporter) = exporter {
-                one_of(
-                    path,
-                    exporter,
-                    if path.ends_with("metrics") {
-                        &METRICS_EXPORTERS
-                    } else {
-                        &EXPORTERS
-                    },
-                )?;
+                check_name(path, exporter, known)?;
             }
         }
         Ok(Self {
@@ -110,7 +107,7 @@ impl Exporters {
 
 pub(super) fn propagators(names: &[String]) -> Result<Vec<String>, Problem> {
     for name in names {
-        one_of(".propagators", name, &PROPAGATORS)?;
+        check_name(".propagators", name, &PROPAGATORS)?;
     }
     if names.len() > 1 && names.iter().any(|name| name == "none") {
         return Err(Problem::new(".propagators", "none goes with no other"));
@@ -118,14 +115,50 @@ pub(super) fn propagators(names: &[String]) -> Result<Vec<String>, Problem> {
     Ok(names.to_vec())
 }
 
-fn one_of(path: &str, value: &str, known: &[&str]) -> Result<(), Problem> {
-    if known.contains(&value) {
+/// A known name, or one that an extension of the agent may bring; a list, a reference or a sentence is none.
+fn check_name(path: &str, name: &str, known: &[&str]) -> Result<(), Problem> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
+    if !name.is_empty() && name.chars().all(fits) {
         return Ok(());
     }
+    let known = known.join(", ");
     Err(Problem::new(
         path,
-        format!("{value:?} is not one of: {}", known.join(", ")),
+        format!("{name:?} is not a name such as {known}"),
     ))
+}
+
+impl Profile {
+    /// What is said by a name that is not among the known ones: a sentence for each.
+    pub(super) fn unknown_names(&self) -> impl Iterator<Item = String> {
+        let Exporters {
+            traces,
+            metrics,
+            logs,
+        } = &self.exporters;
+        let sampler = self.sampler.as_ref().map(|sampler| &sampler.name);
+        let names = [
+            ("sampler.type", sampler, &SAMPLERS[..]),
+            ("exporters.traces", traces.as_ref(), &EXPORTERS),
+            ("exporters.metrics", metrics.as_ref(), &METRICS_EXPORTERS),
+            ("exporters.logs", logs.as_ref(), &EXPORTERS),
+        ];
+        let names = names
+            .into_iter()
+            .filter_map(|(key, name, known)| Some((key, name?, known)));
+        let propagators = self.propagators.iter();
+        let propagators = propagators.map(|name| ("propagators", name, &PROPAGATORS[..]));
+        let unknown = names
+            .chain(propagators)
+            .filter(|(_, name, known)| !known.contains(&name.as_str()));
+        unknown.map(|(key, name, known)| {
+            let meant = spelling::meant(name, known);
+            let meant = meant.map_or_else(String::new, |known| format!("; did you mean {known:?}?"));
+            format!(
+                "{key}: {name:?} is not a name that Javelin knows, so the agent or an extension of it has to bring it{meant}"
+            )
+        })
+    }
 }
 
 pub(super) const PROPAGATORS: [&str; 8] = [

@@ -223,10 +223,13 @@ fn wrong_values_are_refused_with_what_would_be_right() {
             "key of a Secret",
         ),
         ("default: {agent: {imagePullSecret: -a}}", "Secret's name"),
-        ("default: {propagators: [w3c]}", "tracecontext"),
+        (
+            "default: {propagators: ['tracecontext,b3']}",
+            "tracecontext",
+        ),
         ("default: {propagators: [b3, none]}", "no other"),
         ("default: {sampler: {argument: '1'}}", "missing"),
-        ("default: {sampler: {type: ratio}}", "traceidratio"),
+        ("default: {sampler: {type: 'of ours'}}", "traceidratio"),
         (
             "default: {sampler: {type: traceidratio, argument: '25%'}}",
             "between 0 and 1",
@@ -243,7 +246,7 @@ fn wrong_values_are_refused_with_what_would_be_right() {
             "default: {sampler: {type: jaeger_remote, argument: 'http://c'}}",
             "endpoint=",
         ),
-        ("default: {exporters: {traces: prometheus}}", "console"),
+        ("default: {exporters: {traces: 'otlp,console'}}", "console"),
         (
             "default: {env: {JAVA_TOOL_OPTIONS: -Xmx1g}}",
             "default.env.JAVA_TOOL_OPTIONS",
@@ -324,4 +327,40 @@ fn an_image_that_no_kubelet_takes_is_refused_where_it_stands() {
         let is_told = error.contains("profiles.a.agent.image: ") && error.contains(why);
         assert!(is_told, "{error}");
     }
+}
+
+#[test]
+fn a_name_that_an_extension_may_bring_is_taken_with_one_warning_for_all_profiles() {
+    let config = Config::parse(
+        "default: {sampler: {type: my_custom, argument: any}, propagators: [b3, w3c]}
+profiles:
+  same: {}
+  other: {exporters: {traces: consol, metrics: prometheus}}
+",
+        "f",
+    )
+    .unwrap();
+    let sampler = config.profile("same").unwrap().sampler.clone().unwrap();
+    assert_eq!(sampler.name, "my_custom");
+    assert_eq!(sampler.argument.as_deref(), Some("any"));
+    let warnings = Vec::from_iter(config.warnings());
+    let [exporter, propagator, sampler] = warnings.as_slice() else {
+        panic!("{warnings:?}");
+    };
+    assert!(
+        exporter.starts_with("exporters.traces: \"consol\""),
+        "{exporter}"
+    );
+    assert!(
+        exporter.ends_with("has to bring it; did you mean \"console\"?"),
+        "{exporter}"
+    );
+    assert!(
+        propagator.starts_with("propagators: \"w3c\""),
+        "{propagator}"
+    );
+    assert!(
+        sampler.starts_with("sampler.type: \"my_custom\"") && sampler.ends_with("bring it"),
+        "{sampler}"
+    );
 }

@@ -6,13 +6,17 @@ use super::error::Problem;
 
 pub(super) fn check(env: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
     for (name, value) in env {
-        let has_key = HAVE_KEYS.iter().find(|(taken, _)| *taken == name);
-        let has_key = has_key.map(|(_, instead)| (*instead).to_owned());
-        if let Some(problem) = refuse_variable(name, value).or(has_key) {
+        if let Some(problem) = refuse_in_profile(name, value) {
             return Err(Problem::new(format!(".env.{name}"), problem));
         }
     }
     Ok(env.clone())
+}
+
+/// Why a variable cannot be set in a profile's `env`, if so.
+pub(super) fn refuse_in_profile(name: &str, value: &str) -> Option<String> {
+    let has_key = HAVE_KEYS.iter().find(|(taken, _)| *taken == name);
+    refuse_variable(name, value).or_else(|| Some(has_key?.1.to_owned()))
 }
 
 /// Why a variable cannot be set by hand, if so.

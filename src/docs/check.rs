@@ -100,6 +100,13 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
             "Events of failed pulls, and then the pods themselves: those that still wait for the agent's image.",
             "Mirror the image, or name a pull secret of the pod's namespace in `agent.imagePullSecret`.",
         ),
+        Check::NodeArchitectures => (
+            "With the delivery `init-container` and Javelin's own image: the copier in it is a program for one architecture, \
+             or for each that the image has. Nodes with a ready replica show which those are; the others' \
+             `status.nodeInfo.architecture` is compared with these.",
+            "See that the image has all of these architectures; then nothing has to be done. If it has not, pods on the other \
+             nodes end with `exec format error`.",
+        ),
         Check::CollectorConfigured => (
             "Whether each profile has an `otlp.endpoint`. Without one the agent sends to localhost in the pod.",
             "Set `default.otlp.endpoint` and `default.otlp.protocol` in the chart's values.",
@@ -120,7 +127,7 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
             "Take the port that belongs to the protocol: by convention 4318 with `http/protobuf`, 4317 with `grpc`.",
         ),
         Check::LabelKeys => (
-            "Labels of namespaces, workloads and pod templates that look like a misspelt \
+            "Labels of namespaces, workloads, pod templates and pods without a controller that look like a misspelt \
              `instrumentation.opentelemetry.io/inject-java`.",
             "Correct the key.",
         ),
@@ -199,7 +206,7 @@ rules:
     resourceNames: [javelin]
     verbs: [get]
   - apiGroups: [apps]
-    resources: [deployments, statefulsets, daemonsets]
+    resources: [deployments, statefulsets, daemonsets, replicasets]
     verbs: [get, list]
   - apiGroups: [batch]
     resources: [cronjobs, jobs]

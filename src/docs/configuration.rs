@@ -64,7 +64,8 @@ fn type_of(kind: Kind) -> String {
         Kind::Quantity => "a quantity".to_owned(),
         Kind::OneOf(choices) => names(choices),
         Kind::List => "a list of names".to_owned(),
-        Kind::ListOf(choices) => format!("a list of {}", names(choices)),
+        Kind::Name(known) => format!("{}, or an extension's", names(known)),
+        Kind::Names(known) => format!("a list of {}, or of an extension's", names(known)),
         Kind::Map => "names with texts".to_owned(),
         Kind::Profile => "a profile".to_owned(),
         Kind::Profiles => "names with profiles".to_owned(),
@@ -219,6 +220,9 @@ $ javelin config check deploy/examples/javelin.yaml
 deploy/examples/javelin.yaml: good: default (7336bc4109a9), batch (e4a3b3279728)
 
 ```
+
+The name of a sampler, propagator or exporter that an extension of the agent brings is taken as it is written, with a
+warning that it is not known: by `javelin config check`, and in the webhook's log.
 
 `javelin config show --config FILE` prints what is in effect, with every default.
 

@@ -36,6 +36,7 @@ impl ConfigFile {
     pub fn open(path: &Path) -> Result<Self, ConfigFileError> {
         let text = read(path)?;
         let config = Config::parse(&text, &path.to_string_lossy())?;
+        warn_of(&config);
         Ok(Self {
             path: path.to_owned(),
             current: Arc::new(ArcSwap::from_pointee(config)),
@@ -78,6 +79,7 @@ impl ConfigFile {
                 self.current.store(Arc::new(config));
                 self.changed.notify_one();
                 tracing::info!(path = %self.path.display(), "configuration reloaded");
+                warn_of(&self.current.load());
             }
             Err(error) => {
                 let error = anyhow::Error::from(error);
@@ -105,6 +107,12 @@ pub enum ConfigFileError {
     /// It says something that is refused.
     #[error(transparent)]
     Invalid(#[from] ConfigError),
+}
+
+fn warn_of(config: &Config) {
+    for warning in config.warnings() {
+        tracing::warn!(warning, "configuration");
+    }
 }
 
 fn read(path: &Path) -> Result<String, ConfigFileError> {

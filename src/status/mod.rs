@@ -63,7 +63,7 @@ pub struct Row {
     pub outdated: usize,
     /// Have the agent and do not run.
     pub crashing: usize,
-    /// Why, one for each kind of reason.
+    /// Why, one for each kind of reason; and what is in the way of a restart that would bring the agent.
     pub details: Vec<String>,
     /// Why its pods cannot be replaced by a rolling restart, if so.
     pub no_restart: Option<&'static str>,
@@ -163,7 +163,12 @@ pub fn rows(facts: &Facts) -> Vec<Row> {
             .or_insert_with_key(|key| facts.row(key, wish));
         row.count(state);
     }
-    rows.into_values().collect()
+    let rows = rows.into_values().map(|mut row| {
+        let obstacle = row.no_restart.filter(|_| row.missed > 0);
+        row.note(obstacle.map(str::to_owned));
+        row
+    });
+    rows.collect()
 }
 
 impl Facts {
@@ -287,8 +292,10 @@ impl Facts {
             return State::Missed;
         }
         match (wish.source, workload) {
-            // The webhook copies a label in the very moment in which it is set, where the template can still change.
-            (Source::Workload, Some(workload)) if workload.is_mutable() && !workload.has_copy() => {
+            // The webhook copies a label in the very moment in which it is set.
+            (Source::Workload, Some(workload))
+                if workload.was_copyable() && !workload.has_copy() =>
+            {
                 State::Missed
             }
             (Source::Workload, _) => State::Waiting("older than the label"),
@@ -305,8 +312,7 @@ impl Facts {
             .namespaces
             .iter()
             .find(|each| each.metadata.name == pod.metadata.namespace);
-        let labelled = namespace.and_then(Namespace::labelled_at);
-        // RFC 3339 in UTC and whole seconds, all of them: they sort as text.
+        let labelled = namespace.and_then(|each| each.metadata.labelled_at());
         labelled.is_some_and(|labelled| pod.metadata.creation_timestamp.as_str() < labelled)
     }
 

@@ -175,8 +175,9 @@ pub struct JobSpec {
     pub template: Template,
 }
 
-impl Namespace {
-    /// When its label was last written, as far as that is known.
+impl Metadata {
+    /// When the inject label was last written, as far as that is known: RFC 3339 in UTC and whole seconds, so that texts
+    /// compare as times do.
     pub fn labelled_at(&self) -> Option<&str> {
         let key = format!("f:{INJECT}");
         let wrote = |manager: &&Manager| {
@@ -186,7 +187,7 @@ impl Namespace {
                 .and_then(|metadata| metadata.get("f:labels"));
             labels.is_some_and(|labels| labels.get(&key).is_some())
         };
-        let times = self.metadata.managed_fields.iter().filter(wrote);
+        let times = self.managed_fields.iter().filter(wrote);
         times.map(|manager| manager.time.as_str()).max()
     }
 }
@@ -214,6 +215,25 @@ impl Workload {
     pub fn has_copy(&self) -> bool {
         self.template()
             .is_some_and(|template| template.labels.contains_key(FROM_WORKLOAD))
+    }
+
+    /// Is it part of another workload, which is looked at itself? An operator's Deployment is not, whoever owns it.
+    pub fn is_derived(&self) -> bool {
+        let mut owners = self.metadata.owner_references.iter();
+        owners.any(|owner| {
+            let is_workload = matches!(
+                (self.kind, owner.kind.as_str()),
+                ("ReplicaSet", "Deployment" | "Rollout") | ("Job", "CronJob")
+            );
+            is_workload && owner.controller == Some(true)
+        })
+    }
+
+    /// Was its label there when the webhook could have copied it? Where the template never changes, at creation alone.
+    pub fn was_copyable(&self) -> bool {
+        let metadata = &self.metadata;
+        let is_later = metadata.labelled_at() > Some(metadata.creation_timestamp.as_str());
+        self.is_mutable() || !is_later
     }
 
     /// Is its label copied into the template whenever it changes?

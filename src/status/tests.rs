@@ -59,9 +59,71 @@ fn a_label_that_was_never_copied_was_missed_where_it_can_be_copied() {
     let owner = |kind: &str| json!({"kind": kind, "name": "orders", "controller": true});
     let row = only(&facts("StatefulSet", owner("StatefulSet")));
     assert_eq!((row.missed, row.waiting), (1, 0));
-    // A Job's template never changes, so nobody was away.
-    let row = only(&facts("Job", owner("Job")));
+    assert_eq!(row.details, [] as [&str; 0]);
+    // A Job's template never changes: what counts is the label that it was created with.
+    let job = |labelled: Option<&str>| {
+        let mut facts = facts("Job", owner("Job"));
+        let job = &mut facts.workloads[0].metadata;
+        job.creation_timestamp = "2026-11-23T06:00:00Z".to_owned();
+        if let Some(time) = labelled {
+            job.managed_fields = namespace("true", time).metadata.managed_fields;
+        }
+        only(&facts)
+    };
+    for at_creation in [Some("2026-11-23T06:00:00Z"), None] {
+        let row = job(at_creation);
+        assert_eq!((row.missed, row.waiting), (1, 0), "{at_creation:?}");
+        assert_eq!(
+            row.details,
+            ["a Job's template never changes: delete it and create it again"]
+        );
+    }
+    let row = job(Some("2026-11-23T06:00:01Z"));
     assert_eq!((row.missed, row.waiting), (0, 1));
+    assert_eq!(row.details, ["older than the label"]);
+}
+
+#[test]
+fn what_is_in_the_way_of_a_restart_is_told_with_what_was_missed() {
+    for (spec, expected) in [
+        (json!({"paused": true}), "it is paused"),
+        (json!({"updateStrategy": {"type": "OnDelete"}}), "OnDelete"),
+        (
+            json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}}),
+            "has a partition",
+        ),
+    ] {
+        let mut workload = deployment(
+            json!({"name": "orders", "labels": {INJECT: "true"}}),
+            json!({}),
+        );
+        workload.spec = serde_json::from_value(spec).unwrap();
+        let row = only(&Facts {
+            workloads: vec![workload],
+            pods: vec![pod(json!({}), json!({}))],
+            ..Facts::default()
+        });
+        assert_eq!(row.missed, 1);
+        assert_eq!(row.details.len(), 1, "{row:?}");
+        assert!(row.details[0].contains(expected), "{row:?}");
+    }
+}
+
+#[test]
+fn workloads_of_operators_count_and_parts_of_other_workloads_do_not() {
+    let is_derived = |kind: &'static str, owner: &str, controller: bool| {
+        let owner = json!({"kind": owner, "name": "x", "controller": controller});
+        let workload = json!({"metadata": {"name": "x-1", "ownerReferences": [owner]}});
+        let workload: Workload = serde_json::from_value(workload).unwrap();
+        Workload { kind, ..workload }.is_derived()
+    };
+    assert!(!is_derived("Deployment", "Kafka", true));
+    assert!(!is_derived("StatefulSet", "Prometheus", true));
+    assert!(!is_derived("Job", "JobSet", true));
+    assert!(!is_derived("Job", "CronJob", false));
+    assert!(is_derived("Job", "CronJob", true));
+    assert!(is_derived("ReplicaSet", "Deployment", true));
+    assert!(is_derived("ReplicaSet", "Rollout", true));
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub(crate) fn show() -> Result {
             )),
         "nothing of ours lasts for 10000 days, but: {output:?}"
     );
-    let output = cert(&["show", "--namespace", "default"]);
+    let output = cert(&["show", "--javelin-namespace", "default"]);
     ensure!(output.status.code() == Some(2), "{output:?}");
 
     let secret = ["secret", "javelin-ca", "-n", SYSTEM];

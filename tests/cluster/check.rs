@@ -86,6 +86,34 @@ pub(crate) fn one_thing_at_a_time() -> Result {
     )?;
     kubectl(&["annotate", "namespace", namespace.0, &format!("{INJECT}-")])?;
 
+    // On a pod and a ReplicaSet of nobody, which no workload shows.
+    let alone = |kind: &str, name: &str, misspelt: &str| {
+        apply(misspelt)?;
+        let told = tells(
+            &here,
+            &[("label-keys", "failed")],
+            &format!("was {INJECT} meant?"),
+        );
+        kubectl(&["delete", kind, name, "-n", namespace.0, "--wait=true"])?;
+        told
+    };
+    let misspelt = "instrumentation.opentelemetry.io/inject-jave: 'true'";
+    alone(
+        "pod",
+        "alone",
+        &pause_pod("alone", namespace.0, misspelt, ""),
+    )?;
+    alone(
+        "replicaset",
+        "alone",
+        &format!(
+            "{{apiVersion: apps/v1, kind: ReplicaSet, metadata: {{name: alone, namespace: {}, labels: {{{misspelt}}}}}, spec: {{
+  replicas: 0, selector: {{matchLabels: {{app: alone}}}}, template: {{metadata: {{labels: {{app: alone}}}}, spec: {{
+    containers: [{{name: app, image: 'localhost/javelin-pause:1'}}]}}}}}}}}",
+            namespace.0
+        ),
+    )?;
+
     // Somebody else's webhook, which selects nothing.
     let foreign = Removed::apply(
         "mutatingwebhookconfiguration",

@@ -348,6 +348,7 @@ const CASES: [(&str, Case); 58] = [
     (
         "javelin_status_shows_what_was_missed_and_a_restart_mends_it",
         status::missed_and_mended,
+        status::owned_and_immutable,
     ),
     (
         "a_restart_stops_at_the_first_that_is_missed_again",

@@ -105,6 +105,69 @@ pub(crate) fn missed_and_mended() -> Result {
     Ok(())
 }
 
+/// An operator's Deployment counts though it has an owner, and a Job that was labelled from the start was missed.
+pub(crate) fn owned_and_immutable() -> Result {
+    let namespace = Namespace::new("t-status-owned", &[])?;
+    apply(&format!(
+        "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: owner, namespace: {}}}}}",
+        namespace.0
+    ))?;
+    let uid = kubectl(&[
+        "get",
+        "configmap",
+        "owner",
+        "-n",
+        namespace.0,
+        "-o",
+        "jsonpath={.metadata.uid}",
+    ])?;
+    let spec = "template: {metadata: {labels: {app: x}}, spec: {
+    terminationGracePeriodSeconds: 0, restartPolicy: RESTART,
+    containers: [{name: app, image: 'localhost/javelin-pause:1', imagePullPolicy: IfNotPresent}]}}";
+    let metadata = |name: &str| {
+        format!(
+            "{{name: {name}, namespace: {}, labels: {{{INJECT}: 'true'}}, ownerReferences: [
+  {{apiVersion: v1, kind: ConfigMap, name: owner, uid: {uid}, controller: true}}]}}",
+            namespace.0
+        )
+    };
+    let deployment = format!(
+        "{{apiVersion: apps/v1, kind: Deployment, metadata: {}, spec: {{selector: {{matchLabels: {{app: x}}}}, {}}}}}",
+        metadata("owned"),
+        spec.replace("RESTART", "Always"),
+    );
+    let job = format!(
+        "{{apiVersion: batch/v1, kind: Job, metadata: {}, spec: {{{}}}}}",
+        metadata("once"),
+        spec.replace("RESTART", "Never"),
+    );
+    scale(0)?;
+    let missed = apply(&deployment).and_then(|_| apply(&job)).and_then(|_| {
+        eventually("both were missed", SOON, || {
+            let rows = rows(namespace.0)?;
+            counts(&rows, "owned", "missed", 1)?;
+            counts(&rows, "once", "missed", 1)
+        })
+    });
+    scale(2)?;
+    missed?;
+    let output = run(&[
+        "restart",
+        "--missed",
+        "-n",
+        namespace.0,
+        "--yes",
+        "--timeout",
+        "60s",
+    ]);
+    let notes = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        output.status.success() && notes.contains("t-status-owned/job.batch/once is not restarted"),
+        "{output:?}"
+    );
+    counts(&rows(namespace.0)?, "owned", "injected", 1)
+}
+
 /// One that does not come up ends it, and the next one is left alone.
 pub(crate) fn a_restart_stops_at_the_first_that_fails() -> Result {
     let namespace = Namespace::new("t-stop", &[])?;

@@ -385,15 +385,20 @@ fn who_may_not_read_the_secret_and_who_looks_elsewhere_are_told_what_to_do() {
     );
     assert_eq!(output.status.code(), Some(2));
 
-    let (output, _) = cert(Objects::default(), &["show", "-n", "elsewhere"]);
-    let stderr = text(&output.stderr);
-    assert!(
-        stderr.starts_with(
-            "error: Secret elsewhere/javelin-ca does not exist\n\nhint: give --namespace"
-        ),
-        "{stderr}"
-    );
-    assert_eq!(output.status.code(), Some(2));
+    // The flag's former name is taken as well, and not in silence.
+    let former = "warning: --namespace is called --javelin-namespace now, as in the other verbs; it is still taken\n";
+    for (flag, warning) in [
+        ("--javelin-namespace", ""),
+        ("-n", former),
+        ("--namespace", former),
+    ] {
+        let (output, _) = cert(Objects::default(), &["show", flag, "elsewhere"]);
+        let stderr = text(&output.stderr);
+        let error =
+            "error: Secret elsewhere/javelin-ca does not exist\n\nhint: give --javelin-namespace";
+        assert!(stderr.starts_with(&format!("{warning}{error}")), "{stderr}");
+        assert_eq!(output.status.code(), Some(2));
+    }
 
     let (output, _) = cert(Objects::default(), &["rotate", "--context", "nowhere"]);
     let stderr = text(&output.stderr);

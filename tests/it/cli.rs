@@ -246,3 +246,41 @@ fn nodes_of_another_architecture_are_told_by_preview_and_inject() {
         assert!(stderr.contains(warning), "{verb}: {stderr}");
     }
 }
+
+#[test]
+fn serve_says_with_which_filter_it_starts_whatever_that_lets_through() {
+    let files = ["--tls-cert=none", "--tls-key=none", "--config=none.yaml"];
+    for (log, shown) in [
+        ("--log=off", "off"),
+        ("--log=error", "error"),
+        ("--log=", "info"),
+        ("--log=javelin::certs=debug", "info,javelin::certs=debug"),
+    ] {
+        let output = javelin(&[&["serve", log], &files[..]].concat(), "");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let mut lines = stderr.lines();
+        let start: serde_json::Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+        assert_eq!(
+            (&start["message"], &start["log"]),
+            (&"starting".into(), &shown.into())
+        );
+        let next = lines.next();
+        assert_eq!(
+            next,
+            Some("error: failed to read the configuration"),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn serve_takes_no_word_for_a_level_that_is_none() {
+    check(
+        &["serve", "--log=warning"],
+        "",
+        2,
+        "",
+        "error: the log filter \"warning\" is not valid: \"warning\" is no level; the nearest is warn, and there are off, error, \
+         warn, info, debug, trace; one for a part of the program is written javelin::certs=debug\n",
+    );
+}

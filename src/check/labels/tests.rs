@@ -38,21 +38,6 @@ fn near_misses_of_the_key_are_told_and_other_keys_are_not() {
 }
 
 #[test]
-fn distances_are_levenshteins() {
-    for (one, other, expected) in [
-        ("", "", 0),
-        ("", "abc", 3),
-        ("abc", "", 3),
-        ("kitten", "sitting", 3),
-        ("true", "ture", 2),
-        ("true", "true", 0),
-        ("flaw", "lawn", 2),
-    ] {
-        assert_eq!(distance(one, other), expected, "{one} {other}");
-    }
-}
-
-#[test]
 fn a_value_is_suggested_where_one_is_near() {
     let config = good().config.unwrap().unwrap();
     assert_eq!(suggestion("True", &config), "was \"true\" meant?");
@@ -142,4 +127,30 @@ fn told(object: Labelled) -> Vec<Check> {
     let findings = judge_all(&facts).into_iter();
     let bad = findings.filter(|each| each.status != Status::Ok);
     bad.map(|each| each.check).collect()
+}
+
+#[test]
+fn pods_of_nobody_count_and_what_has_a_controller_does_not() {
+    let owned = |controller: bool| {
+        let owner = json!({"kind": "ReplicaSet", "name": "x", "controller": controller});
+        let pod = json!({"metadata": {"name": "x-1", "ownerReferences": [owner]}});
+        let pod: Labelled = serde_json::from_value(pod).unwrap();
+        pod.has_controller()
+    };
+    assert!(owned(true));
+    assert!(!owned(false));
+    assert!(!Labelled::default().has_controller());
+    let pod =
+        json!({"metadata": {"name": "alone", "namespace": "shop", "labels": {INJECT: "ture"}}});
+    let pod: Labelled = serde_json::from_value(pod).unwrap();
+    let mut facts = good();
+    facts.workloads = vec![Labelled { kind: "Pod", ..pod }];
+    let findings = judge_all(&facts);
+    let failed = findings.iter().find(|each| each.status == Status::Failed);
+    assert!(
+        failed
+            .unwrap()
+            .message
+            .starts_with("Pod shop/alone: the value \"ture\"")
+    );
 }

@@ -81,7 +81,7 @@ fn the_place_is_the_value_or_the_nearest_key_above_it() {
             "default:\n  resourceAttributes:\n    a.b: x\n    a.b.c: ''\n",
             "line 4, column 12",
         ),
-        ("default:\n  propagators:\n  - w3c\n", "line 2, column 3"),
+        ("default:\n  propagators:\n  - w 3\n", "line 2, column 3"),
         // What a profile inherits is said of where it is inherited from.
         (
             "profiles: {a: {env: {OK: a}}}\ndefault:\n  delivery: csi\n",

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{
-    super::{profile, raw::RawKeyRef, variables},
+    super::{Endpoint, profile, raw::RawKeyRef, variables},
     section::{Report, Section},
 };
 
@@ -16,6 +16,10 @@ pub(super) struct Env {
     /// Values with where they were said.
     pub(super) literals: BTreeMap<String, (String, String)>,
     pub(super) headers: Option<(String, RawKeyRef)>,
+    /// Variables that are the address of the node, with where they were said, until an endpoint names them.
+    node_ips: BTreeMap<String, String>,
+    /// All names.
+    seen: BTreeSet<String>,
 }
 
 impl Env {
@@ -23,8 +27,9 @@ impl Env {
         let mut env = Self {
             literals: BTreeMap::new(),
             headers: None,
+            node_ips: BTreeMap::new(),
+            seen: BTreeSet::new(),
         };
-        let mut seen = BTreeSet::new();
         for (path, item) in items {
             let mut item = Section::new(&path, Some(&item), report);
             let name = item.text("name", report);
@@ -40,11 +45,16 @@ impl Env {
                 continue;
             };
             let path = format!("{path} ({name})");
-            if !seen.insert(name.clone()) {
+            if !env.seen.insert(name.clone()) {
                 continue;
             }
             if source.is_empty() {
                 env.set(&name, path, value);
+                continue;
+            }
+            let field = source.section("fieldRef", report).text("fieldPath", report);
+            if field.as_deref() == Some("status.hostIP") {
+                env.node_ips.insert(name, path);
                 continue;
             }
             let mut secret = source.section("secretKeyRef", report);
@@ -52,10 +62,7 @@ impl Env {
                 (Some(secret), Some(key)) if name == HEADERS => {
                     env.headers = Some((path, RawKeyRef { secret, key }));
                 }
-                _ => report.left(
-                    &path,
-                    "only OTEL_EXPORTER_OTLP_HEADERS may come from a Secret; set it in the pods, or as a literal",
-                ),
+                _ => report.left(&path, ELSEWHERE),
             }
         }
         env
@@ -85,6 +92,27 @@ impl Env {
         self.literals.remove(name).map(|(_, value)| value)
     }
 
+    /// An endpoint with the name that the node's address has here; `None` where it refers to anything else.
+    pub(super) fn endpoint(&mut self, text: &str) -> Option<String> {
+        let mut used = BTreeSet::new();
+        let mut pieces = text.split("$(");
+        let mut endpoint = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let (name, rest) = piece.split_once(')')?;
+            // The operator itself sets OTEL_NODE_IP; NODE_IP is what pods of people's own often have.
+            let is_usual = ["OTEL_NODE_IP", "NODE_IP"].contains(&name) && !self.seen.contains(name);
+            if !is_usual && !self.node_ips.contains_key(name) {
+                return None;
+            }
+            used.insert(name);
+            endpoint.push_str(Endpoint::NODE_IP);
+            endpoint.push_str(rest);
+        }
+        self.node_ips
+            .retain(|name, _| !used.contains(name.as_str()));
+        Some(endpoint)
+    }
+
     /// What the variable for attributes lists, where it can be taken apart.
     pub(super) fn attributes(&mut self, report: &mut Report) -> BTreeMap<String, String> {
         let Some((path, list)) = self.literals.remove("OTEL_RESOURCE_ATTRIBUTES") else {
@@ -112,10 +140,13 @@ impl Env {
 
     /// What is no key of ours, as variables.
     pub(super) fn rest(self, report: &mut Report) -> BTreeMap<String, String> {
+        for path in self.node_ips.values() {
+            report.left(path, ELSEWHERE);
+        }
         let mut rest = BTreeMap::new();
         for (name, (path, value)) in self.literals {
             let reference = value.contains("$(").then(|| REFERENCE.to_owned());
-            match variables::refuse_variable(&name, &value).or(reference) {
+            match variables::refuse_in_profile(&name, &value).or(reference) {
                 Some(problem) => report.left(&path, problem),
                 None => drop(rest.insert(name, value)),
             }
@@ -136,5 +167,8 @@ pub(super) fn refuse_attribute(key: &str, value: &str) -> Option<String> {
 }
 
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+
+const ELSEWHERE: &str = "its value comes from elsewhere; only OTEL_EXPORTER_OTLP_HEADERS from a Secret, and the node's address in \
+    the endpoint, are carried over; set it in the pods, or as a literal";
 
 const REFERENCE: &str = "values are taken as they are written, and references in them are not resolved; set it in the pods";

@@ -92,8 +92,9 @@ fn value() -> impl Strategy<Value = Value> {
     let variable = (select(NAMES.to_vec()), select(TEXTS.to_vec()));
     let variable = variable.prop_map(|(name, value)| json!({ "name": name, "value": value }));
     let secret = json!({ "secretKeyRef": { "name": "s", "key": "k" } });
-    let from =
-        select(NAMES.to_vec()).prop_map(move |name| json!({ "name": name, "valueFrom": secret }));
+    let host = json!({ "fieldRef": { "apiVersion": "v1", "fieldPath": "status.hostIP" } });
+    let from = (select(NAMES.to_vec()), select(vec![secret, host]));
+    let from = from.prop_map(|(name, source)| json!({ "name": name, "valueFrom": source }));
     prop_oneof![
         select(TEXTS.to_vec()).prop_map(|text| json!(text)),
         vec(prop_oneof![variable, from], 0..5).prop_map(Value::Array),
@@ -144,7 +145,11 @@ const PATHS: [&str; 24] = [
     "java",
 ];
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 16] = [
+    "OTEL_SERVICE_NAME",
+    "OTEL_METRICS_EXPORTER",
+    "OTEL_JAVAAGENT_ENABLED",
+    "NODE_IP",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
     "OTEL_EXPORTER_OTLP_HEADERS",
@@ -159,7 +164,9 @@ const NAMES: [&str; 12] = [
     "OTEL_X",
 ];
 
-const TEXTS: [&str; 17] = [
+const TEXTS: [&str; 19] = [
+    "my.sampler",
+    "http://$(OTEL_X):4317",
     "",
     "http://c:4317",
     "http://c:4318",

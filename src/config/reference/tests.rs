@@ -115,9 +115,10 @@ fn the_defaults_are_what_an_empty_file_means() {
 #[test]
 fn the_choices_are_those_of_the_checks() {
     for key in PROFILE {
-        let (choices, wrong) = match key.kind {
-            Kind::OneOf(choices) => (choices, "zzz"),
-            Kind::ListOf(choices) => (choices, "[zzz]"),
+        let (wrong, said, choices) = match key.kind {
+            Kind::OneOf(choices) => ("zzz", "is not one of:", choices),
+            Kind::Name(choices) => ("z z", "is not a name such as", choices),
+            Kind::Names(choices) => ("[z z]", "is not a name such as", choices),
             Kind::Text
             | Kind::Switch
             | Kind::Quantity
@@ -131,7 +132,7 @@ fn the_choices_are_those_of_the_checks() {
         let error = Config::parse(&file_with(&[(key.path, wrong)]), "f")
             .unwrap_err()
             .to_string();
-        let expected = format!("is not one of: {}\n", choices.join(", "));
+        let expected = format!("{said} {}\n", choices.join(", "));
         assert!(error.contains(&expected), "{}: {error}", key.path);
     }
 }
