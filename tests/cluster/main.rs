@@ -172,7 +172,7 @@ const SCENARIOS: [(&str, Case); 2] = [
     ),
 ];
 
-const CASES: [(&str, Case); 58] = [
+const CASES: [(&str, Case); 59] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -348,6 +348,9 @@ const CASES: [(&str, Case); 58] = [
     (
         "javelin_status_shows_what_was_missed_and_a_restart_mends_it",
         status::missed_and_mended,
+    ),
+    (
+        "javelin_status_counts_what_operators_own_and_jobs_that_were_missed",
         status::owned_and_immutable,
     ),
     (
