@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, BufWriter, IsTerminal as _, Write},
+    io::{self, IsTerminal as _, Write},
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Exit, Hinted,
-    manifest::{Input, Source, Text},
+    manifest::{Input, Source, Spool, Text},
     note,
     preview::{key_value, read_config},
     progress::Progress,
@@ -43,12 +43,18 @@ pub(super) struct Args {
     /// Take the agent out instead: what an earlier run put in, and nothing else
     #[arg(long)]
     remove: bool,
+    /// Put the agent in anew where an earlier run did it with another configuration or version
+    #[arg(long, conflicts_with = "remove")]
+    update: bool,
     /// Write the files anew instead of printing them; those that do not change are not touched
     #[arg(short, long, conflicts_with = "check")]
     in_place: bool,
-    /// Print nothing, and exit with 1 when something would change
+    /// Print nothing, and exit with 1 when something would change, or asks for the agent and cannot have it
     #[arg(long)]
     check: bool,
+    /// Exit with 1, and print nothing, when something asks for the agent and cannot have it
+    #[arg(long)]
+    strict: bool,
     /// Tell only what is in the way
     #[arg(short, long)]
     quiet: bool,
@@ -61,8 +67,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         namespace,
         namespace_label,
         remove,
+        update,
         in_place,
         check,
+        strict,
         quiet,
     } = args;
     let config = read_config(config.as_ref())?;
@@ -72,38 +80,61 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let run = Run {
         surroundings,
         config,
-        action: if *remove {
-            Action::Remove
-        } else {
-            Action::Inject
+        action: match (remove, update) {
+            (true, _) => Action::Remove,
+            (false, true) => Action::Update,
+            (false, false) => Action::Inject,
         },
         is_quiet: *quiet,
     };
-    let mut changes = false;
+    let mut seen = Seen::default();
     let mut progress = Progress::new();
     if *in_place {
         for source in input.sources() {
             if let Source::File(path) = source {
-                changes |= run.in_place(source, path, &mut progress)?;
+                seen.add(run.in_place(source, path, &mut progress)?);
             }
         }
     } else if *check {
         for source in input.sources() {
-            changes |= run.stream(source, &mut io::sink(), &mut progress)?;
+            seen.add(run.stream(source, &mut io::sink(), &mut progress)?);
         }
     } else {
-        let mut out = Joined::of(BufWriter::new(io::stdout().lock()));
+        // Whoever reads from us must not take a part of the stream for all of it: nothing leaves before all is good.
+        let mut out = Joined::of(Spool::new());
         for source in input.sources() {
             out.next_stream();
-            run.stream(source, &mut out, &mut progress)?;
+            seen.add(run.stream(source, &mut out, &mut progress)?);
         }
-        out.flush()?;
+        if *strict && seen.is_left {
+            note("nothing is printed, as --strict says: something is left as it is");
+        } else {
+            out.print(&mut io::stdout().lock())?;
+        }
     }
-    Ok(if *check && changes {
-        Exit::Found
-    } else {
-        Exit::Done
-    })
+    Ok(
+        if (*check && seen.is_changed) || ((*check || *strict) && seen.is_left) {
+            Exit::Found
+        } else {
+            Exit::Done
+        },
+    )
+}
+
+/// What happened to the objects of a stream, or of several.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// Something changes.
+    is_changed: bool,
+    /// Something is not as it was asked for.
+    is_left: bool,
+}
+
+impl Seen {
+    fn add(&mut self, other: Self) {
+        self.is_changed |= other.is_changed;
+        self.is_left |= other.is_left;
+    }
 }
 
 fn open(files: &[PathBuf], in_place: bool) -> anyhow::Result<Input> {
@@ -141,15 +172,15 @@ struct Run {
 }
 
 impl Run {
-    /// Passes one stream through; did anything change?
+    /// Passes one stream through.
     fn stream(
         &self,
         source: &Source,
         out: &mut impl Write,
         progress: &mut Progress,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<Seen> {
         let injector = Injector::new(&self.config, &self.surroundings, self.action);
-        let mut changes = false;
+        let mut seen = Seen::default();
         for text in source.texts()? {
             let text = text?;
             progress.step();
@@ -161,7 +192,10 @@ impl Run {
             };
             self.tell(&outcome.reports);
             let edited = outcome.edited;
-            changes |= edited.is_some();
+            seen.add(Seen {
+                is_changed: edited.is_some(),
+                is_left: outcome.reports.iter().any(Report::is_left),
+            });
             if let Some(Edited { rewritten, .. }) = &edited {
                 tell_rewritten(&text, rewritten);
             }
@@ -170,7 +204,7 @@ impl Run {
                 .map_or(&text.piece.text, |edited| &edited.text);
             out.write_all(new.as_bytes())?;
         }
-        Ok(changes)
+        Ok(seen)
     }
 
     /// What becomes of a `ResourceList`, which gets results, and may bring a configuration; `None` for anything else.
@@ -203,13 +237,14 @@ impl Run {
         source: &Source,
         path: &Path,
         progress: &mut Progress,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<Seen> {
         let cannot = || format!("cannot write {}", path.display());
         // What a link points to is changed, not the link.
         let path = fs::canonicalize(path).with_context(cannot)?;
         let mut new = Vec::new();
-        if !self.stream(source, &mut new, progress)? {
-            return Ok(false);
+        let seen = self.stream(source, &mut new, progress)?;
+        if !seen.is_changed {
+            return Ok(seen);
         }
         let name = path
             .file_name()
@@ -228,7 +263,7 @@ impl Run {
             let _ = fs::remove_file(&beside);
         }
         written.with_context(cannot)?;
-        Ok(true)
+        Ok(seen)
     }
 
     fn tell(&self, reports: &[Report]) {
@@ -241,6 +276,7 @@ impl Run {
             let title = object.title();
             match what {
                 What::Injected {
+                    brings,
                     containers,
                     profile,
                 } if !self.is_quiet => {
@@ -250,7 +286,7 @@ impl Run {
                             |name| format!("service name {name}"),
                         );
                         note(&format!(
-                            "{title}: container {container}: agent, {service}, profile {profile}"
+                            "{title}: container {container}: {brings}, {service}, profile {profile}"
                         ));
                     }
                 }
@@ -302,20 +338,32 @@ fn function_config(list: &Value) -> anyhow::Result<Option<Config>> {
 }
 
 /// Streams behind one another: a marker between two of them, where the second has none of its own.
-struct Joined<W> {
-    out: W,
+struct Joined {
+    out: Spool,
     /// The last byte that was written.
     last: Option<u8>,
     is_start: bool,
+    /// Was nothing written but blanks?
+    is_blank: bool,
 }
 
-impl<W: Write> Joined<W> {
-    fn of(out: W) -> Self {
+impl Joined {
+    fn of(out: Spool) -> Self {
         Self {
             out,
             last: None,
             is_start: false,
+            is_blank: true,
         }
+    }
+
+    /// Hands over everything. Helm 4 takes nothing at all for an error of the post-renderer: a chart may have no objects.
+    fn print(self, to: &mut impl Write) -> io::Result<()> {
+        io::copy(&mut self.out.reader()?, to)?;
+        if self.is_blank {
+            to.write_all(b"# javelin inject: the input has no objects\n")?;
+        }
+        to.flush()
     }
 
     fn next_stream(&mut self) {
@@ -323,7 +371,7 @@ impl<W: Write> Joined<W> {
     }
 }
 
-impl<W: Write> Write for Joined<W> {
+impl Write for Joined {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.is_start && !bytes.is_empty() {
             self.is_start = false;
@@ -336,6 +384,7 @@ impl<W: Write> Write for Joined<W> {
         }
         self.out.write_all(bytes)?;
         self.last = bytes.last().copied().or(self.last);
+        self.is_blank &= bytes.trim_ascii().is_empty();
         Ok(bytes.len())
     }
 
@@ -345,8 +394,8 @@ impl<W: Write> Write for Joined<W> {
 }
 
 const EXAMPLES: &str = "\
-Prints all documents, those without the agent byte for byte. Without -f it is a post-renderer for Helm,
-and a function for kustomize. What is done is told on stderr.
+Prints all documents, those without the agent byte for byte, once all of them have been read. Without -f it is
+a post-renderer for Helm, and a function for kustomize. What is done is told on stderr.
 
 Examples:
   kustomize build . | javelin inject | kubectl apply -f -

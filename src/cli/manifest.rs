@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, BufRead, BufReader, Seek as _, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -80,7 +80,7 @@ impl Input {
         let mut sources = Vec::new();
         for file in files {
             if file.as_os_str() == "-" {
-                let spool = Spool::of(io::stdin().lock(), IN_MEMORY);
+                let spool = Spool::of(io::stdin().lock());
                 sources.push(Source::Stdin(spool.context("cannot read standard input")?));
             } else if file.is_dir() {
                 sources.extend(manifests_in(file)?.into_iter().map(Source::File));
@@ -221,35 +221,64 @@ impl Text {
     }
 }
 
-/// What was read from a stream that cannot be read twice: in memory, or in a file that has no name any more.
+/// What is kept for later: in memory, and past a size in a file that has no name any more.
 #[derive(Debug)]
 pub(super) enum Spool {
-    Memory(Vec<u8>),
+    Memory {
+        bytes: Vec<u8>,
+        /// How many there may be.
+        limit: usize,
+    },
     File(File),
 }
 
 impl Spool {
-    fn of(mut input: impl io::Read, limit: u64) -> io::Result<Self> {
-        let mut start = Vec::new();
-        input.by_ref().take(limit).read_to_end(&mut start)?;
-        if (start.len() as u64) < limit {
-            return Ok(Self::Memory(start));
-        }
-        let mut file = unnamed_file()?;
-        file.write_all(&start)?;
-        io::copy(&mut input, &mut file)?;
-        Ok(Self::File(file))
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
+        Self::limited(IN_MEMORY)
     }
 
-    fn reader(&self) -> io::Result<Box<dyn BufRead + '_>> {
+    fn limited(limit: usize) -> Self {
+        let bytes = Vec::new();
+        Self::Memory { bytes, limit }
+    }
+
+    /// What a stream has that cannot be read twice.
+    fn of(mut input: impl io::Read) -> io::Result<Self> {
+        let mut spool = Self::new();
+        io::copy(&mut input, &mut spool)?;
+        Ok(spool)
+    }
+
+    /// All of it, from the beginning.
+    pub(super) fn reader(&self) -> io::Result<Box<dyn BufRead + '_>> {
         Ok(match self {
-            Self::Memory(bytes) => Box::new(bytes.as_slice()),
+            Self::Memory { bytes, .. } => Box::new(bytes.as_slice()),
             Self::File(file) => {
                 let mut file = file;
                 file.seek(SeekFrom::Start(0))?;
                 Box::new(BufReader::new(file))
             }
         })
+    }
+}
+
+impl io::Write for Spool {
+    fn write(&mut self, new: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Memory { bytes, limit } if bytes.len() + new.len() > *limit => {
+                let mut file = unnamed_file()?;
+                file.write_all(bytes)?;
+                *self = Self::File(file);
+                self.write(new)
+            }
+            Self::Memory { bytes, .. } => bytes.write(new),
+            Self::File(file) => file.write(new),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -310,11 +339,13 @@ fn is_list(object: &serde_json::Map<String, Value>) -> bool {
     kind.ends_with("List") && object.contains_key("items")
 }
 
-/// As much of standard input as is kept in memory.
-const IN_MEMORY: u64 = 8 * 1024 * 1024;
+/// As much of one stream as is kept in memory.
+const IN_MEMORY: usize = 8 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn parse(name: &str, text: &str) -> anyhow::Result<Vec<Document>> {
@@ -378,7 +409,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_twice_is_kept() {
         for limit in [3, 100] {
-            let spool = Spool::of(&b"a: 1\n---\nb: 2\n"[..], limit).unwrap();
+            let mut spool = Spool::limited(limit);
+            for part in ["a: 1\n", "---\n", "b: 2\n"] {
+                spool.write_all(part.as_bytes()).unwrap();
+            }
             assert_eq!(matches!(spool, Spool::File(_)), limit == 3);
             let source = Source::Stdin(spool);
             for _ in 0..2 {

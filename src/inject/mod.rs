@@ -8,9 +8,11 @@
 //!   is looked up in the same input; where it is not there, the value is not composed.
 //! - What somebody's controller made is left alone: it is made anew from the object that a person applies.
 //! - A skip leaves no word in the manifest: it is told to whoever runs this.
-//! - The receipt says how to take everything out again.
+//! - The receipt says how to take everything out again, and what was written, so that nothing else is taken out.
 //!
 //! Deliberately not here: files (see `cli`), and how a text is edited (see [`crate::manifest`]).
+
+use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
@@ -42,6 +44,8 @@ pub struct Injector<'a> {
 pub enum Action {
     /// Put the agent in.
     Inject,
+    /// The same, and anew where an earlier run did it with another configuration or version.
+    Update,
     /// Take it out.
     Remove,
 }
@@ -84,6 +88,8 @@ pub struct ObjectName {
 pub enum What {
     /// The agent is in it.
     Injected {
+        /// What each container gets, in a word or two.
+        brings: &'static str,
         /// Its containers, and the service names that are from us.
         containers: Vec<(String, Option<String>)>,
         /// The profile's name.
@@ -207,7 +213,7 @@ impl<'a> Injector<'a> {
             warnings: Vec::new(),
         };
         let changed = match self.action {
-            Action::Inject => self.inject(object, kind, place, &mut report),
+            Action::Inject | Action::Update => self.inject(object, kind, place, &mut report),
             Action::Remove => Self::remove(object, place, &mut report),
         };
         (changed.filter(|new| new != object), Some(report))
@@ -248,7 +254,7 @@ impl<'a> Injector<'a> {
             && !treatment.patch.is_empty()
         {
             report.what = What::left(
-                "owned",
+                OWNED,
                 &format!("{owner} made it, and makes it anew; label that"),
             );
             return None;
@@ -288,6 +294,7 @@ impl<'a> Injector<'a> {
             }
         }
         match treatment.decision {
+            Decision::Skip(Reason::AlreadyInjected) => self.again(object, kind, place, report),
             Decision::Skip(reason) => {
                 if !reason.is_expected() {
                     report.what = What::left(reason.code(), &reason.to_string());
@@ -303,6 +310,63 @@ impl<'a> Injector<'a> {
                 Some(value)
             }
         }
+    }
+
+    /// What becomes of an object that has the agent: it stays as it is, unless it would be another one today and that was
+    /// asked for.
+    fn again(
+        &self,
+        object: &Value,
+        kind: &str,
+        place: PodPath,
+        report: &mut Report,
+    ) -> Option<Value> {
+        let before = receipt_of(place.of(object)?)?;
+        let mut renewed = Report {
+            what: What::Untouched,
+            warnings: Vec::new(),
+            ..report.clone()
+        };
+        let new = match remove::taken_out(object, place) {
+            Ok(original) => self.inject(&original?, kind, place, &mut renewed),
+            Err(problem) => {
+                renewed.what = What::left("cannot-be-removed", &problem);
+                None
+            }
+        };
+        let now = match &new {
+            Some(new) => receipt_of(place.of(new)?)?,
+            // Whatever is in the way of another one, this one is as the configuration has it.
+            None if self.is_current(&before) => return None,
+            None => {
+                let obstacle = match renewed.what {
+                    What::Left { code, why } => format!("{code}: {why}"),
+                    _ => "nothing asks for it any more".to_owned(),
+                };
+                report
+                    .warnings
+                    .push(format!("{OTHER}, and cannot be put in anew: {obstacle}"));
+                return None;
+            }
+        };
+        let is_other = (&before.profile, &before.config) != (&now.profile, &now.config);
+        if self.action == Action::Update && (is_other || before.version != now.version) {
+            *report = renewed;
+            return new;
+        }
+        if is_other {
+            report.warnings.push(format!(
+                "{OTHER} (profile {:?}); --update puts it in anew",
+                before.profile
+            ));
+        }
+        None
+    }
+
+    /// Does the configuration say what it said then?
+    fn is_current(&self, receipt: &Receipt) -> bool {
+        let profile = self.config.profile(&receipt.profile);
+        profile.is_some_and(|profile| profile.hash == receipt.config)
     }
 
     fn treatment(
@@ -329,6 +393,19 @@ impl<'a> Injector<'a> {
         Treatment::of(&subject, object, place, config)
     }
 
+    /// What a second pass adds to, without the agent: what is added now is to be taken out as well, then. Where a webhook
+    /// was first there is no way back.
+    fn original(object: &Value, place: PodPath, report: &mut Report) -> Option<Value> {
+        receipt_of(place.of(object)?)?.undo?;
+        let original = remove::taken_out(object, place);
+        original.unwrap_or_else(|problem| {
+            report
+                .warnings
+                .push(format!("{}: {problem}", remove::CANNOT));
+            None
+        })
+    }
+
     /// Writes into the receipt how to take it out again, and tells what was done.
     fn finish(
         object: &Value,
@@ -344,8 +421,13 @@ impl<'a> Injector<'a> {
             .as_ref()
             .and_then(|secret| secret.get("name"))
             .and_then(Value::as_str);
-        if plan.is_first
-            && let Err(problem) = remove::record(object, value, place, secret)
+        let original = if plan.is_first {
+            Some(Cow::Borrowed(object))
+        } else {
+            Self::original(object, place, report).map(Cow::Owned)
+        };
+        if let Some(original) = original
+            && let Err(problem) = remove::record(&original, value, place, secret)
         {
             report.warnings.push(problem);
         }
@@ -366,11 +448,19 @@ impl<'a> Injector<'a> {
             .extend(plan.warnings.iter().map(crate::mutate::Warning::line));
         let containers = plan.containers.iter();
         report.what = What::Injected {
+            brings: plan.brings(),
             containers: containers
                 .map(|container| (container.name.clone(), container.service_name.clone()))
                 .collect(),
             profile: plan.profile.clone(),
         };
+    }
+}
+
+impl Report {
+    /// Is it not as it was asked for? What somebody's controller makes is asked for elsewhere.
+    pub fn is_left(&self) -> bool {
+        matches!(&self.what, What::Left { code, .. } if code != OWNED)
     }
 }
 
@@ -443,6 +533,10 @@ fn receipt_of(pod: &Value) -> Option<Receipt> {
     let annotations = pod.pointer("/metadata/annotations")?;
     serde_json::from_str(annotations.get(keys::INJECTED)?.as_str()?).ok()
 }
+
+const OWNED: &str = "owned";
+
+const OTHER: &str = "other-configuration: the agent was put in with another configuration";
 
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,17 @@
 //! Takes out what the receipt names, and nothing else.
 //!
 //! Everything or nothing: an object of which one part cannot be taken out for sure stays as it is, and a person is told
-//! which part. What was only added is known by its name; what was changed is in the receipt of a manifest
-//! ([`Undo`]), not in that of a pod that a webhook injected.
+//! which part. The receipt of a manifest says what was there before and what was written ([`Undo`]); that of a pod that
+//! a webhook injected does not, and nothing is guessed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::receipt_of;
 use crate::{
-    mutate::{Receipt, Undo, encode, keys},
+    mutate::{Receipt, Undo, keys},
     patch::PodPath,
     steps,
 };
@@ -51,8 +52,6 @@ pub(super) fn record(
     place: PodPath,
     secret: Option<&str>,
 ) -> Result<(), String> {
-    const CANNOT: &str =
-        "not-removable: this manifest cannot be taken back by --remove; keep the original";
     let (Some(before), Some(after)) = (place.of(original), place.of_mut(injected)) else {
         return Ok(());
     };
@@ -63,28 +62,23 @@ pub(super) fn record(
         image_pull_secret: secret.map(str::to_owned),
         ..Undo::default()
     };
-    for list in LISTS {
-        let containers = before
-            .pointer(list)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        for container in containers {
-            let name = text(container, "name");
-            let Some(set) = names_of(&receipt, name) else {
-                continue;
-            };
-            let env = container.get("env").and_then(Value::as_array);
-            let is_lost = |entry: &Value| is_ours(&set, text(entry, "name"));
-            let lost = env
-                .into_iter()
-                .flatten()
-                .enumerate()
-                .filter(|(_, entry)| is_lost(entry));
-            let lost: Vec<_> = lost.map(|(index, entry)| (index, entry.clone())).collect();
-            if !lost.is_empty() {
-                undo.env.insert(name.to_owned(), lost);
-            }
+    for container in containers(before) {
+        let name = text(container, "name");
+        let Some(set) = names_of(&receipt, name) else {
+            continue;
+        };
+        let lost = env_of(container).enumerate();
+        let lost = lost.filter(|(_, entry)| is_ours(&set, text(entry, "name")));
+        let lost: Vec<_> = lost.map(|(index, entry)| (index, entry.clone())).collect();
+        if !lost.is_empty() {
+            undo.env.insert(name.to_owned(), lost);
+        }
+    }
+    for container in containers(after) {
+        let name = text(container, "name");
+        if let Some(set) = names_of(&receipt, name) {
+            undo.written
+                .insert(name.to_owned(), digest(container, &set));
         }
     }
     for pointer in emptiable(before) {
@@ -118,16 +112,14 @@ pub(super) fn record(
 }
 
 fn take(pod: &mut Value, receipt: &Receipt) -> Result<(), String> {
-    let annotated = pod.pointer("/metadata/annotations").cloned();
+    let undo = receipt.undo.as_ref().ok_or(
+        "its receipt says what a webhook set, and not what was there before; take the manifest from where it was written",
+    )?;
+    check(pod, receipt, undo)?;
     annotations(pod, without_ours);
-    let ours = |value: &Value| keys::VOLUMES.contains(&text(value, "name"));
-    drop_from(pod, "/spec/volumes", ours);
-    drop_from(pod, "/spec/initContainers", ours);
-    if let Some(secret) = receipt
-        .undo
-        .as_ref()
-        .and_then(|undo| undo.image_pull_secret.as_deref())
-    {
+    drop_from(pod, "/spec/volumes", is_named_as_ours);
+    drop_from(pod, "/spec/initContainers", is_named_as_ours);
+    if let Some(secret) = &undo.image_pull_secret {
         drop_from(pod, "/spec/imagePullSecrets", |named| {
             text(named, "name") == secret
         });
@@ -139,22 +131,13 @@ fn take(pod: &mut Value, receipt: &Receipt) -> Result<(), String> {
             let Some(set) = names_of(receipt, &name) else {
                 continue;
             };
-            drop_from(container, "/volumeMounts", ours);
-            let recorded = receipt
-                .undo
-                .as_ref()
-                .map(|undo| undo.env.get(&name).map(Vec::as_slice).unwrap_or_default());
-            let target = Target {
-                name: &name,
-                set: &set,
-                annotations: annotated.as_ref(),
-            };
-            take_env(container, target, recorded)?;
+            drop_from(container, "/volumeMounts", is_named_as_ours);
+            let recorded = undo.env.get(&name).map(Vec::as_slice);
+            take_env(container, &set, recorded.unwrap_or_default());
         }
     }
     prune(pod);
-    let empty = receipt.undo.iter().flat_map(|undo| &undo.empty);
-    for (pointer, value) in empty {
+    for (pointer, value) in &undo.empty {
         let Some((parent, key)) = pointer.rsplit_once('/') else {
             continue;
         };
@@ -165,6 +148,75 @@ fn take(pod: &mut Value, receipt: &Receipt) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Is everything that would be taken out as it was written, and nothing left behind that needs it?
+fn check(pod: &Value, receipt: &Receipt, undo: &Undo) -> Result<(), String> {
+    let mut missing: BTreeSet<_> = receipt.containers.keys().map(String::as_str).collect();
+    for container in containers(pod) {
+        let name = text(container, "name");
+        let Some(set) = names_of(receipt, name) else {
+            let mounts = container.get("volumeMounts").and_then(Value::as_array);
+            if !is_named_as_ours(container) && mounts.into_iter().flatten().any(is_named_as_ours) {
+                return Err(format!(
+                    "container {name:?} has the agent's volume, and the receipt does not name it"
+                ));
+            }
+            continue;
+        };
+        missing.remove(name);
+        if undo.written.get(name) != Some(&digest(container, &set)) {
+            let mut names: Vec<_> = set.into_iter().collect();
+            names.sort_unstable();
+            return Err(format!(
+                "container {name:?}: of the variables that were written ({}) one was changed since; undo that, or take the \
+                 manifest from where it was written",
+                names.join(", ")
+            ));
+        }
+    }
+    missing.first().map_or(Ok(()), |name| {
+        Err(format!(
+            "the receipt names the container {name:?}, which is not there"
+        ))
+    })
+}
+
+/// Of the entries of ours in a container's environment. What an API server adds to them is none of it, nor the order of
+/// keys.
+fn digest(container: &Value, set: &HashSet<&str>) -> String {
+    let mut hash = Sha256::new();
+    for entry in env_of(container).filter(|entry| is_ours(set, text(entry, "name"))) {
+        let source = entry.get("valueFrom").and_then(Value::as_object);
+        let source = source.into_iter().flatten().map(|(kind, reference)| {
+            let fields: BTreeMap<_, _> = reference.as_object().into_iter().flatten().collect();
+            let fields = fields.into_iter().filter(|(key, value)| {
+                *key != "apiVersion" && !(*key == "divisor" && **value == json!("0"))
+            });
+            (kind, fields.collect::<Vec<_>>())
+        });
+        let source: BTreeMap<_, _> = source.collect();
+        hash.update(json!([text(entry, "name"), text(entry, "value"), source]).to_string());
+    }
+    let digest = hash.finalize();
+    format!("{digest:x}").chars().take(12).collect()
+}
+
+fn is_named_as_ours(value: &Value) -> bool {
+    keys::VOLUMES.contains(&text(value, "name"))
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    let lists = LISTS
+        .into_iter()
+        .filter_map(|list| pod.pointer(list)?.as_array());
+    lists.flatten()
+}
+
+fn env_of(container: &Value) -> impl Iterator<Item = &Value> {
+    let env = container.get("env").and_then(Value::as_array);
+    steps::take(env.map_or(0, Vec::len));
+    env.into_iter().flatten()
 }
 
 /// Changes the annotations, and takes out a map that has none left, with the metadata around it.
@@ -216,105 +268,20 @@ fn without_ours(all: &mut Map<String, Value>) {
     }
 }
 
-/// A container that the receipt names.
-#[derive(Clone, Copy)]
-struct Target<'a> {
-    name: &'a str,
-    /// The variables that were set or changed in it.
-    set: &'a HashSet<&'a str>,
-    /// The pod's annotations, as they were with ours.
-    annotations: Option<&'a Value>,
-}
-
-fn take_env(
-    container: &mut Value,
-    target: Target<'_>,
-    recorded: Option<&[(usize, Value)]>,
-) -> Result<(), String> {
-    let Target { name, set, .. } = target;
+fn take_env(container: &mut Value, set: &HashSet<&str>, recorded: &[(usize, Value)]) {
     let Some(env) = container.get_mut("env").and_then(Value::as_array_mut) else {
-        return Ok(());
+        return;
     };
     steps::take(env.len());
-    if recorded.is_none() {
-        let is_composed = env.iter().any(|entry| {
-            [keys::OPTIONS_VARIABLE, keys::ATTRIBUTES_VARIABLE].contains(&text(entry, "name"))
-        });
-        let mut ours = env.iter().filter(|entry| is_ours(set, text(entry, "name")));
-        if let Some(entry) = ours.find(|entry| !is_surely_added(entry, target, is_composed)) {
-            return Err(format!(
-                "container {name:?}: {} was changed by a webhook, which does not write down what it was; take the manifest \
-                 from where it was written",
-                text(entry, "name")
-            ));
-        }
-    }
     let all = std::mem::take(env).into_iter();
     let mut kept = all.filter(|entry| !is_ours(set, text(entry, "name")));
     // Each where it stood: in the receipt they are in that order.
-    for (at, entry) in recorded.unwrap_or_default() {
+    for (at, entry) in recorded {
         let before = at.saturating_sub(env.len());
         env.extend(kept.by_ref().take(before));
         env.push(entry.clone());
     }
     env.extend(kept);
-    Ok(())
-}
-
-/// Is nothing of the user's in this entry of ours? Known without a record for those that are never composed.
-fn is_surely_added(entry: &Value, target: Target<'_>, is_composed: bool) -> bool {
-    let value = text(entry, "value");
-    match text(entry, "name") {
-        "JAVA_TOOL_OPTIONS" => {
-            value.starts_with("-javaagent:") && !value.contains([' ', '\t', '\n'])
-        }
-        "OTEL_RESOURCE_ATTRIBUTES" => are_surely_ours(value, target),
-        keys::OPTIONS_VARIABLE | keys::ATTRIBUTES_VARIABLE => false,
-        _ => !is_composed || entry.get("valueFrom").is_none(),
-    }
-}
-
-/// Is every pair of the list ours? What is the user's stands before ours or behind them, so it would break their order,
-/// have a key that is not ours, refer to what is not ours, or stand in for one whose value is known. What a profile adds
-/// may as well be the user's.
-fn are_surely_ours(list: &str, target: Target<'_>) -> bool {
-    let annotated = |key: &str| {
-        let annotation = format!("{}{key}", keys::RESOURCE_PREFIX);
-        target
-            .annotations
-            .and_then(|all| all.get(&annotation)?.as_str())
-    };
-    let fixed = [
-        ("k8s.container.name", encode(target.name)),
-        ("k8s.node.name", "$(JAVELIN_NODE_NAME)".to_owned()),
-        ("k8s.pod.name", "$(JAVELIN_POD_NAME)".to_owned()),
-        ("k8s.pod.uid", "$(JAVELIN_POD_UID)".to_owned()),
-    ];
-    let mut missing: BTreeMap<_, _> = fixed.into_iter().collect();
-    let mut previous = "";
-    for pair in list.split(',') {
-        let Some((key, value)) = pair.split_once('=') else {
-            return false;
-        };
-        let is_ours = match (annotated(key), missing.remove(key)) {
-            (Some(annotated), _) => value == encode(annotated),
-            (None, Some(fixed)) => value == fixed,
-            (None, None) => DERIVED.contains(&key) && !refers_elsewhere(value),
-        };
-        if !is_ours || key <= previous {
-            return false;
-        }
-        previous = key;
-    }
-    missing.is_empty()
-}
-
-/// Does it refer to another variable than ours?
-fn refers_elsewhere(value: &str) -> bool {
-    value
-        .split("$(")
-        .skip(1)
-        .any(|rest| !rest.starts_with("JAVELIN_"))
 }
 
 /// What the receipt says was set or changed in a container.
@@ -378,20 +345,8 @@ fn emptiable(pod: &Value) -> Vec<String> {
     pointers
 }
 
-/// Attributes that the engine derives, beside those whose value is known.
-const DERIVED: [&str; 11] = [
-    "k8s.cronjob.name",
-    "k8s.daemonset.name",
-    "k8s.deployment.name",
-    "k8s.job.name",
-    "k8s.namespace.name",
-    "k8s.replicaset.name",
-    "k8s.statefulset.name",
-    "service.instance.id",
-    "service.name",
-    "service.namespace",
-    "service.version",
-];
+pub(super) const CANNOT: &str =
+    "not-removable: this manifest cannot be taken back by --remove; keep the original";
 
 const LISTS: [&str; 2] = ["/spec/initContainers", "/spec/containers"];
 
@@ -400,37 +355,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_webhook_changed_is_left_alone() {
+    fn what_a_webhook_did_is_not_guessed() {
         let receipt = json!({
             "version": "1", "profile": "default", "config": "x", "delivery": "init-container",
             "containers": { "app": ["JAVA_TOOL_OPTIONS"] }
         });
-        let pod = |value: &str| {
-            json!({
-                "kind": "Pod",
-                "metadata": { "annotations": { keys::INJECTED: receipt.to_string() } },
-                "spec": { "containers": [{ "name": "app", "env": [{ "name": "JAVA_TOOL_OPTIONS", "value": value }] }] }
-            })
-        };
-        let error = taken_out(
-            &pod("-Xmx1g -javaagent:/javelin-agent/javaagent.jar"),
-            PodPath::POD,
-        )
-        .unwrap_err();
-        assert!(
-            error.contains("JAVA_TOOL_OPTIONS was changed by a webhook"),
-            "{error}"
-        );
-        let out = taken_out(
-            &pod("-javaagent:/javelin-agent/javaagent.jar"),
-            PodPath::POD,
-        )
-        .unwrap()
-        .unwrap();
-        assert_eq!(
-            out,
-            json!({ "kind": "Pod", "spec": { "containers": [{ "name": "app" }] } })
-        );
+        let env = json!([{ "name": "JAVA_TOOL_OPTIONS", "value": "-javaagent:/javelin-agent/javaagent.jar" }]);
+        let pod = json!({
+            "kind": "Pod",
+            "metadata": { "annotations": { keys::INJECTED: receipt.to_string() } },
+            "spec": { "containers": [{ "name": "app", "env": env }] }
+        });
+        let error = taken_out(&pod, PodPath::POD).unwrap_err();
+        assert!(error.contains("not what was there before"), "{error}");
     }
 
     #[test]

@@ -250,49 +250,127 @@ fn a_function_tells_its_results() {
     assert_eq!(list["results"][0]["resourceRef"]["name"], "orders");
 }
 
-fn webhook_pod(attributes: &str, annotations: &Value) -> Value {
-    let receipt = json!({
-        "version": "1", "profile": "default", "config": "x", "delivery": "init-container",
-        "containers": { "app": ["OTEL_RESOURCE_ATTRIBUTES"] },
-    });
-    let mut annotations = annotations.clone();
-    annotations[keys::INJECTED] = receipt.to_string().into();
-    let variable = json!({ "name": "OTEL_RESOURCE_ATTRIBUTES", "value": attributes });
-    json!({
-        "kind": "Pod",
-        "metadata": { "annotations": annotations },
-        "spec": { "containers": [{ "name": "app", "env": [variable] }] },
-    })
+#[test]
+fn what_was_changed_since_is_never_taken_out() {
+    let injected = there_and_back(&deployment(
+        "name: app\nimage: a:1\nenv:\n- {name: JAVA_TOOL_OPTIONS, value: -Xmx1g}\n- {name: A, value: b}",
+    ));
+    let left = |text: &str, problem: &str| {
+        assert_ne!(text, injected, "{problem}");
+        let outcome = run(text, Action::Remove);
+        assert_eq!(outcome.edited, None, "{problem}");
+        let What::Left { code, why } = &outcome.reports[0].what else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(code, "cannot-be-removed");
+        assert!(why.contains(problem), "{why}");
+        assert!(outcome.reports[0].is_left());
+    };
+    let options = "-Xmx1g -javaagent:/javelin-agent/javaagent.jar";
+    left(
+        &injected.replace(options, &format!("{options} -Dmine=1")),
+        "one was changed since",
+    );
+    left(
+        &injected.replace(
+            "OTEL_RESOURCE_ATTRIBUTES\n          value: '",
+            "OTEL_RESOURCE_ATTRIBUTES\n          value: 'team=a,",
+        ),
+        "one was changed since",
+    );
+    left(
+        &injected.replace("fieldPath: spec.nodeName", "fieldPath: status.hostIP"),
+        "one was changed since",
+    );
+    left(
+        &injected.replace("- name: app\n", "- name: other\n"),
+        "container \"other\" has the agent's volume",
+    );
+    let sidecar =
+        "      - {name: side, volumeMounts: [{name: javelin-agent, mountPath: /javelin-agent}]}\n";
+    left(
+        &injected.replace("      volumes:\n", &format!("{sidecar}      volumes:\n")),
+        "container \"side\" has the agent's volume",
+    );
+    // What an API server adds, and what other variables are, is no matter.
+    let defaulted = injected
+        .replace(
+            "fieldPath: spec",
+            "apiVersion: v1\n              fieldPath: spec",
+        )
+        .replace("value: b", "value: c");
+    assert!(run(&defaulted, Action::Remove).edited.is_some());
 }
 
 #[test]
-fn attributes_of_the_users_are_never_taken_out_with_ours() {
-    let ours = "k8s.container.name=app,k8s.deployment.name=orders,k8s.namespace.name=shop,k8s.node.name=$(JAVELIN_NODE_NAME),\
-                k8s.pod.name=$(JAVELIN_POD_NAME),k8s.pod.uid=$(JAVELIN_POD_UID),\
-                service.instance.id=shop.$(JAVELIN_POD_NAME).app,service.namespace=shop";
-    let taken = |attributes: &str, annotations: Value| {
-        remove::taken_out(&webhook_pod(attributes, &annotations), PodPath::POD)
+fn a_second_pass_keeps_the_way_back() {
+    let text = deployment("name: app\nimage: a:1\nenv:\n- {name: A, value: b}");
+    let injected = there_and_back(&text);
+    // Somebody took out a part, and it is added again.
+    let mount = "        volumeMounts:\n        - name: javelin-agent\n          mountPath: /javelin-agent\n          readOnly: true\n";
+    let damaged = injected.replacen(mount, "", 1);
+    assert_ne!(damaged, injected);
+    let again = run(&damaged, Action::Inject);
+    assert_eq!(again.reports[0].warnings, Vec::<String>::new());
+    let back = run(&again.edited.unwrap().text, Action::Remove);
+    assert_eq!(back.edited.unwrap().text, text);
+}
+
+#[test]
+fn another_configuration_is_told_and_update_puts_it_in_anew() {
+    let text =
+        deployment("name: app\nimage: a:1\nenv:\n- {name: JAVA_TOOL_OPTIONS, value: -Xmx1g}");
+    let injected = there_and_back(&text);
+    let config = |text: &str| Config::parse(text, "test").unwrap();
+    let surroundings = Surroundings::new(None, &[]);
+    let with = |config: &Config, text: &str, action| {
+        Injector::new(config, &surroundings, action)
+            .document(text, Syntax::Yaml)
+            .unwrap()
     };
-    let out = taken(ours, json!({})).unwrap().unwrap();
-    assert_eq!(
-        out,
-        json!({ "kind": "Pod", "spec": { "containers": [{ "name": "app" }] } })
+    let newer = config("default: {agent: {image: 'registry.example/agent:2'}}");
+    let told = with(&newer, &injected, Action::Inject);
+    assert_eq!(told.edited, None);
+    assert!(
+        told.reports[0].warnings[0].starts_with("other-configuration: "),
+        "{told:?}"
     );
-    let annotated = json!({ "resource.opentelemetry.io/zone": "a b" });
-    assert!(taken(&format!("{ours},zone=a%20b"), annotated.clone()).is_ok());
-    for theirs in [
-        format!("{ours},team=$(TEAM)"),
-        format!("{ours},service.version=$(VERSION)"),
-        format!("a=b,{ours}"),
-        format!("{ours},zone=c"),
-        format!("{ours},a=b"),
-        format!("{ours},"),
-        ours.replace("$(JAVELIN_POD_UID)", "mine"),
-        ours.replace("k8s.pod.name=$(JAVELIN_POD_NAME),", ""),
-    ] {
-        let error = taken(&theirs, annotated.clone()).unwrap_err();
-        assert!(error.contains("changed by a webhook"), "{theirs}: {error}");
+    let updated = with(&newer, &injected, Action::Update).edited.unwrap().text;
+    assert!(
+        updated.contains("image: registry.example/agent:2"),
+        "{updated}"
+    );
+    assert_eq!(updated.matches("-javaagent:").count(), 1, "{updated}");
+    assert_eq!(with(&newer, &updated, Action::Update).edited, None);
+    assert_eq!(
+        with(&newer, &updated, Action::Inject).reports[0].warnings,
+        Vec::<String>::new()
+    );
+    assert_eq!(run(&updated, Action::Remove).edited.unwrap().text, text);
+    // The same configuration is none to put in anew, and what was changed since is not lost to a new one.
+    assert_eq!(run(&injected, Action::Update).edited, None);
+    let changed = injected.replace("-Xmx1g -", "-Xmx2g -");
+    let told = with(&newer, &changed, Action::Update);
+    assert_eq!(told.edited, None);
+    assert!(
+        told.reports[0].warnings[0].contains("cannot be put in anew: cannot-be-removed"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn what_asks_for_the_agent_and_cannot_have_it_is_left() {
+    let small = deployment("name: app\nimage: a:1\nresources: {limits: {memory: 64Mi}}");
+    assert!(run(&small, Action::Inject).reports[0].is_left());
+    for content in ["false", "true"] {
+        let text = deployment("name: app\nimage: a:1").replace("'true'", &format!("'{content}'"));
+        assert!(
+            !run(&text, Action::Inject).reports[0].is_left(),
+            "{content}"
+        );
     }
+    let unlabelled = small.replace(LABEL, "example.com/other");
+    assert!(!run(&unlabelled, Action::Inject).reports[0].is_left());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //!
 //! Deliberately not here: what is to be changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use granit_parser::ScalarStyle;
 use serde_json::{Map, Value};
@@ -28,12 +28,12 @@ pub struct Edited {
 }
 
 /// The text of a document, changed so that it says `new`; `None` if that cannot be done, which is a defect of ours.
-pub fn edit(text: &str, tree: &Tree<'_>, new: &Value, syntax: Syntax) -> Option<Edited> {
+pub fn edit<'t>(text: &'t str, tree: &'t Tree<'_>, new: &Value, syntax: Syntax) -> Option<Edited> {
     let root = tree.root.as_ref()?;
     // First everything in place, then ever larger parts anew.
     let depths = std::iter::once(usize::MAX).chain((0..DEEPEST).rev());
     for depth in depths {
-        let mut editor = Editor::of(text, root, syntax, depth);
+        let mut editor = Editor::of(text, root, &tree.merged, (syntax, depth));
         if editor.change(root, &tree.value, new, 0).is_err()
             && editor.rewrite(root, new, 0).is_err()
         {
@@ -63,6 +63,7 @@ struct Editor<'t> {
     layout: Layout,
     json: JsonLayout<'t>,
     syntax: Syntax,
+    merged: &'t HashMap<usize, HashSet<String>>,
     /// Nodes at this depth are written anew, if they change.
     depth: usize,
     /// What stands in place of which bytes.
@@ -71,7 +72,12 @@ struct Editor<'t> {
 }
 
 impl<'t> Editor<'t> {
-    fn of(text: &'t str, root: &Node<'_>, syntax: Syntax, depth: usize) -> Self {
+    fn of(
+        text: &'t str,
+        root: &Node<'_>,
+        merged: &'t HashMap<usize, HashSet<String>>,
+        (syntax, depth): (Syntax, usize),
+    ) -> Self {
         let first = text.find('\n').and_then(|at| text.get(..at));
         let eol = match first {
             Some(line) if line.ends_with('\r') => "\r\n",
@@ -96,6 +102,7 @@ impl<'t> Editor<'t> {
                 eol,
             },
             syntax,
+            merged,
             depth,
             edits: Vec::new(),
             rewritten: Vec::new(),
@@ -160,9 +167,10 @@ impl<'t> Editor<'t> {
         if new.is_empty() && !place.is_flow {
             return Err(Cannot);
         }
+        let merged = self.merged.get(&place.node.start);
         // Of a key that occurs twice, the last counts.
         let named = entries.iter().enumerate();
-        let named = named.filter_map(|(index, (name, _))| Some((self_name(name)?, index)));
+        let named = named.filter_map(|(index, (name, _))| Some((tree::written_name(name)?, index)));
         let index_of: HashMap<_, _> = named.collect();
         steps::take(entries.len());
         let mut changes = Vec::new();
@@ -171,7 +179,11 @@ impl<'t> Editor<'t> {
             if after == Some(before) {
                 continue;
             }
-            let index = index_of.get(key).ok_or(Cannot)?;
+            // What is written before a `<<` that brings the same key says nothing.
+            let index = index_of
+                .get(key)
+                .filter(|_| merged.is_none_or(|merged| !merged.contains(key)));
+            let index = index.ok_or(Cannot)?;
             changes.push((*index, before, after));
         }
         changes.sort_by_key(|(index, ..)| *index);
@@ -691,13 +703,6 @@ struct Place<'n> {
 enum Member<'v> {
     Entry(&'v str, &'v Value),
     Item(&'v Value),
-}
-
-fn self_name(key: &Node<'_>) -> Option<String> {
-    let Shape::Scalar { text, style, tag } = &key.shape else {
-        return None;
-    };
-    tree::name_of(tree::scalar(text, *style, tag.as_deref()).ok()?)
 }
 
 /// Can it be put into a scalar without quotes, wherever that stands?

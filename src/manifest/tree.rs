@@ -1,14 +1,20 @@
 //! One document, read as `kubectl` reads it, and where in its text each value stands.
 //!
 //! `kubectl` (sigs.k8s.io/yaml over go-yaml 2) reads YAML 1.1: `on` is true, `0123` is 83, `~` is null, of a key that
-//! occurs twice the last counts, and every key becomes a string. What is decided here must rest on the same values, so
-//! scalars are resolved by its rules, not by those of YAML 1.2.
+//! occurs twice the last counts, and every key becomes a string. `<<` brings its keys where it stands: it overwrites
+//! what is before it, and what is behind it overwrites them. What is decided here must rest on the same values, so
+//! everything is resolved by its rules, not by those of YAML 1.2. What it reads by chance, or cannot be told apart from
+//! what it reads otherwise, is an error here. `tests/it/yaml.rs` holds this against the library itself.
 //!
 //! Deliberately not here: several documents in one text (see [`super::split`]).
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
 use serde_json::{Map, Number, Value};
 
 use crate::steps;
@@ -18,6 +24,8 @@ use crate::steps;
 pub struct Tree<'t> {
     /// The outermost node; `None` for a document of nothing but comments.
     pub(super) root: Option<Node<'t>>,
+    /// Names in mappings, by the first byte of each mapping, whose values `<<` has brought last.
+    pub(super) merged: HashMap<usize, HashSet<String>>,
     /// What it says.
     pub value: Value,
 }
@@ -64,6 +72,7 @@ pub(super) enum Shape<'t> {
     Scalar {
         text: Cow<'t, str>,
         style: ScalarStyle,
+        /// The name of one of YAML's own tags, `!` for the one that says nothing, or nothing for any other.
         tag: Option<String>,
     },
     Sequence {
@@ -86,13 +95,16 @@ impl Node<'_> {
 impl<'t> Tree<'t> {
     /// Reads the one document of a text.
     pub fn parse(text: &'t str) -> Result<Self, TreeError> {
+        check_characters(text).map_err(|problem| problem.at(text))?;
         let mut reader = Reader::of(text);
         let root = reader.document()?;
         let mut values = Values::default();
         let value = root.as_ref().map(|root| values.of(root));
         let value = value.transpose().map_err(|problem| problem.at(text))?;
+        let merged = values.merged;
         Ok(Self {
             root,
+            merged,
             value: value.unwrap_or_default(),
         })
     }
@@ -107,6 +119,28 @@ pub fn read(text: &str, syntax: Syntax) -> Result<Value, TreeError> {
         return Ok(value);
     }
     Ok(Tree::parse(text)?.value)
+}
+
+/// Characters that are something else in YAML 1.1 than in 1.2: breaks of lines, and a mark of the byte order that is not at
+/// the beginning. In JSON they are none.
+fn check_characters(text: &str) -> Result<(), Problem> {
+    steps::take(text.len());
+    let json = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let marks = text.len() - json.len();
+    let Some(at) = json.find(['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}']) else {
+        return Ok(());
+    };
+    if serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok() {
+        return Ok(());
+    }
+    let found = json.get(at..).and_then(|rest| rest.chars().next());
+    let found = found.unwrap_or_default().escape_unicode();
+    Err(Problem {
+        at: marks + at,
+        text: format!(
+            "kubectl takes the character {found} for something else; leave it out, or write it as an escape in double quotes"
+        ),
+    })
 }
 
 struct Reader<'t> {
@@ -161,7 +195,7 @@ impl<'t> Reader<'t> {
         let has_tag = span.tag_start().is_some();
         Ok(match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let tag = tag.map(|tag| tag.core_suffix().unwrap_or("!").to_owned());
+                let tag = tag.map(|tag| name_of_tag(&tag));
                 self.scalar((text, style, tag), anchor, span)?
             }
             Event::Alias(id) => {
@@ -387,125 +421,268 @@ impl Problem {
     }
 }
 
-/// Makes values of nodes.
-#[derive(Default)]
-struct Values {
-    anchors: HashMap<usize, Value>,
-    /// How much was copied for aliases so far.
-    copied: usize,
+fn name_of_tag(tag: &Tag) -> String {
+    if tag.handle().is_empty() && tag.suffix() == "!" {
+        return "!".to_owned();
+    }
+    let name = tag.suffix_in_namespace("tag:yaml.org,2002:");
+    name.map_or_else(String::new, Cow::into_owned)
 }
 
-impl Values {
-    /// Copies a value, as long as there is not too much of it.
-    fn copy(&mut self, value: &Value) -> Result<Value, String> {
-        self.copied += size(value);
-        if self.copied > MAX_COPIED {
-            return Err("its aliases bring too many values".to_owned());
-        }
-        Ok(value.clone())
-    }
+/// Makes values of nodes.
+#[derive(Default)]
+struct Values<'n, 't> {
+    /// What aliases stand for. It is read anew at each of them, as `<<` needs its keys as they are written.
+    anchors: HashMap<usize, &'n Node<'t>>,
+    /// Anchors whose aliases are being read: one in itself would have no end.
+    open: HashSet<usize>,
+    /// How much was read for aliases so far.
+    copied: usize,
+    merged: HashMap<usize, HashSet<String>>,
+}
 
-    fn of(&mut self, node: &Node<'_>) -> Result<Value, Problem> {
-        let problem = |text: String| Problem {
-            at: node.start,
-            text,
-        };
-        let value = match &node.shape {
-            Shape::Scalar { text, style, tag } => {
-                scalar(text, *style, tag.as_deref()).map_err(problem)?
-            }
-            Shape::Alias(id) => {
-                let value = self.anchors.remove(id);
-                let value =
-                    value.ok_or_else(|| problem("an alias inside its own anchor".to_owned()))?;
-                let copy = self.copy(&value).map_err(problem)?;
-                self.anchors.insert(*id, value);
-                copy
-            }
+impl<'n, 't> Values<'n, 't> {
+    fn of(&mut self, node: &'n Node<'t>) -> Result<Value, Problem> {
+        self.enter(node)?;
+        Ok(match &node.shape {
+            Shape::Scalar { .. } => written(scalar(node)?),
+            Shape::Alias(id) => self.aliased(node, *id, Self::of)?,
             Shape::Sequence { items, .. } => {
                 let items = items.iter().map(|item| self.of(item));
                 Value::Array(items.collect::<Result<_, _>>()?)
             }
             Shape::Mapping { entries, .. } => {
-                let mut map = Map::new();
-                let mut merged = Vec::new();
-                for (key, value) in entries {
-                    let is_merge = is_merge(key);
-                    let name = self.of(key)?;
-                    let value = self.of(value)?;
-                    if is_merge {
-                        merged.push(value);
-                    } else {
-                        let name = name_of(name).ok_or_else(|| Problem {
-                            at: key.start,
-                            text: "a key is a list or a mapping".to_owned(),
-                        })?;
-                        map.insert(name, value);
-                    }
+                let mut members = Members::default();
+                self.fill(&mut members, entries, false)?;
+                if !members.merged.is_empty() && self.open.is_empty() {
+                    self.merged.insert(node.start, members.merged);
                 }
-                // What is written at the place itself wins, then the first of those that are merged.
-                let merged = merged.into_iter().flat_map(|value| match value {
-                    Value::Array(several) => several,
-                    one => vec![one],
-                });
-                for value in merged {
-                    let Value::Object(entries) = value else {
-                        return Err(problem("`<<` merges what is no mapping".to_owned()));
-                    };
-                    for (key, value) in entries {
-                        map.entry(key).or_insert(value);
-                    }
-                }
-                Value::Object(map)
+                Value::Object(members.map)
             }
-        };
+        })
+    }
+
+    /// Knows the anchor from here on, and counts what an alias brings.
+    fn enter(&mut self, node: &'n Node<'t>) -> Result<(), Problem> {
+        steps::take(1);
         if node.anchor != 0 {
-            let copy = self.copy(&value).map_err(problem)?;
-            self.anchors.insert(node.anchor, copy);
+            self.anchors.insert(node.anchor, node);
         }
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        self.copied += 1 + match &node.shape {
+            Shape::Scalar { text, .. } => text.len() / TEXT_OF_ONE,
+            _ => 0,
+        };
+        if self.copied > MAX_COPIED {
+            return Err(node.problem("its aliases bring too many values"));
+        }
+        Ok(())
+    }
+
+    /// Does something with the node that an alias stands for.
+    fn aliased<T>(
+        &mut self,
+        alias: &Node<'_>,
+        id: usize,
+        read: impl FnOnce(&mut Self, &'n Node<'t>) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let target = self.anchors.get(&id).copied();
+        let target = target.filter(|_| self.open.insert(id));
+        let target = target.ok_or_else(|| alias.problem("an alias inside its own anchor"))?;
+        let value = read(self, target)?;
+        self.open.remove(&id);
         Ok(value)
+    }
+
+    /// Takes in the entries of a mapping, in their order, or of one that is merged into it.
+    fn fill(
+        &mut self,
+        members: &mut Members,
+        entries: &'n [(Node<'t>, Node<'t>)],
+        is_merged: bool,
+    ) -> Result<(), Problem> {
+        for (key, value) in entries {
+            if is_merge(key) {
+                self.merge(members, value)?;
+                continue;
+            }
+            self.enter(key)?;
+            let raw = match &key.shape {
+                Shape::Alias(id) => self.aliased(key, *id, |_, target| scalar(target))?,
+                _ => scalar(key)?,
+            };
+            let name = name_of(&raw).map_err(|problem| key.problem(&problem))?;
+            let value = self.of(value)?;
+            let fits = members.set(name, raw, value, is_merged);
+            fits.map_err(|problem| key.problem(&problem))?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what `<<` names: a mapping, an alias of one, or a list of them, of which the first counts most.
+    fn merge(&mut self, members: &mut Members, value: &'n Node<'t>) -> Result<(), Problem> {
+        if let Shape::Sequence { items, .. } = &value.shape {
+            self.enter(value)?;
+            let mut items = items.iter().rev();
+            return items.try_for_each(|item| self.merge_one(members, item));
+        }
+        self.merge_one(members, value)
+    }
+
+    fn merge_one(&mut self, members: &mut Members, node: &'n Node<'t>) -> Result<(), Problem> {
+        self.enter(node)?;
+        match &node.shape {
+            Shape::Mapping { entries, .. } => self.fill(members, entries, true),
+            Shape::Alias(id) => self.aliased(node, *id, |values, target| match &target.shape {
+                Shape::Mapping { entries, .. } => {
+                    values.enter(target)?;
+                    values.fill(members, entries, true)
+                }
+                _ => Err(node.problem(NO_MAPPING)),
+            }),
+            _ => Err(node.problem(NO_MAPPING)),
+        }
+    }
+}
+
+/// A mapping that is being read.
+#[derive(Default)]
+struct Members {
+    map: Map<String, Value>,
+    /// What the names were that were no strings.
+    odd: HashMap<String, Value>,
+    /// Names whose values `<<` has brought last.
+    merged: HashSet<String>,
+}
+
+impl Members {
+    fn set(
+        &mut self,
+        name: String,
+        raw: Value,
+        value: Value,
+        is_merged: bool,
+    ) -> Result<(), String> {
+        // `1` and `"1"` are two keys to the library, and then one to kubectl, which takes either by chance.
+        let is_same = match (self.odd.get(&name), raw.is_string()) {
+            (Some(before), _) => *before == raw,
+            (None, is_string) => is_string || !self.map.contains_key(&name),
+        };
+        if !is_same {
+            return Err(format!(
+                "the key {name:?} is there twice, in two ways; leave one of them"
+            ));
+        }
+        if !raw.is_string() {
+            self.odd.insert(name.clone(), raw);
+        }
+        if is_merged {
+            self.merged.insert(name.clone());
+        } else if !self.merged.is_empty() {
+            self.merged.remove(&name);
+        }
+        self.map.insert(name, value);
+        Ok(())
+    }
+}
+
+impl Node<'_> {
+    fn problem(&self, text: &str) -> Problem {
+        Problem {
+            at: self.start,
+            text: text.to_owned(),
+        }
     }
 }
 
 /// Is it the key that merges a mapping into another?
 pub(super) fn is_merge(key: &Node<'_>) -> bool {
-    matches!(&key.shape, Shape::Scalar { text, style: ScalarStyle::Plain, tag: None } if text == "<<")
+    let Shape::Scalar { text, style, tag } = &key.shape else {
+        return false;
+    };
+    text == "<<"
+        && match tag.as_deref() {
+            None => *style == ScalarStyle::Plain,
+            Some(tag) => matches!(tag, "!" | "merge"),
+        }
+}
+
+/// The name of a key that is written out; `None` for an alias, and for what is no name.
+pub(super) fn written_name(key: &Node<'_>) -> Option<String> {
+    name_of(&scalar(key).ok()?).ok()
 }
 
 /// The name that a key gets: JSON has no other keys than strings.
-pub(super) fn name_of(key: Value) -> Option<String> {
+fn name_of(key: &Value) -> Result<String, String> {
+    let problem = |what: &str| Err(format!("a key is {what}; put it into quotes"));
     match key {
-        Value::String(name) => Some(name),
-        Value::Bool(_) | Value::Number(_) | Value::Null => Some(key.to_string()),
-        Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-/// How many values a value has in it; a long text counts as several.
-fn size(value: &Value) -> usize {
-    steps::take(1);
-    let of_text = |text: &str| text.len() / TEXT_OF_ONE;
-    match value {
-        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Object(map) => {
-            let members = map.iter();
-            1 + members
-                .map(|(key, value)| of_text(key) + size(value))
-                .sum::<usize>()
+        Value::String(name) => Ok(name.clone()),
+        Value::Bool(_) => Ok(key.to_string()),
+        Value::Number(number) if number.is_i64() => Ok(number.to_string()),
+        Value::Number(number) if number.is_f64() => {
+            // As kubectl does it: with the precision of 32 bits.
+            #[expect(clippy::cast_possible_truncation, reason = "that is what it does")]
+            let short = number.as_f64().unwrap_or_default() as f32;
+            if short == 0.0 || (1e-4..1e6).contains(&short.abs()) {
+                return Ok(short.to_string());
+            }
+            problem("a number that kubectl writes in another way")
         }
-        Value::String(text) => 1 + of_text(text),
-        _ => 1,
+        Value::Number(_) => problem("too large a number"),
+        Value::Null => problem("null"),
+        Value::Array(_) | Value::Object(_) => problem("a list or a mapping"),
     }
 }
 
-/// What a scalar says.
-pub(super) fn scalar(text: &str, style: ScalarStyle, tag: Option<&str>) -> Result<Value, String> {
-    let is_plain = style == ScalarStyle::Plain;
-    match tag {
-        None if is_plain => plain(text),
-        Some("int" | "float" | "bool" | "null") => plain(text),
-        _ => Ok(Value::String(text.to_owned())),
-    }
+/// What a scalar says, a number as it is written.
+fn scalar(node: &Node<'_>) -> Result<Value, Problem> {
+    let Shape::Scalar { text, style, tag } = &node.shape else {
+        return Err(node.problem("a key is a list or a mapping"));
+    };
+    let value = match tag.as_deref() {
+        None if *style != ScalarStyle::Plain => return Ok(Value::String(text.to_string())),
+        None => plain(text),
+        Some(tag @ ("int" | "float" | "bool" | "null" | "timestamp")) => {
+            plain(text).and_then(|value| {
+                let fits = match tag {
+                    "int" => value.is_i64() || value.is_u64(),
+                    "float" => value.is_number(),
+                    "bool" => value.is_boolean(),
+                    "null" => value.is_null(),
+                    _ => value.is_string(),
+                };
+                fits.then_some(value)
+                    .ok_or_else(|| format!("{text:?} is not what its tag says: {tag}"))
+            })
+        }
+        Some("binary") => {
+            let bytes = BASE64.decode(text.replace(['\r', '\n'], ""));
+            let decoded = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            decoded
+                .map(Value::String)
+                .ok_or_else(|| "its tag is binary, and it is no text in base64".to_owned())
+        }
+        Some(_) => return Ok(Value::String(text.to_string())),
+    };
+    value.map_err(|problem| node.problem(&problem))
+}
+
+/// A value as kubectl writes it into JSON, and reads it again: a number without a fraction is an integer.
+fn written(value: Value) -> Value {
+    let float = value
+        .as_f64()
+        .filter(|float| value.is_f64() && float.fract() == 0.0 && float.abs() < 1e21);
+    let Some(float) = float.filter(|float| *float != 0.0 || float.is_sign_positive()) else {
+        return value;
+    };
+    // The fewest digits that are this number, and zeros behind them.
+    let digits = float.to_string();
+    let signed = digits.parse::<i64>().map(Value::from);
+    signed
+        .or_else(|_| digits.parse::<u64>().map(Value::from))
+        .unwrap_or(value)
 }
 
 /// A scalar without quotes, by the rules of go-yaml 2.
@@ -537,6 +714,10 @@ fn number(text: &str) -> Option<Number> {
     if !(first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.')) {
         return None;
     }
+    // In one that begins with its point they stand between digits.
+    if first == b'.' && has_loose_underscores(text) {
+        return None;
+    }
     let digits: Cow<'_, str> = if text.contains('_') {
         text.replace('_', "").into()
     } else {
@@ -548,19 +729,33 @@ fn number(text: &str) -> Option<Number> {
         _ => (false, digits.as_ref()),
     };
     if let Some(magnitude) = integer(unsigned) {
-        let number = if is_negative {
-            i128::from(magnitude)
-                .checked_neg()
-                .and_then(|value| i64::try_from(value).ok())
-                .map(Number::from)
-        } else {
-            Some(Number::from(magnitude))
-        };
-        if number.is_some() {
-            return number;
+        // With a sign there are 63 bits.
+        let signed = i128::from(magnitude) * if is_negative { -1 } else { 1 };
+        if let Ok(signed) = i64::try_from(signed) {
+            return Some(signed.into());
+        }
+        if !digits.starts_with(['-', '+']) {
+            return Some(magnitude.into());
         }
     }
+    // An odd one of the library's: it looks behind `0b` for a number of its own, sign and all.
+    if let Some(rest) = digits
+        .strip_prefix("0b")
+        .filter(|rest| rest.starts_with(['-', '+']))
+    {
+        return i64::from_str_radix(rest, 2).ok().map(Number::from);
+    }
     is_float(unsigned).then(|| digits.parse().ok().and_then(Number::from_f64))?
+}
+
+/// Is there an underscore that does not stand between two digits?
+fn has_loose_underscores(text: &str) -> bool {
+    let is_digit = |at: Option<usize>| {
+        let byte = at.and_then(|at| text.as_bytes().get(at));
+        byte.is_some_and(u8::is_ascii_digit)
+    };
+    text.match_indices('_')
+        .any(|(at, _)| !is_digit(at.checked_sub(1)) || !is_digit(Some(at + 1)))
 }
 
 fn integer(digits: &str) -> Option<u64> {
@@ -598,6 +793,8 @@ fn is_float(text: &str) -> bool {
         && are_digits(fraction)
         && exponent.is_none_or(|digits| !digits.is_empty() && are_digits(digits))
 }
+
+const NO_MAPPING: &str = "`<<` merges what is no mapping";
 
 /// Values that aliases may bring in: a document of a few lines could otherwise fill the memory.
 const MAX_COPIED: usize = 1_000_000;

@@ -27,6 +27,17 @@ pub struct Plan {
     pub warnings: Vec<Warning>,
 }
 
+impl Plan {
+    /// What each container gets, in a word or two.
+    pub fn brings(&self) -> &'static str {
+        if self.loads_agent {
+            "agent"
+        } else {
+            "variables only"
+        }
+    }
+}
+
 /// What one container gets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContainerPlan {

@@ -45,6 +45,9 @@ pub struct Undo {
     /// Entries of containers' environments that were changed or moved: where each stood, and how it was.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, Vec<(usize, Value)>>,
+    /// A digest of what was written into each container's environment: what was changed since is nobody's to take out.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub written: BTreeMap<String, String>,
     /// Lists and mappings of the pod that were there and empty, or null, by their JSON pointers.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub empty: BTreeMap<String, Value>,

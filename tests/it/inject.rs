@@ -236,15 +236,61 @@ fn several_files_are_one_stream() {
 }
 
 #[test]
-fn what_is_no_manifest_stops_the_stream_with_its_line() {
-    let output = filter("kind: Service\n---\nkind: [\n", &[]);
-    assert_eq!(output.status.code(), Some(2));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "kind: Service\n");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        error.contains("standard input is neither YAML nor JSON") && error.contains("line "),
-        "{error}"
-    );
+fn a_broken_document_leaves_no_shorter_stream() {
+    // One that is kept in memory, and one that is not.
+    for padding in [1, 1_200] {
+        let comment = format!("# {}\n", "x".repeat(8 * 1024)).repeat(padding);
+        let good = format!("{}{comment}", deployment(1));
+        let output = filter(&format!("{good}---\nkind: [\n"), &["--quiet"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(output.stdout, b"", "{padding}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            error.contains("standard input is neither YAML nor JSON") && error.contains("line "),
+            "{error}"
+        );
+        // The same without the broken one comes out whole.
+        let there = injected(&good, &["--quiet"]);
+        assert!(there.contains("-javaagent:"));
+        assert_eq!(injected(&there, &["--quiet", "--remove"]), good);
+    }
+}
+
+#[test]
+fn nothing_at_all_becomes_a_comment() {
+    for blank in ["", "\n", " \n\n"] {
+        let output = injected(blank, &[]);
+        assert_eq!(
+            output,
+            format!("{blank}# javelin inject: the input has no objects\n")
+        );
+        assert_eq!(we_read(&output), Vec::<Value>::new());
+    }
+    for comments in ["# none\n", "---\n# Source: a\n---\n"] {
+        assert_eq!(injected(comments, &[]), comments);
+    }
+}
+
+#[test]
+fn what_cannot_have_the_agent_fails_a_check_and_a_strict_run() {
+    let text = fs::read_to_string(Path::new(CORPUS).join("list.yaml")).unwrap();
+    let small = "image: cassandra:5\n        resources: {limits: {memory: 64Mi}}";
+    let small = deployment(1).replace("image: cassandra:5", small);
+    assert_ne!(small, deployment(1));
+    let run = |text: &str, arguments: &[&str]| {
+        let output = filter(text, arguments);
+        (output.status.code(), output.stdout.len())
+    };
+    assert_eq!(run(&small, &[]), (Some(0), small.len()));
+    assert_eq!(run(&small, &["--check"]), (Some(1), 0));
+    assert_eq!(run(&small, &["--strict"]), (Some(1), 0));
+    // What is opted out, asks for nothing, or is made anew by its controller is as it should be.
+    let said = injected(&text, &[]);
+    assert_eq!(run(&said, &["--check"]), (Some(0), 0));
+    assert_eq!(run(&said, &["--strict"]), (Some(0), said.len()));
+    let out = small.replace("inject-java: \"true\"", "inject-java: \"false\"");
+    assert_ne!(out, small);
+    assert_eq!(run(&out, &["--strict", "--check"]), (Some(0), 0));
 }
 
 /// The pod in three spellings.

@@ -22,6 +22,7 @@ mod shells;
 mod transcripts;
 #[path = "../common/ugly.rs"]
 mod ugly;
+mod yaml;
 
 /// Does `cargo xtask bless` ask for new expectations?
 #[expect(

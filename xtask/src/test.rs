@@ -191,6 +191,7 @@ pub(crate) fn hostile(paths: &Paths) -> Result<()> {
 pub(crate) fn bless(paths: &Paths) -> Result<()> {
     let mut command = cargo_command(paths);
     command.args(["test", "--test", "it"]);
+    name_judge(paths, &mut command)?;
     succeed(command.env("JAVELIN_BLESS", "1").env("TRYCMD", "overwrite"))
 }
 
@@ -212,16 +213,24 @@ pub(crate) fn codegen(paths: &Paths, check: bool) -> Result<()> {
     succeed(&mut command)
 }
 
-/// All that needs nothing but this checkout. With a pattern without the documentation's examples, and without the cases of
+/// All that needs nothing but this checkout, and the judge of YAML. With a pattern without the documentation's examples, and without the cases of
 /// other layers, which would be ignored here.
 fn unit(paths: &Paths, pattern: Option<&str>) -> Result<()> {
     let mut command = cargo_command(paths);
     command.args(["test", "--workspace", "--locked"]);
+    name_judge(paths, &mut command)?;
     if let Some(pattern) = pattern {
         command.args(["--lib", "--bins", "--test", "it"]);
         choose(&mut command, pattern)?;
     }
     succeed(&mut command)
+}
+
+/// Tells the tests where the program is that reads YAML as kubectl does.
+fn name_judge(paths: &Paths, command: &mut Command) -> Result<()> {
+    let tools = toolchain::ensure(paths, &[Tool::YamlJudge])?;
+    command.env("JAVELIN_YAML_JUDGE", tools.program("yaml-judge"));
+    Ok(())
 }
 
 /// Runs only those with the pattern in their name; an error when there is none, since nothing would then be tested.

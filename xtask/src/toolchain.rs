@@ -1,4 +1,4 @@
-//! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`.
+//! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`, and the judge of YAML.
 //!
 //! Each lives in the user cache under a key of its module's files and link flags, so a second run and a fresh clone
 //! cost nothing. A build happens in a temporary folder that is renamed into place when it is whole. One lock keeps two
@@ -30,11 +30,12 @@ pub(crate) enum Tool {
     Helm3,
     Kustomize,
     Collector,
+    YamlJudge,
 }
 
 /// How a tool is built.
 struct Recipe {
-    /// Its folder under `xtask/tools`.
+    /// Its folder, by name; [`Tool::folder`] has it.
     module: &'static str,
     title: &'static str,
     /// The module whose required version names the build.
@@ -87,7 +88,7 @@ pub(crate) fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Kubernetes,
         Self::Containerd,
         Self::CoreDns,
@@ -95,7 +96,16 @@ impl Tool {
         Self::Collector,
         Self::Helm3,
         Self::Kustomize,
+        Self::YamlJudge,
     ];
+
+    /// Where its module's folder is: what only tests use is with the tests.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::YamlJudge => "tests",
+            _ => "xtask/tools",
+        }
+    }
 
     fn recipe(self) -> Recipe {
         match self {
@@ -187,6 +197,16 @@ impl Tool {
                 programs: &[("collector", &["otelcol"])],
                 minutes: 2,
             },
+            Self::YamlJudge => Recipe {
+                module: "yaml-judge",
+                title: "the judge of YAML",
+                versioned_by: "sigs.k8s.io/yaml",
+                package: ".",
+                tags: "",
+                version_flags: "",
+                programs: &[("yaml-judge", &["yaml-judge"])],
+                minutes: 1,
+            },
         }
     }
 }
@@ -206,7 +226,7 @@ type Version = Vec<u32>;
 impl Build {
     fn of(tool: Tool, paths: &Paths) -> Result<Self> {
         let recipe = tool.recipe();
-        let source = paths.root().join("xtask/tools").join(recipe.module);
+        let source = paths.root().join(tool.folder()).join(recipe.module);
         let manifest_path = source.join("go.mod");
         let manifest = fs::read_to_string(&manifest_path).with_context(|| {
             format!(

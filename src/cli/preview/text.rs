@@ -17,11 +17,7 @@ pub(super) fn tell(treated: &Treated, is_first_unseen: &mut bool) {
     match &treated.treatment.decision {
         Decision::Skip(reason) => note(&format!("{title}: skipped: {}: {reason}", reason.code())),
         Decision::Inject(plan) => {
-            let what = if plan.loads_agent {
-                "agent"
-            } else {
-                "variables only"
-            };
+            let what = plan.brings();
             for container in &plan.containers {
                 let service = container.service_name.as_deref().map_or_else(
                     || "its own service name".to_owned(),
