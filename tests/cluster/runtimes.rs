@@ -153,6 +153,7 @@ fn java(name: &str, version: &str) -> Value {
         "command": [java, "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", "/app", "Hello"],
     });
     container["readinessProbe"] = json!({ "tcpSocket": { "port": 8080 }, "periodSeconds": 2 });
+    container["resources"] = json!({ "requests": { "cpu": "100m" } });
     container
 }
 
@@ -160,7 +161,7 @@ fn java(name: &str, version: &str) -> Value {
 fn example(name: &str) -> Value {
     json!({
         "name": name, "image": "localhost/javelin-shop:1", "imagePullPolicy": "IfNotPresent",
-        "env": [{ "name": "SHOP_ROLE", "value": "stock" }],
+        "env": [{ "name": "SHOP_ROLE", "value": "stock" }], "resources": { "requests": { "cpu": "100m" } },
     })
 }
 
