@@ -13,12 +13,12 @@ use crate::{
     security::WITNESS,
 };
 
-/// Each version traced as a user without a name, on a read-only root. Beside a native sidecar, and as one. A container
-/// without Java, and without a C library, starts as ever.
+/// Each version traced as a user without a name, on a read-only root, beside a native sidecar; and one in a native
+/// sidecar. A container without Java, and without a C library, starts as ever.
 pub(crate) fn all_start() -> Result {
     let namespace = Namespace::new("t-runtimes", &[(INJECT, "true")])?;
     let versions = versions();
-    let mut traced = vec![beside_a_native_sidecar(), as_a_native_sidecar()];
+    let mut traced = vec![as_a_native_sidecar()];
     traced.extend(versions.iter().map(|version| strict(version)));
     let without = without_java();
     let manifest = traced.iter().chain([&without]).map(|pod| {
@@ -99,7 +99,7 @@ pub(crate) fn one_that_loads_no_agent() -> Result {
 
 // === Pods
 
-/// Nothing may be written but what the pod mounts, and nobody has heard of the user.
+/// Nothing may be written but what the pod mounts, nobody has heard of the user, and there is a native sidecar.
 fn strict(version: &str) -> Value {
     let name = format!("java-{version}");
     let mut container = java(&name, version);
@@ -111,12 +111,7 @@ fn strict(version: &str) -> Value {
     pod["spec"]["securityContext"] = json!({
         "runAsUser": NAMELESS, "runAsGroup": 0, "fsGroup": NAMELESS, "seccompProfile": { "type": "RuntimeDefault" },
     });
-    pod
-}
-
-fn beside_a_native_sidecar() -> Value {
-    let mut pod = pod("beside", example("beside"));
-    pod["spec"]["initContainers"] = json!([always(waits("sidecar"))]);
+    pod["spec"]["initContainers"] = json!([always(waits("beside"))]);
     pod
 }
 
