@@ -69,12 +69,31 @@ async fn show(args: Args) -> Result<Exit> {
         };
         note(what);
     }
+    if output == Format::Table && !missed {
+        notes_on_crashes(&rows);
+    }
     let is_bad = rows.iter().any(|row| row.missed > 0 || row.crashing > 0);
     Ok(if check && is_bad {
         Exit::Found
     } else {
         Exit::Done
     })
+}
+
+/// Of the first workload that crashes; with the others it is the same.
+fn notes_on_crashes(rows: &[Row]) {
+    let crashing = rows.iter().find_map(|row| Some((row, row.way_back()?)));
+    if let Some((row, way_back)) = crashing {
+        let (namespace, resource) = (&row.namespace, row.resource());
+        note(&format!("\n{resource} does not run with the agent."));
+        // `kubectl logs` finds pods of no other kinds.
+        if !["CronJob", "Rollout"].contains(&row.kind.as_str()) {
+            note(&format!(
+                "  Why:  kubectl logs --all-containers -n {namespace} {resource}"
+            ));
+        }
+        note(&format!("  Back: {way_back}"));
+    }
 }
 
 /// Each line is what `xargs -L1 kubectl VERB` needs.

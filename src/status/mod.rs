@@ -119,6 +119,26 @@ impl Row {
         format!("{kind}{group}/{}", self.name)
     }
 
+    /// How to run without the agent what does not run with it: a sentence, or a command and what it does. Nothing where
+    /// no pod crashes.
+    pub fn way_back(&self) -> Option<String> {
+        if self.crashing == 0 {
+            return None;
+        }
+        let (namespace, resource) = (&self.namespace, self.resource());
+        Some(match (self.no_restart, self.asked_by) {
+            (_, Source::Nobody) => {
+                format!("kubectl rollout restart -n {namespace} {resource}")
+            }
+            (Some(_), _) | (None, Source::Template) => format!(
+                "set the label {INJECT} to \"false\" in its manifest, and create its pods again"
+            ),
+            (None, Source::Workload | Source::Namespace) => {
+                format!("kubectl label --overwrite -n {namespace} {resource} {INJECT}=false")
+            }
+        })
+    }
+
     /// `shop/deployment.apps/orders`.
     pub fn title(&self) -> String {
         format!("{}/{}", self.namespace, self.resource())

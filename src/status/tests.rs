@@ -252,6 +252,45 @@ fn what_has_another_configuration_profile_or_image_is_outdated() {
 }
 
 #[test]
+fn of_what_crashes_there_is_a_way_back() {
+    let of = |workload: Value, template: Value, pod_labels: Value| {
+        let mut pod = pod(pod_labels, json!({INJECTED: receipt(&Config::default())}));
+        let state = json!({"name": "app", "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
+        pod.status = serde_json::from_value(json!({"containerStatuses": [state]})).unwrap();
+        let row = only(&Facts {
+            workloads: vec![deployment(workload, template)],
+            pods: vec![pod],
+            ..Facts::default()
+        });
+        row.way_back().unwrap()
+    };
+    let (labelled, plain) = (
+        json!({"name": "orders", "labels": {INJECT: "true"}}),
+        json!({"name": "orders"}),
+    );
+    assert_eq!(
+        of(
+            labelled,
+            json!({FROM_WORKLOAD: "true"}),
+            json!({FROM_WORKLOAD: "true"})
+        ),
+        format!("kubectl label --overwrite -n shop deployment.apps/orders {INJECT}=false")
+    );
+    assert_eq!(
+        of(
+            plain.clone(),
+            json!({INJECT: "true"}),
+            json!({INJECT: "true"})
+        ),
+        format!("set the label {INJECT} to \"false\" in its manifest, and create its pods again")
+    );
+    assert_eq!(
+        of(plain, json!({}), json!({})),
+        "kubectl rollout restart -n shop deployment.apps/orders"
+    );
+}
+
+#[test]
 fn containers_with_the_agent_that_do_not_run_crash() {
     let of = |status: Value| {
         let mut pod = pod(

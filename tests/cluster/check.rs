@@ -363,10 +363,10 @@ pub(crate) fn scale(replicas: usize) -> Result {
 }
 
 /// Something that is taken away again when the value is dropped.
-struct Removed(&'static str, &'static str);
+pub(crate) struct Removed(&'static str, &'static str);
 
 impl Removed {
-    fn apply(kinds: &'static str, name: &'static str, manifest: &str) -> Result<Self> {
+    pub(crate) fn apply(kinds: &'static str, name: &'static str, manifest: &str) -> Result<Self> {
         let removed = Self(kinds, name);
         kubectl_with(&["apply"], manifest)?;
         Ok(removed)

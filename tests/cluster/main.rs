@@ -21,6 +21,7 @@ mod faults;
 mod figures;
 #[path = "../common/golden.rs"]
 mod golden_case;
+mod injectors;
 mod installs;
 mod judge;
 mod kube;
@@ -34,6 +35,7 @@ mod reach;
 mod resources;
 mod rights;
 mod rotation;
+mod runtimes;
 mod second_chance;
 mod security;
 mod settled;
@@ -43,6 +45,7 @@ mod status;
 mod trial;
 #[path = "../common/ugly.rs"]
 mod ugly;
+mod webhooks;
 
 use std::{
     any::Any,
@@ -172,7 +175,7 @@ const SCENARIOS: [(&str, Case); 2] = [
     ),
 ];
 
-const CASES: [(&str, Case); 59] = [
+const CASES: [(&str, Case); 62] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -255,6 +258,18 @@ const CASES: [(&str, Case); 59] = [
     (
         "another_webhooks_change_finds_the_pod_complete",
         cases::second_pass,
+    ),
+    (
+        "every_java_is_traced_and_what_has_none_starts",
+        runtimes::all_start,
+    ),
+    (
+        "a_runtime_that_loads_no_agent_is_told_with_the_way_back",
+        runtimes::one_that_loads_no_agent,
+    ),
+    (
+        "other_injectors_before_and_after_lose_nothing_and_get_one_agent",
+        injectors::in_both_orders,
     ),
     (
         "a_second_chance_decides_what_a_failed_call_has_left",

@@ -270,6 +270,12 @@ impl Layer {
         self
     }
 
+    pub(crate) fn link(mut self, path: &str, target: &Path) -> Self {
+        let target = target.to_owned();
+        self.insert(path, Entry::Link { target });
+        self
+    }
+
     /// A file that is on this machine.
     pub(crate) fn copy(self, path: &str, mode: u32, source: &Path) -> Result<Self> {
         Ok(self.file(path, mode, read(source)?))

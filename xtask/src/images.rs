@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::agent;
 use crate::image::{Image, ImageBuilder, Layer, hex};
+use crate::jdks::{self, Jdk};
 use crate::packages::{self, Group};
 use crate::paths::{Paths, find_program, variable};
 use crate::process::{create_folder, output, read, run, run_logged};
@@ -25,10 +26,18 @@ pub(crate) const SHOP: &str = "localhost/javelin-shop:1";
 pub(crate) const COLLECTOR: &str = "localhost/javelin-collector:1";
 /// What tells the cluster suite how a container finds its environment and its files.
 pub(crate) const WITNESS: &str = "localhost/javelin-witness:1";
+/// Java runtimes beside the one of [`SHOP`], with a program that answers requests: `/opt/java-25` and so on, and
+/// `/opt/java-bare`, which is as small as that program allows and lacks `java.instrument`.
+pub(crate) const RUNTIMES: &str = "localhost/javelin-runtimes:1";
+/// Java 8 and the same program, in a root of Debian's.
+pub(crate) const JAVA_8: &str = "localhost/javelin-java-8:1";
 
 /// What the example and the agent use of the JDK.
 const MODULES: &str = "java.base,java.instrument,java.logging,java.management,java.naming,java.net.http,java.sql,\
                        jdk.httpserver,jdk.management,jdk.unsupported";
+
+/// What jlink finds that a small server needs.
+const BARE_MODULES: &str = "java.base,jdk.httpserver";
 
 /// The product: one static program and the agent's jar, and nothing else.
 pub(crate) fn javelin(paths: &Paths) -> Result<Image> {
@@ -70,16 +79,7 @@ pub(crate) fn shop(paths: &Paths) -> Result<Image> {
             .arg("-d")
             .arg(&classes)
             .args(&sources))?;
-        run(Command::new(java_home.join("bin/jlink"))
-            .args([
-                "--add-modules",
-                MODULES,
-                "--strip-java-debug-attributes",
-                "--no-header-files",
-                "--no-man-pages",
-            ])
-            .arg("--output")
-            .arg(&runtime))?;
+        link(&java_home, MODULES, &runtime)?;
         let mut base = Layer::default()
             .folder("/tmp", 0o1777)
             .file(
@@ -100,6 +100,93 @@ pub(crate) fn shop(paths: &Paths) -> Result<Image> {
             .layer(Layer::default().copy_tree("/app", &classes)?);
         Ok(builder)
     })
+}
+
+/// The runtimes of [`RUNTIMES`], and the versions among them.
+pub(crate) fn runtimes(paths: &Paths) -> Result<(Image, Vec<u32>)> {
+    packages::ensure(paths, &[Group::Java])?;
+    let jdks = jdks::find()?;
+    let (first, others) = jdks.split_first().context("there is no JDK")?;
+    let mut parts = vec![read(&hello(paths))?];
+    for jdk in &jdks {
+        parts.push(read(&jdk.home.join("release"))?);
+    }
+    let image = cached(paths, "runtimes", &parts, |work| {
+        let mut layer = with_hello(paths, first, work)?.folder("/tmp", 0o1777);
+        let mut needed = BTreeSet::new();
+        let bare = ("bare".to_owned(), first, BARE_MODULES);
+        let others = others
+            .iter()
+            .map(|jdk| (jdk.major.to_string(), jdk, MODULES));
+        for (name, jdk, modules) in others.chain([bare]) {
+            let inside = format!("/opt/java-{name}");
+            let runtime = work.join(format!("java-{name}"));
+            link(&jdk.home, modules, &runtime)?;
+            needed.extend(libraries(&runtime)?);
+            layer = layer.folder(&inside, 0o755).copy_tree(&inside, &runtime)?;
+        }
+        for library in needed {
+            layer = layer.copy(&library.to_string_lossy(), 0o555, &library)?;
+        }
+        Ok(ImageBuilder::new(RUNTIMES).user(1000).layer(layer))
+    })?;
+    Ok((image, others.iter().map(|jdk| jdk.major).collect()))
+}
+
+/// Java 8, which few machines have: an error says why it cannot be had here.
+pub(crate) fn java_8(paths: &Paths) -> Result<Image> {
+    packages::ensure(paths, &[Group::Java])?;
+    let compiler = jdks::find()?.into_iter().next();
+    let compiler = compiler.context("there is no JDK")?;
+    cached(paths, "java-8", &[read(&hello(paths))?], |work| {
+        let root = work.join("root");
+        create_folder(&root)?;
+        packages::unpack_java_8(paths, work, &root)?;
+        let jvm = root.join("usr/lib/jvm");
+        let jvm = fs::read_dir(&jvm)?.flatten().map(|entry| entry.path());
+        let mut java =
+            jvm.filter(|folder| folder.join("jre/bin/java").is_file() && !folder.is_symlink());
+        let java = java.next().context("the package has no jre/bin/java")?;
+        let layer = Layer::default()
+            .folder("/tmp", 0o1777)
+            .copy_tree("", &root)?;
+        let link = Layer::default().link(
+            "/opt/java-8",
+            &Path::new("/").join(java.strip_prefix(&root)?).join("jre"),
+        );
+        Ok(ImageBuilder::new(JAVA_8)
+            .user(1000)
+            .layer(layer)
+            .layer(link)
+            .layer(with_hello(paths, &compiler, work)?))
+    })
+}
+
+fn hello(paths: &Paths) -> PathBuf {
+    paths.root().join("xtask/tools/hello/Hello.java")
+}
+
+/// The program in `/app`, as Java 8 reads it too.
+fn with_hello(paths: &Paths, jdk: &Jdk, work: &Path) -> Result<Layer> {
+    let classes = work.join("classes");
+    run(Command::new(jdk.home.join("bin/javac"))
+        .args(["--release", "8", "-Xlint:-options", "-d"])
+        .arg(&classes)
+        .arg(hello(paths)))?;
+    Layer::default().copy_tree("/app", &classes)
+}
+
+/// Makes a runtime of these modules.
+fn link(java_home: &Path, modules: &str, runtime: &Path) -> Result<()> {
+    run(Command::new(java_home.join("bin/jlink"))
+        .args(["--add-modules", modules])
+        .args([
+            "--strip-java-debug-attributes",
+            "--no-header-files",
+            "--no-man-pages",
+        ])
+        .arg("--output")
+        .arg(runtime))
 }
 
 /// A Collector that reads its configuration where the upstream images do not: `/etc/otelcol/config.yaml`.

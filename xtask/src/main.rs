@@ -110,6 +110,8 @@ fn run_image(paths: &Paths, which: Which, output: Option<PathBuf>, load: bool) -
         Which::Collector => images::collector(paths)?,
         Which::Pause => images::pause(paths)?,
         Which::Witness => images::witness(paths)?,
+        Which::Runtimes => images::runtimes(paths)?.0,
+        Which::Java8 => images::java_8(paths)?,
     };
     if let Some(output) = output {
         image.copy_to(&output)?;
@@ -213,4 +215,9 @@ enum Which {
     Pause,
     /// What the cluster suite reads environments by
     Witness,
+    /// Every Java of this machine beside the one that compiles, and one without `java.instrument`
+    Runtimes,
+    /// Java 8, from Debian's unstable distribution
+    #[value(name = "java-8")]
+    Java8,
 }

@@ -1,13 +1,15 @@
 //! System packages: found by what they provide, installed where that is ours to do, named where it is not.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::paths::{Paths, find_program};
-use crate::process::run_logged;
+use crate::process::{create_folder, output, run, run_logged, write};
 use crate::progress::{self, Hint};
 
 /// What a chore needs of the system.
@@ -74,6 +76,65 @@ pub(crate) fn ensure(paths: &Paths, groups: &[Group]) -> Result<()> {
             still_missing.join(" "),
             log.display()
         );
+    }
+    Ok(())
+}
+
+/// Java 8 in a root of its own, from Debian's unstable distribution: no other has it, and nothing of that one is to come
+/// near this system. `work` is a folder to work in.
+pub(crate) fn unpack_java_8(paths: &Paths, work: &Path, root: &Path) -> Result<()> {
+    if find_program("apt-get").is_none() || find_program("dpkg-deb").is_none() {
+        bail!("there is no apt-get or no dpkg-deb here");
+    }
+    let targets = ["indextargets", "--format", "$(REPO_URI)"];
+    let mirrors = output(Command::new("apt-get").args(targets))?;
+    let mirror = mirrors.lines().find(|mirror| mirror.ends_with("/debian/"));
+    let mirror = mirror.context("apt-get has no mirror of Debian's: run `apt-get update`")?;
+    let debs = work.join("debs");
+    for folder in ["lists/partial", "cache/archives/partial", "debs"] {
+        create_folder(&work.join(folder))?;
+    }
+    let sources = work.join("sources.list");
+    let keys = Path::new("/usr/share/keyrings/debian-archive-keyring.gpg");
+    let signed = if keys.exists() {
+        format!("[signed-by={}] ", keys.display())
+    } else {
+        String::new()
+    };
+    write(&sources, format!("deb {signed}{mirror} sid main\n"))?;
+    let apart = |command: &mut Command| {
+        let place = |key: &str, value: &Path| format!("{key}={}", value.display());
+        let settings = [
+            place("Dir::Etc::SourceList", &sources),
+            place("Dir::Etc::SourceParts", Path::new("/dev/null")),
+            place("Dir::State::Lists", &work.join("lists")),
+            place("Dir::Cache", &work.join("cache")),
+            "Acquire::Languages=none".to_owned(),
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
+        ];
+        for setting in settings {
+            command.args(["-o", &setting]);
+        }
+    };
+    let log = paths.build_log("java-8");
+    let mut update = apt_get();
+    apart(update.arg("update"));
+    run_logged(&update, &log)?;
+    let mut download = apt_get();
+    apart(download.arg("download").args(JAVA_8));
+    run_logged(download.current_dir(&debs), &log)?;
+    for package in fs::read_dir(&debs)?.flatten() {
+        run(Command::new("dpkg-deb")
+            .arg("--extract")
+            .arg(package.path())
+            .arg(root))?;
+    }
+    // As on every Debian; the package that makes them has much else.
+    for folder in ["lib", "lib64"] {
+        let usr = Path::new("usr").join(folder);
+        if root.join(&usr).is_dir() && !root.join(folder).exists() {
+            symlink(&usr, root.join(folder))?;
+        }
     }
     Ok(())
 }
@@ -171,6 +232,15 @@ fn has_static_libc() -> bool {
         .output()
         .is_ok_and(|output| output.stdout.starts_with(b"/"))
 }
+
+/// What the JVM without a window is linked to; other dependencies of the package are not.
+const JAVA_8: [&str; 5] = [
+    "openjdk-8-jre-headless",
+    "libc6",
+    "libgcc-s1",
+    "libstdc++6",
+    "zlib1g",
+];
 
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");

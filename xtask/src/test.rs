@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use crate::agent;
 use crate::cluster;
 use crate::demo;
+use crate::image::Image;
 use crate::images;
 use crate::jdks;
 use crate::kube::Cluster;
@@ -634,12 +635,16 @@ fn on_a_cluster(paths: &Paths, pattern: Option<&str>, options: &[&str]) -> Resul
         }
         cluster::up(paths)?
     };
+    let (runtimes, versions) = runtimes(paths)?;
     for image in [
         images::shop(paths)?,
         images::collector(paths)?,
         images::pause(paths)?,
         images::witness(paths)?,
-    ] {
+    ]
+    .into_iter()
+    .chain(runtimes)
+    {
         if !cluster.has_image(&image)? {
             cluster.load_image(&image)?;
         }
@@ -654,9 +659,12 @@ fn on_a_cluster(paths: &Paths, pattern: Option<&str>, options: &[&str]) -> Resul
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env("JAVELIN_CLUSTER", "1")
         .env("JAVELIN_TOOLS", tools.program(""))
-        .env("JAVELIN_IMAGE_FACTS", product.to_string());
+        .env("JAVELIN_IMAGE_FACTS", product.to_string())
+        .env("JAVELIN_JAVA_VERSIONS", versions);
     if cluster.is_ours() {
-        command.env("JAVELIN_CLUSTER_LOGS", cluster::logs(paths));
+        command
+            .env("JAVELIN_CLUSTER_LOGS", cluster::logs(paths))
+            .env("JAVELIN_CLUSTER_NETWORK", cluster::network());
     }
     let outcome = succeed(&mut command);
     if let Some(pattern) = pattern
@@ -668,6 +676,23 @@ fn on_a_cluster(paths: &Paths, pattern: Option<&str>, options: &[&str]) -> Resul
         ));
     }
     outcome
+}
+
+/// Java beside that of the example, and its versions, as `8 25`.
+fn runtimes(paths: &Paths) -> Result<(Vec<Image>, String)> {
+    let (image, mut versions) = images::runtimes(paths)?;
+    let mut images = vec![image];
+    match images::java_8(paths) {
+        Ok(image) => {
+            images.push(image);
+            versions.insert(0, 8);
+        }
+        Err(error) => note(&format!(
+            "LEFT OUT: Java 8, which Debian's unstable distribution has. {error:#}"
+        )),
+    }
+    let versions = versions.iter().map(u32::to_string).collect::<Vec<_>>();
+    Ok((images, versions.join(" ")))
 }
 
 /// Those of an earlier run have its program: a name stands for another image now.

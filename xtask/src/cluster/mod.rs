@@ -169,6 +169,11 @@ pub(crate) fn logs(paths: &Paths) -> PathBuf {
     paths.cluster_state().join("logs")
 }
 
+/// The network namespace in which the cluster's processes are.
+pub(crate) fn network() -> PathBuf {
+    Path::new("/run/netns").join(NAME)
+}
+
 /// Where everything of one cluster is.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
