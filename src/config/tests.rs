@@ -80,32 +80,6 @@ fn keys_that_do_not_go_together_are_refused_with_what_would() {
             "no jar is loaded",
         ),
         (
-            "default: {delivery: none, agent: {extensions: {configMap: a}}}",
-            "no agent is loaded",
-        ),
-        (
-            "default: {agent: {extensions: {image: a, configMap: b, folder: /e}}}",
-            "names not one source",
-        ),
-        ("default: {agent: {extensions: {}}}", "names not one source"),
-        ("default: {agent: {extensions: {image: a}}}", "missing"),
-        (
-            "default: {agent: {extensions: {image: a, folder: '/a,/b'}}}",
-            "not an absolute path of a folder",
-        ),
-        (
-            "default: {agent: {extensions: {configMap: a, folder: /e}}}",
-            "has no folders",
-        ),
-        (
-            "default: {agent: {extensions: {claim: A_B}}}",
-            "not the name of an object",
-        ),
-        (
-            "default: {agent: {extensions: {configMap: a}}, env: {OTEL_JAVAAGENT_EXTENSIONS: /a.jar}}",
-            "says it as well",
-        ),
-        (
             "default: {delivery: none, agent: {command: [cp]}}",
             "nothing runs",
         ),
@@ -171,6 +145,41 @@ fn keys_that_do_not_go_together_are_refused_with_what_would() {
         (
             "default: {sdkSettings: file, env: {OTEL_EXPORTER_OTLP_HEADERS: a=b}}",
             "variables of the exporter",
+        ),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
+fn extensions_come_from_one_source_that_the_delivery_can_bring() {
+    for (text, part) in [
+        (
+            "default: {delivery: none, agent: {extensions: {configMap: a}}}",
+            "no agent is loaded",
+        ),
+        (
+            "default: {agent: {extensions: {image: a, configMap: b, folder: /e}}}",
+            "names not one source",
+        ),
+        ("default: {agent: {extensions: {}}}", "names not one source"),
+        ("default: {agent: {extensions: {image: a}}}", "missing"),
+        (
+            "default: {agent: {extensions: {image: a, folder: '/a,/b'}}}",
+            "not an absolute path of a folder",
+        ),
+        (
+            "default: {agent: {extensions: {configMap: a, folder: /e}}}",
+            "has no folders",
+        ),
+        (
+            "default: {agent: {extensions: {claim: A_B}}}",
+            "not the name of an object",
+        ),
+        (
+            "default: {agent: {extensions: {configMap: a}}, env: {OTEL_JAVAAGENT_EXTENSIONS: /a.jar}}",
+            "says it as well",
         ),
     ] {
         let error = refused(text);

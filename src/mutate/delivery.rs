@@ -84,7 +84,7 @@ pub(super) fn parts(
         .collect();
     let copiers = copiers(profile, needs);
     let init_containers = copiers
-        .into_iter()
+        .iter()
         .filter_map(|copier| init_container(pod, targets, profile, copier, notes));
     let init_containers = init_containers.collect();
     let secret = profile.agent.image_pull_secret.as_deref();
@@ -350,7 +350,7 @@ fn init_container(
     pod: &Pod,
     targets: &[Target<'_>],
     profile: &Profile,
-    copier: Copier<'_>,
+    copier: &Copier<'_>,
     notes: &mut Vec<String>,
 ) -> Option<InitContainerEdit> {
     let target = targets.first()?.container;

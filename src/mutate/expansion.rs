@@ -100,7 +100,7 @@ impl<'a> Literals<'a> {
                 value = expanded.ok();
             }
             if variable.value_from.is_none() && value.is_none() {
-                literals.cut.get_or_insert(budget.min(MAX_VARIABLE));
+                literals.cut.get_or_insert_with(|| budget.min(MAX_VARIABLE));
             }
             budget -= value.as_ref().map_or(0, String::len);
             literals.values.insert(&variable.name, value);

@@ -123,7 +123,7 @@ fn examine(subject: &Subject<'_>, config: &Config, steps: &mut Steps) -> Result<
             Extensions::Image { image, folder } => format!("{folder} of {image}"),
             Extensions::ConfigMap(name) => format!("ConfigMap {name}"),
             Extensions::Claim { name, folder } => {
-                format!("{}/ of PersistentVolumeClaim {name}", folder)
+                format!("{folder}/ of PersistentVolumeClaim {name}")
             }
         };
         steps.applies("extensions", format!("the agent loads those in {from}"));
