@@ -21,8 +21,8 @@ mod variables;
 
 pub use error::ConfigError;
 pub use otlp::{Ca, ClientCertificate, Endpoint, KeyRef, Otlp, Protocol, Tls};
-pub(crate) use profile::MAX_PATH;
 pub use profile::{Agent, Delivery, Profile, PullPolicy, SdkSettings};
+pub(crate) use profile::{MAX_PATH, is_attribute};
 pub use sdk::{Exporters, Sampler};
 pub(crate) use variables::INSTEAD;
 pub use variables::refuse_variable;
