@@ -44,7 +44,7 @@ enum Layer {
     Format,
     /// Clippy finds nothing
     Clippy,
-    /// Unit, golden and property tests, and the command line
+    /// Unit, golden and property tests, the command line, and what fuzzing has found before
     Unit,
     /// Clients that want to stop the server, for a short while
     Hostile,
@@ -217,7 +217,7 @@ fn unit(paths: &Paths, pattern: Option<&str>) -> Result<()> {
     let mut command = cargo_command(paths);
     command.args(["test", "--workspace", "--locked"]);
     if let Some(pattern) = pattern {
-        command.args(["--lib", "--bins", "--test", "it"]);
+        command.args(["--lib", "--bins", "--test", "it", "--test", "replay"]);
         choose(&mut command, pattern)?;
     }
     succeed(&mut command)
