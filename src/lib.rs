@@ -63,3 +63,9 @@ pub mod surroundings;
 pub mod telemetry;
 pub mod time;
 pub mod workload;
+
+/// What some work gives, and how many steps it took: see `steps`. For `fuzz/`.
+#[cfg(fuzzing)]
+pub fn steps_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    steps::of(work)
+}

@@ -11,8 +11,8 @@ pub fn parse(value: &Value) -> Option<f64> {
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || "+-.".contains(c)))
         .unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let number: f64 = number.parse().ok()?;
+    let (digits, suffix) = text.split_at(end);
+    let number: f64 = digits.parse().ok()?;
     let factor = match suffix {
         "" => 1.0,
         "n" => 1e-9,
@@ -30,7 +30,11 @@ pub fn parse(value: &Value) -> Option<f64> {
         "Ti" => MEBI * MEBI,
         "Pi" => MEBI * MEBI * KIBI,
         "Ei" => MEBI * MEBI * MEBI,
-        exponent => 10f64.powi(exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
+        exponent => {
+            let exponent: i32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
+            // Not by a factor: nothing times infinity is no number.
+            return format!("{digits}e{exponent}").parse().ok();
+        }
     };
     Some(number * factor)
 }
@@ -56,6 +60,7 @@ mod tests {
             (json!("1e3"), 1_000.0),
             (json!("2E"), 2e18),
             (json!("1E2"), 100.0),
+            (json!("0e999"), 0.0),
         ] {
             assert_eq!(parse(&value), Some(expected), "{value}");
         }

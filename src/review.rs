@@ -130,10 +130,9 @@ impl Engine {
         }
         let document = request.document()?;
         let pod = Pod::from_value(&document).map_err(unreadable)?;
-        let name = request
-            .namespace
-            .as_deref()
-            .or(pod.metadata.namespace.as_deref());
+        let names = [&request.namespace, &pod.metadata.namespace].into_iter();
+        let mut names = names.flatten().map(String::as_str);
+        let name = names.find(|name| !name.is_empty());
         let subject = Subject {
             pod: &pod,
             namespace: Namespace { name, inject },

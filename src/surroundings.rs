@@ -103,7 +103,9 @@ impl Surroundings {
     pub fn namespace_of<'a>(&'a self, object: &'a Value) -> Option<&'a str> {
         let own = object
             .pointer("/metadata/namespace")
-            .and_then(Value::as_str);
+            .and_then(Value::as_str)
+            // As a template leaves it that was given none; kubectl takes it for none, too.
+            .filter(|name| !name.is_empty());
         own.or(self.namespace.as_deref())
     }
 
@@ -172,6 +174,14 @@ mod tests {
         }
         let here: Vec<_> = surroundings.restrictions(Some("shop")).collect();
         assert_eq!(here, ["LimitRange limits", "Pod Security level restricted"]);
+    }
+
+    #[test]
+    fn an_empty_namespace_is_none() {
+        let surroundings = Surroundings::new(Some("shop".to_owned()), &[]);
+        let object = json!({ "metadata": { "namespace": "" } });
+        assert_eq!(surroundings.namespace_of(&object), Some("shop"));
+        assert_eq!(Surroundings::default().namespace_of(&object), None);
     }
 
     #[test]

@@ -92,6 +92,14 @@ pub struct Contents {
 }
 
 impl Contents {
+    /// What two files would hold, the certificate's and the key's.
+    pub fn new(certificate: Vec<u8>, key: Vec<u8>) -> Self {
+        Self {
+            certificate,
+            key: Zeroizing::new(key),
+        }
+    }
+
     /// Equal for equal contents, and of no use to whoever looks for the key.
     pub fn fingerprint(&self) -> Fingerprint {
         let mut hash = Sha256::new();

@@ -269,8 +269,7 @@ impl<'a> Data<'a> {
     fn contents(&self) -> Result<Contents, StoreError> {
         let authority = self.authority(CERTIFICATE, KEY)?;
         let next = self.next()?;
-        let mut previous = self.previous()?;
-        previous.retain(|each| each.certificate != *authority.certificate());
+        let previous = self.previous(&authority)?;
         Ok(Contents {
             authority,
             next,
@@ -282,10 +281,11 @@ impl<'a> Data<'a> {
     /// Whatever is sound, if it is enough to sign with.
     fn usable(&self) -> Option<Contents> {
         let authority = self.authority(CERTIFICATE, KEY).ok()?;
+        let previous = self.previous(&authority).unwrap_or_default();
         Some(Contents {
             authority,
             next: self.next().unwrap_or_default(),
-            previous: self.previous().unwrap_or_default(),
+            previous,
             retired: self.retired(),
         })
     }
@@ -298,7 +298,8 @@ impl<'a> Data<'a> {
         }
     }
 
-    fn previous(&self) -> Result<Vec<Retired>, StoreError> {
+    /// Those before `authority`, which is none of them whatever is written.
+    fn previous(&self, authority: &Authority) -> Result<Vec<Retired>, StoreError> {
         let Some(text) = self.value(PREVIOUS) else {
             return Ok(Vec::new());
         };
@@ -316,6 +317,9 @@ impl<'a> Data<'a> {
             let certificate = AuthorityCertificate::from_der(der, self.name)
                 .map_err(|error| not_whole(&error))?;
             let expiry = certificate.validity().not_after;
+            if certificate == *authority.certificate() {
+                continue;
+            }
             let until = until.get(at).and_then(|until| from_rfc3339(until));
             previous.push(Retired::new(certificate, until.unwrap_or(expiry)));
         }

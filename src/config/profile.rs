@@ -510,14 +510,13 @@ pub(super) fn check_attributes(
 ) -> Result<BTreeMap<String, String>, Problem> {
     for (key, value) in raw {
         let at = |problem: String| Problem::new(format!(".resourceAttributes.{key}"), problem);
-        let fits = |c: char| c.is_ascii_graphic() && !"'\",=%$".contains(c);
         if key == "service.name" {
             return Err(at(
                 "every pod of the profile would have it; annotate pods with resource.opentelemetry.io/service.name"
                     .to_owned(),
             ));
         }
-        if key.is_empty() || !key.chars().all(fits) {
+        if !is_attribute(key) {
             return Err(at(format!("{key:?} is not an attribute's name")));
         }
         if value.is_empty() {
@@ -527,6 +526,12 @@ pub(super) fn check_attributes(
         }
     }
     Ok(raw.clone())
+}
+
+/// Can it be a key in the SDK's list of attributes, which is read as it is?
+pub(crate) fn is_attribute(key: &str) -> bool {
+    let fits = |c: char| c.is_ascii_graphic() && !"'\",=%$".contains(c);
+    !key.is_empty() && key.chars().all(fits)
 }
 
 const INIT_CONTAINER: &str = "init-container";

@@ -14,7 +14,10 @@ use super::{
     owner::Owner,
     pod::{Container, EnvVar},
 };
-use crate::{config::Profile, steps};
+use crate::{
+    config::{Profile, is_attribute},
+    steps,
+};
 
 /// The variable that outranks `service.name` in the attributes.
 pub(super) const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
@@ -295,8 +298,9 @@ fn attributes(
         }
     }
     for (attribute, value) in subject.pod.annotations_under(keys::RESOURCE_PREFIX) {
-        // `service.name` has a variable of its own, and the SDK drops a pair without a value.
-        if !["", "service.name"].contains(&attribute) && !value.is_empty() {
+        // `service.name` has a variable of its own, and the SDK drops a pair without a value. What no attribute can be called
+        // is no annotation either: the API server refuses such a pod.
+        if attribute != "service.name" && is_attribute(attribute) && !value.is_empty() {
             attributes.insert(attribute.to_owned(), encode(value));
         }
     }

@@ -161,6 +161,19 @@ fn whatever_the_object_is_it_is_allowed() {
     ask(&Entry::Pod, &without);
 }
 
+/// Found by fuzzing: it came out as a defect of ours.
+#[test]
+fn an_empty_namespace_is_none() {
+    for own in ["", "shop"] {
+        let mut pod = pod();
+        pod["metadata"]["namespace"] = json!(own);
+        let mut review = request(&pod);
+        review["request"]["namespace"] = json!("");
+        let (answer, _) = ask(&Entry::Pod, &review);
+        assert_eq!(answer.outcome.code, "injected", "{own:?}");
+    }
+}
+
 #[test]
 fn an_update_of_a_pod_is_never_patched() {
     let mut update = request(&pod());

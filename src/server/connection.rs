@@ -9,6 +9,7 @@
 //! limit.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,13 +22,13 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::Watcher;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::Limits;
-use super::peers::{Peer, Seat};
+use super::peers::{Peer, Peers, Seat};
 use super::refusals::{Refusal, Refusals};
 use super::tls::{Acceptor, HandshakeError};
 use super::write_limit::WriteLimit;
@@ -92,6 +93,27 @@ pub(super) async fn serve(
             tracing::debug!(%error, "TLS handshake failed");
         }
     }
+}
+
+/// Serves one connection that is there already, and without TLS, to its end: any stream will do. For `fuzz/`.
+#[doc(hidden)]
+pub async fn serve_stream<S>(stream: S, router: Router, shutdown: Shutdown, limits: Limits)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let connections = GracefulShutdown::new();
+    let Some(seat) = Peers::new(limits).seat(Ipv4Addr::LOCALHOST.into()) else {
+        return;
+    };
+    let connection = Connection {
+        transport: &Transport::Plain,
+        router,
+        watcher: connections.watcher(),
+        shutdown,
+        peer: Arc::clone(&seat.peer),
+        limits,
+    };
+    connection.drive(stream).await;
 }
 
 /// What HTTP on one connection needs.

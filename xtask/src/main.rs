@@ -6,6 +6,7 @@
 //! - [`agent`] is the jar that `agent.lock` names, and the way to another one.
 //! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
 //! - [`demo`] shows the main job, and [`mod@test`] is everything that has to pass.
+//! - [`fuzz`] looks for what breaks a property.
 //! - [`kube`] is the handle that everything else uses on a cluster, ours or the user's.
 //!
 //! Results go to standard output, progress and errors to standard error.
@@ -18,6 +19,7 @@
 mod agent;
 mod cluster;
 mod demo;
+mod fuzz;
 mod image;
 mod images;
 mod jdks;
@@ -64,6 +66,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Installs => test::scenario(&paths, "after_an_install").map(|()| ExitCode::SUCCESS),
         Verb::Codegen { check } => test::codegen(&paths, check).map(|()| ExitCode::SUCCESS),
         Verb::Hostile => test::hostile(&paths).map(|()| ExitCode::SUCCESS),
+        Verb::Fuzz(options) => fuzz::run(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Bless => test::bless(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Cluster { verb } => run_cluster(&paths, verb),
         Verb::Image {
@@ -148,6 +151,8 @@ enum Verb {
     Installs,
     /// Let hostile clients at the server, for minutes; nobody else should use the machine meanwhile
     Hostile,
+    /// Look for inputs that break a property, each target for a minute
+    Fuzz(fuzz::Options),
     /// Write the expected results of the golden cases anew
     Bless,
     /// Write the pages of docs/ that come from the code

@@ -46,7 +46,7 @@ enum Layer {
     Format,
     /// Clippy finds nothing
     Clippy,
-    /// Unit, golden and property tests, and the command line
+    /// Unit, golden and property tests, the command line, and what fuzzing has found before
     Unit,
     /// Clients that want to stop the server, for a short while
     Hostile,
@@ -221,7 +221,7 @@ fn unit(paths: &Paths, pattern: Option<&str>) -> Result<()> {
     command.args(["test", "--workspace", "--locked"]);
     name_judge(paths, &mut command)?;
     if let Some(pattern) = pattern {
-        command.args(["--lib", "--bins", "--test", "it"]);
+        command.args(["--lib", "--bins", "--test", "it", "--test", "replay"]);
         choose(&mut command, pattern)?;
     }
     succeed(&mut command)

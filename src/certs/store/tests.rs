@@ -114,6 +114,21 @@ fn what_is_cut_off_is_seen() {
     assert_eq!(sound(&data).previous.len(), 2, "no newline at the end");
 }
 
+/// Found by fuzzing: with a damaged successor beside it, it came into the bundle twice.
+#[test]
+fn the_authority_that_signs_is_not_before_itself() {
+    let mut contents = full();
+    let signing = contents.authority.certificate().clone();
+    contents.previous.push(Retired::new(signing, start()));
+    let mut data = data(&contents);
+    assert_eq!(sound(&data).previous.len(), 2);
+    data.insert("next.key".to_owned(), b"nonsense".to_vec().into());
+    let Stored::Damaged { usable, .. } = Stored::read(&data, &name()) else {
+        panic!("a key is damaged");
+    };
+    assert_eq!(usable.unwrap().previous.len(), 2);
+}
+
 #[test]
 fn an_error_names_the_key_and_the_cause() {
     let mut data = data(&full());

@@ -1,0 +1,105 @@
+//! Manifests as text.
+
+use std::io::BufReader;
+
+use javelin::manifest::{self, Documents, Piece, Syntax, Tree};
+use serde_json::Value;
+
+use crate::{
+    mutator::{Numbers, change_value},
+    within_steps,
+};
+
+/// A stream: its pieces are the stream, each says its line, and however the bytes come they are the same.
+pub fn splitter(data: &[u8]) {
+    let pieces = within_steps(data.len(), || pieces(data));
+    let slowly = Documents::of(BufReader::with_capacity(1, data)).collect::<Result<Vec<_>, _>>();
+    let Ok(pieces) = pieces else {
+        assert!(slowly.is_err());
+        assert!(str::from_utf8(data).is_err());
+        return;
+    };
+    assert_eq!(slowly.expect("the same bytes"), pieces);
+    let mut line = 1;
+    let mut whole = String::new();
+    for piece in &pieces {
+        assert!(!piece.text.is_empty());
+        assert_eq!(piece.line, line, "{piece:?}");
+        line += piece.text.matches('\n').count();
+        whole.push_str(&piece.text);
+        if piece.is_json {
+            let json = piece.text.trim_start_matches('\u{feff}');
+            let json = json.lines().filter(|line| !line.starts_with(['#', '%']));
+            let json: Vec<_> = json.collect();
+            let is_json = serde_json::from_str::<Value>(&json.join("\n")).is_ok();
+            assert!(is_json || piece.text.contains(['#', '%']), "{piece:?}");
+        }
+    }
+    assert_eq!(whole.as_bytes(), data);
+}
+
+fn pieces(data: &[u8]) -> Result<Vec<Piece>, manifest::SplitError> {
+    Documents::of(data).collect()
+}
+
+/// A number and a document: changed in some way that the number chooses, its text says what was meant, and is one document
+/// as before. Unchanged, it keeps its bytes.
+pub fn editor(data: &[u8]) {
+    let Some((seed, text)) = data.split_first_chunk::<4>() else {
+        return;
+    };
+    let Ok(text) = str::from_utf8(text) else {
+        return;
+    };
+    // What the program edits is what the splitter gives it.
+    let pieces_before = pieces(text.as_bytes());
+    let Ok([piece]) = pieces_before.as_deref() else {
+        return;
+    };
+    let Ok(tree) = within_steps(text.len(), || Tree::parse(text)) else {
+        return;
+    };
+    // Nobody writes these: a carriage return alone as the end of a line, explicit keys, and keys that are empty. Some of
+    // their documents are refused.
+    let is_odd = text.replace("\r\n", "\n").contains('\r') || text.contains("? ");
+    if is_odd || !tree.value.is_object() || has_empty_key(&tree.value) {
+        return;
+    }
+    let syntax = if piece.is_json {
+        Syntax::Json
+    } else {
+        Syntax::Yaml
+    };
+    let same = manifest::edit(text, &tree, &tree.value, syntax).expect("nothing is to be changed");
+    assert_eq!(same.text, text);
+    assert_eq!(same.rewritten, [0; 0]);
+    let mut new = tree.value.clone();
+    let mut numbers = Numbers::from(u64::from(u32::from_le_bytes(*seed)));
+    for _ in 0..=numbers.below(3) {
+        change_value(&mut new, &mut numbers);
+    }
+    if !new.is_object() {
+        return;
+    }
+    let edited = within_steps(text.len(), || manifest::edit(text, &tree, &new, syntax));
+    let edited = edited.unwrap_or_else(|| panic!("cannot be made to say {new}:\n{text}"));
+    let read = Tree::parse(&edited.text).expect("it can be read again");
+    assert_eq!(read.value, new, "{}", edited.text);
+    let count = pieces(edited.text.as_bytes()).map(|pieces| pieces.len());
+    assert!(
+        matches!(count, Ok(1)),
+        "{count:?} documents:\n{}",
+        edited.text
+    );
+}
+
+/// Is there a key without a name, which reads as null?
+fn has_empty_key(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| key == "null" || has_empty_key(value)),
+        Value::Array(items) => items.iter().any(has_empty_key),
+        _ => false,
+    }
+}
