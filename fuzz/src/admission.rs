@@ -313,6 +313,7 @@ fn subject<'a>(pod: &'a Pod, label: Option<&'a str>) -> Subject<'a> {
         },
         owners: mutate::Owners::of_pod(&pod.metadata),
         from_workload: None,
+        claims: Vec::new(),
     }
 }
 

@@ -115,9 +115,9 @@ async fn answer(
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let review: Value = serde_json::from_slice(&body).unwrap_or_default();
     let asked = &review["request"];
-    let mut changed = asked["object"].clone();
-    change(&path, &mut changed);
-    let patch = json_patch::diff(&asked["object"], &changed);
+    let mut after = asked["object"].clone();
+    change(&path, &mut after);
+    let patch = json_patch::diff(&asked["object"], &after);
     let mut response = json!({ "uid": asked["uid"], "allowed": true });
     if !patch.0.is_empty() {
         response["patchType"] = json!("JSONPatch");

@@ -4,11 +4,11 @@
 //! that an earlier run has built.
 
 use std::{
-    env, fs,
-    io::{BufRead as _, BufReader, Write as _},
+    env, fmt, fs,
+    io::{self, BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{LazyLock, Mutex},
+    sync::{LazyLock, Mutex, PoisonError},
 };
 
 use javelin::manifest::{Documents, Syntax, Tree, edit, tree};
@@ -49,12 +49,21 @@ impl Judge {
         }
     }
 
-    fn judge(&mut self, text: &str) -> Result<Value, String> {
-        write!(self.requests, "{}\n{text}", text.len()).unwrap();
-        self.requests.flush().unwrap();
+    /// A judge that does not answer is no word on the text.
+    fn verdict(&mut self, text: &str) -> Value {
+        self.exchange(text).expect("the judge answers")
+    }
+
+    fn exchange(&mut self, text: &str) -> io::Result<Value> {
+        write!(self.requests, "{}\n{text}", text.len())?;
+        self.requests.flush()?;
         let mut line = String::new();
-        self.verdicts.read_line(&mut line).unwrap();
-        let mut verdict: Value = serde_json::from_str(&line).unwrap();
+        self.verdicts.read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    fn judge(&mut self, text: &str) -> Result<Value, String> {
+        let mut verdict = self.verdict(text);
         match verdict.get("error").and_then(Value::as_str) {
             Some(error) => Err(error.to_owned()),
             None => Ok(verdict["value"].take()),
@@ -66,7 +75,7 @@ impl Judge {
 fn theirs(text: &str) -> Result<Value, String> {
     JUDGE
         .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .unwrap_or_else(PoisonError::into_inner)
         .judge(text)
 }
 
@@ -169,108 +178,7 @@ fn merged_keys_count_in_their_order() {
 
 #[test]
 fn scalars_and_keys_are_theirs() {
-    let words = [
-        "~",
-        "",
-        "null",
-        "Null",
-        "yes",
-        "No",
-        "on",
-        "OFF",
-        "y",
-        "n",
-        "true",
-        "True",
-        "0",
-        "-0",
-        "+0",
-        "-0.0",
-        "0123",
-        "-0123",
-        "08",
-        "0o17",
-        "0O17",
-        "0x1F",
-        "-0x1f",
-        "0b11",
-        "0B11",
-        "-0b11",
-        "0b-11",
-        "0b+1",
-        "-0b-1",
-        "+0b11",
-        "1_000",
-        "_1",
-        "1__0_",
-        ".5_0",
-        "-.5_0",
-        "1_0.5",
-        "1e3",
-        "1e6",
-        "1E+5",
-        "1e",
-        ".5",
-        "5.",
-        ".",
-        "+",
-        "-x",
-        "1e400",
-        ".1e400",
-        "1e-400",
-        "1e20",
-        "1e21",
-        "1.5e300",
-        "12345678901234567890",
-        "18446744073709551615",
-        "18446744073709551616",
-        "+18446744073709551615",
-        "-9223372036854775808",
-        "-9223372036854775809",
-        "0xFFFFFFFFFFFFFFFF",
-        "+0xFFFFFFFFFFFFFFFF",
-        "1.2345678901234567e18",
-        "1.8446744073709552e19",
-        "9007199254740993.0",
-        "0777777777777777777777777",
-        "12:30:45",
-        "2020-01-01",
-        "2020-01-01T00:00:00Z",
-        "=",
-        "<<",
-        "0.1",
-        "1.10",
-        "100000.5",
-        "a",
-        "!!str 1",
-        "!!str ~",
-        "!!str",
-        "!!int \"5\"",
-        "!!int 1.5",
-        "!!int x",
-        "!!float 5",
-        "!!float x",
-        "!!bool \"yes\"",
-        "!!bool 1",
-        "!!null x",
-        "!!null ''",
-        "! \"5\"",
-        "! 5",
-        "! 'x'",
-        "!x 5",
-        "!!binary aGk=",
-        "!!binary x",
-        "!!timestamp 2020-01-01",
-        "!!timestamp 5",
-        "!!set 5",
-        "!<tag:yaml.org,2002:int> \"7\"",
-        "!!map {a: 1}",
-        "!!str {a: 1}",
-        "!!str [1]",
-        "\"\\u00e9\\/\\x41\\e\"",
-        "'it''s'",
-    ];
-    for word in words {
+    for word in WORDS {
         compare(&format!("a: {word}\n")).unwrap();
         compare(&format!("{word}: a\n")).unwrap();
         compare(&format!("? {word}\n: a\n")).unwrap();
@@ -348,8 +256,8 @@ fn all_manifests_of_the_repository_are_read_as_kubectl_reads_them() {
 enum Node {
     Scalar(&'static str),
     Alias(usize),
-    Sequence(Style, Vec<Node>),
-    Mapping(Style, Vec<(&'static str, Node)>),
+    Sequence(Style, Vec<Self>),
+    Mapping(Style, Vec<(&'static str, Self)>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -457,19 +365,23 @@ struct Writer {
 }
 
 impl Writer {
-    fn node(&mut self, node: &Node, column: usize, in_flow: bool, is_merged: bool) {
+    fn say(&mut self, text: fmt::Arguments<'_>) {
+        self.text.push_str(&text.to_string());
+    }
+
+    fn node(&mut self, node: &Node, column: usize, inside_flow: bool, is_merged: bool) {
         match node {
             Node::Alias(anchor) => match self.anchors[*anchor] {
                 Some(is_mapping) if is_mapping || !is_merged => {
-                    self.text.push_str(&format!("*a{anchor} "))
+                    self.say(format_args!("*a{anchor} "));
                 }
                 _ => self.text.push_str("{a: 1, c: 2}"),
             },
             Node::Scalar(_) if is_merged => self.text.push_str("{image: 1, b: 2}"),
-            Node::Scalar(text) if in_flow && text.contains(": ") => self.text.push_str("b"),
+            Node::Scalar(text) if inside_flow && text.contains(": ") => self.text.push('b'),
             Node::Scalar(text) => self.text.push_str(text),
             Node::Sequence(style, items) => {
-                let is_flow = self.open(*style, in_flow, items.is_empty(), '[');
+                let is_flow = self.open(*style, inside_flow, items.is_empty(), '[');
                 for item in items {
                     self.lead(column, is_flow, "- ");
                     self.node(item, column + 2, is_flow, is_merged);
@@ -478,7 +390,7 @@ impl Writer {
                 self.close(*style, is_flow, ']');
             }
             Node::Mapping(style, entries) => {
-                let is_flow = self.open(*style, in_flow, entries.is_empty(), '{');
+                let is_flow = self.open(*style, inside_flow, entries.is_empty(), '{');
                 for (key, value) in entries {
                     self.lead(column, is_flow, "");
                     let key = if is_flow {
@@ -499,11 +411,11 @@ impl Writer {
         }
     }
 
-    fn open(&mut self, style: Style, in_flow: bool, is_empty: bool, bracket: char) -> bool {
+    fn open(&mut self, style: Style, inside_flow: bool, is_empty: bool, bracket: char) -> bool {
         if let Some(anchor) = style.anchor {
-            self.text.push_str(&format!("&a{anchor} "));
+            self.say(format_args!("&a{anchor} "));
         }
-        let is_flow = in_flow || style.is_flow || is_empty;
+        let is_flow = inside_flow || style.is_flow || is_empty;
         if is_flow {
             self.text.push(bracket);
         }
@@ -512,8 +424,7 @@ impl Writer {
 
     fn lead(&mut self, column: usize, is_flow: bool, dash: &str) {
         if !is_flow {
-            self.text
-                .push_str(&format!("\n{}{dash}", " ".repeat(column)));
+            self.say(format_args!("\n{:column$}{dash}", ""));
         }
     }
 
@@ -608,3 +519,106 @@ fn pointers(value: &Value, at: String, found: &mut Vec<String>) {
         _ => {}
     }
 }
+
+/// Scalars that YAML 1.1, YAML 1.2 and Go's reader take for different things.
+const WORDS: &[&str] = &[
+    "~",
+    "",
+    "null",
+    "Null",
+    "yes",
+    "No",
+    "on",
+    "OFF",
+    "y",
+    "n",
+    "true",
+    "True",
+    "0",
+    "-0",
+    "+0",
+    "-0.0",
+    "0123",
+    "-0123",
+    "08",
+    "0o17",
+    "0O17",
+    "0x1F",
+    "-0x1f",
+    "0b11",
+    "0B11",
+    "-0b11",
+    "0b-11",
+    "0b+1",
+    "-0b-1",
+    "+0b11",
+    "1_000",
+    "_1",
+    "1__0_",
+    ".5_0",
+    "-.5_0",
+    "1_0.5",
+    "1e3",
+    "1e6",
+    "1E+5",
+    "1e",
+    ".5",
+    "5.",
+    ".",
+    "+",
+    "-x",
+    "1e400",
+    ".1e400",
+    "1e-400",
+    "1e20",
+    "1e21",
+    "1.5e300",
+    "12345678901234567890",
+    "18446744073709551615",
+    "18446744073709551616",
+    "+18446744073709551615",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "0xFFFFFFFFFFFFFFFF",
+    "+0xFFFFFFFFFFFFFFFF",
+    "1.2345678901234567e18",
+    "1.8446744073709552e19",
+    "9007199254740993.0",
+    "0777777777777777777777777",
+    "12:30:45",
+    "2020-01-01",
+    "2020-01-01T00:00:00Z",
+    "=",
+    "<<",
+    "0.1",
+    "1.10",
+    "100000.5",
+    "a",
+    "!!str 1",
+    "!!str ~",
+    "!!str",
+    "!!int \"5\"",
+    "!!int 1.5",
+    "!!int x",
+    "!!float 5",
+    "!!float x",
+    "!!bool \"yes\"",
+    "!!bool 1",
+    "!!null x",
+    "!!null ''",
+    "! \"5\"",
+    "! 5",
+    "! 'x'",
+    "!x 5",
+    "!!binary aGk=",
+    "!!binary x",
+    "!!timestamp 2020-01-01",
+    "!!timestamp 5",
+    "!!set 5",
+    "!<tag:yaml.org,2002:int> \"7\"",
+    "!!map {a: 1}",
+    "!!str {a: 1}",
+    "!!str [1]",
+    "\"\\u00e9\\/\\x41\\e\"",
+    "'it''s'",
+];
