@@ -107,7 +107,7 @@ fn strict(version: &str) -> Value {
         "readOnlyRootFilesystem": true, "runAsNonRoot": true, "allowPrivilegeEscalation": false,
         "capabilities": { "drop": ["ALL"] },
     });
-    let mut pod = pod(&name, container);
+    let mut pod = pod(&name, &container);
     pod["spec"]["securityContext"] = json!({
         "runAsUser": NAMELESS, "runAsGroup": 0, "fsGroup": NAMELESS, "seccompProfile": { "type": "RuntimeDefault" },
     });
@@ -117,7 +117,7 @@ fn strict(version: &str) -> Value {
 
 /// The application is the sidecar, and is named as a target.
 fn as_a_native_sidecar() -> Value {
-    let mut pod = pod("sidecar", waits("main"));
+    let mut pod = pod("sidecar", &waits("main"));
     pod["spec"]["initContainers"] = json!([always(example("sidecar"))]);
     pod["metadata"]["annotations"] = json!({ keys::CONTAINER_NAMES: "sidecar" });
     pod
@@ -126,12 +126,12 @@ fn as_a_native_sidecar() -> Value {
 fn without_java() -> Value {
     let container =
         json!({ "name": "no-java", "image": WITNESS, "imagePullPolicy": "IfNotPresent" });
-    let mut pod = pod("no-java", container);
+    let mut pod = pod("no-java", &container);
     pod["spec"]["restartPolicy"] = json!("Never");
     pod
 }
 
-fn pod(name: &str, container: Value) -> Value {
+fn pod(name: &str, container: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
         "spec": { "terminationGracePeriodSeconds": 0, "containers": [container] },
