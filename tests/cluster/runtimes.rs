@@ -31,6 +31,11 @@ pub(crate) fn all_start() -> Result {
         ensure!(receipt(&pod).is_some(), "not injected: {pod}");
     }
     for pod in &traced {
+        let pod = format!("pod/{}", name_of(pod));
+        let wait = ["wait", "--for=condition=Ready", "--timeout=5m"];
+        kubectl(&[&wait[..], &["-n", namespace.0, &pod]].concat())?;
+    }
+    for pod in &traced {
         let span = first_span(name_of(pod), namespace.0, pod);
         span.map_err(|error| format!("{}: {error}", name_of(pod)))?;
     }
@@ -143,21 +148,25 @@ fn java(name: &str, version: &str) -> Value {
     let image = if version == "8" { "java-8" } else { "runtimes" };
     let image = format!("localhost/javelin-{image}:1");
     let java = format!("/opt/java-{version}/bin/java");
-    let mut container = json!({
+    let container = json!({
         "name": name, "image": image, "imagePullPolicy": "IfNotPresent",
         "command": [java, "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", "/app", "Hello"],
     });
-    container["readinessProbe"] = json!({ "tcpSocket": { "port": 8080 }, "periodSeconds": 2 });
-    container["resources"] = json!({ "requests": { "cpu": "100m" } });
-    container
+    serves(container)
 }
 
 /// The example, in the Java that compiles.
 fn example(name: &str) -> Value {
-    json!({
+    serves(json!({
         "name": name, "image": "localhost/javelin-shop:1", "imagePullPolicy": "IfNotPresent",
-        "env": [{ "name": "SHOP_ROLE", "value": "stock" }], "resources": { "requests": { "cpu": "100m" } },
-    })
+        "env": [{ "name": "SHOP_ROLE", "value": "stock" }],
+    }))
+}
+
+fn serves(mut container: Value) -> Value {
+    container["readinessProbe"] = json!({ "tcpSocket": { "port": 8080 }, "periodSeconds": 2 });
+    container["resources"] = json!({ "requests": { "cpu": "100m" } });
+    container
 }
 
 fn waits(name: &str) -> Value {
