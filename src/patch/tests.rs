@@ -71,7 +71,7 @@ fn nothing_of_ours_is_there_twice() {
         let error = error.unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("the patched pod has the {what} javelin-agent 2 times")
+            format!("the patched pod has the {what} javelin-agent twice")
         );
     }
 }

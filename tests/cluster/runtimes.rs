@@ -31,6 +31,11 @@ pub(crate) fn all_start() -> Result {
         ensure!(receipt(&pod).is_some(), "not injected: {pod}");
     }
     for pod in &traced {
+        let pod = format!("pod/{}", name_of(pod));
+        let wait = ["wait", "--for=condition=Ready", "--timeout=5m"];
+        kubectl(&[&wait[..], &["-n", namespace.0, &pod]].concat())?;
+    }
+    for pod in &traced {
         let span = first_span(name_of(pod), namespace.0, pod);
         span.map_err(|error| format!("{}: {error}", name_of(pod)))?;
     }
@@ -107,7 +112,7 @@ fn strict(version: &str) -> Value {
         "readOnlyRootFilesystem": true, "runAsNonRoot": true, "allowPrivilegeEscalation": false,
         "capabilities": { "drop": ["ALL"] },
     });
-    let mut pod = pod(&name, container);
+    let mut pod = pod(&name, &container);
     pod["spec"]["securityContext"] = json!({
         "runAsUser": NAMELESS, "runAsGroup": 0, "fsGroup": NAMELESS, "seccompProfile": { "type": "RuntimeDefault" },
     });
@@ -117,7 +122,7 @@ fn strict(version: &str) -> Value {
 
 /// The application is the sidecar, and is named as a target.
 fn as_a_native_sidecar() -> Value {
-    let mut pod = pod("sidecar", waits("main"));
+    let mut pod = pod("sidecar", &waits("main"));
     pod["spec"]["initContainers"] = json!([always(example("sidecar"))]);
     pod["metadata"]["annotations"] = json!({ keys::CONTAINER_NAMES: "sidecar" });
     pod
@@ -126,12 +131,12 @@ fn as_a_native_sidecar() -> Value {
 fn without_java() -> Value {
     let container =
         json!({ "name": "no-java", "image": WITNESS, "imagePullPolicy": "IfNotPresent" });
-    let mut pod = pod("no-java", container);
+    let mut pod = pod("no-java", &container);
     pod["spec"]["restartPolicy"] = json!("Never");
     pod
 }
 
-fn pod(name: &str, container: Value) -> Value {
+fn pod(name: &str, container: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
         "spec": { "terminationGracePeriodSeconds": 0, "containers": [container] },
@@ -143,21 +148,25 @@ fn java(name: &str, version: &str) -> Value {
     let image = if version == "8" { "java-8" } else { "runtimes" };
     let image = format!("localhost/javelin-{image}:1");
     let java = format!("/opt/java-{version}/bin/java");
-    let mut container = json!({
+    let container = json!({
         "name": name, "image": image, "imagePullPolicy": "IfNotPresent",
         "command": [java, "-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp", "/app", "Hello"],
     });
-    container["readinessProbe"] = json!({ "tcpSocket": { "port": 8080 }, "periodSeconds": 2 });
-    container["resources"] = json!({ "requests": { "cpu": "100m" } });
-    container
+    serves(container)
 }
 
 /// The example, in the Java that compiles.
 fn example(name: &str) -> Value {
-    json!({
+    serves(json!({
         "name": name, "image": "localhost/javelin-shop:1", "imagePullPolicy": "IfNotPresent",
-        "env": [{ "name": "SHOP_ROLE", "value": "stock" }], "resources": { "requests": { "cpu": "100m" } },
-    })
+        "env": [{ "name": "SHOP_ROLE", "value": "stock" }],
+    }))
+}
+
+fn serves(mut container: Value) -> Value {
+    container["readinessProbe"] = json!({ "tcpSocket": { "port": 8080 }, "periodSeconds": 2 });
+    container["resources"] = json!({ "requests": { "cpu": "100m" } });
+    container
 }
 
 fn waits(name: &str) -> Value {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::{
     Request, Response,
     body::{Bytes, Incoming},
@@ -110,14 +110,14 @@ async fn answer(
     request: Request<Incoming>,
     change: fn(&str, &mut Value),
 ) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
-    let path = request.uri().path().trim_start_matches('/').to_owned();
+    let whose = request.uri().path().trim_start_matches('/').to_owned();
     let body = request.into_body().collect().await;
-    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.map(Collected::to_bytes).unwrap_or_default();
     let review: Value = serde_json::from_slice(&body).unwrap_or_default();
     let asked = &review["request"];
-    let mut after = asked["object"].clone();
-    change(&path, &mut after);
-    let patch = json_patch::diff(&asked["object"], &after);
+    let mut changed = asked["object"].clone();
+    change(&whose, &mut changed);
+    let patch = json_patch::diff(&asked["object"], &changed);
     let mut response = json!({ "uid": asked["uid"], "allowed": true });
     if !patch.0.is_empty() {
         response["patchType"] = json!("JSONPatch");
@@ -134,6 +134,7 @@ async fn answer(
     Ok(answer)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
 fn said(error: impl ToString) -> String {
     error.to_string()
 }

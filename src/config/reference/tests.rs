@@ -140,9 +140,11 @@ fn the_choices_are_those_of_the_checks() {
 #[test]
 fn the_examples_can_be_used() {
     // What excludes something else stands in a file of its own, with what it needs.
-    let alone: [(&str, &[(&str, &str)]); 4] = [
+    let alone: [(&str, &[(&str, &str)]); 6] = [
         ("delivery", &[]),
         ("agent.path", &[("delivery", "image-volume")]),
+        ("agent.extensions.configMap", &[]),
+        ("agent.extensions.claim", &[]),
         ("sdkSettings", &[]),
         ("otlp.tls.caFrom.secret", &[("otlp.endpoint", "https://c")]),
     ];
