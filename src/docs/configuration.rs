@@ -217,7 +217,7 @@ what would be right.
 
 ```console
 $ javelin config check deploy/examples/javelin.yaml
-deploy/examples/javelin.yaml: good: default (7336bc4109a9), batch (e4a3b3279728)
+deploy/examples/javelin.yaml: good: default (dbdbf273a89f), batch (f2a9564534ad)
 
 ```
 
