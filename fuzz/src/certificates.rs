@@ -16,7 +16,7 @@ use javelin::certs::{
 use pem::Pem;
 use serde_json::Value;
 
-/// Two files, with a line `~` between certificate and key, both with the words of [`filled`]; or the DER of one certificate.
+/// Two files, with a line `~` between certificate and key, both with the words of `filled`; or the DER of one certificate.
 /// Taken is only what is in time, and no error quotes the key.
 pub fn certificates(data: &[u8]) {
     let (certificate, key) = match str::from_utf8(data) {
@@ -44,7 +44,7 @@ pub fn certificates(data: &[u8]) {
     }
 }
 
-/// The data of a Secret, as a JSON object with the words of [`filled`]: what is sound is the same when it was written and read again, and what is damaged
+/// The data of a Secret, as a JSON object with the words of `filled`: what is sound is the same when it was written and read again, and what is damaged
 /// is told without a word of it.
 pub fn secret(data: &[u8]) {
     let Ok(Value::Object(map)) = serde_json::from_slice(data) else {
