@@ -125,7 +125,7 @@ fn options_of(folder: &Path) -> Result<BTreeSet<String>, String> {
         Delivery::Preinstalled { path } => path.clone(),
         _ => "/javelin-agent/javaagent.jar".to_owned(),
     };
-    let option = format!("-javaagent:{jar}");
+    let option = plan.loads_agent.then(|| format!("-javaagent:{jar}"));
     let base = before["metadata"]["annotations"][keys::JAVA_TOOL_OPTIONS_BASE].as_str();
     let mut all = BTreeSet::new();
     for target in &plan.containers {
@@ -134,14 +134,16 @@ fn options_of(folder: &Path) -> Result<BTreeSet<String>, String> {
         for world in kubelet::worlds(after) {
             let own = users_own(before, base, profile.compose_optional, &world);
             let mut expected = jvm_words(&own).expect("even quotes");
-            expected.push(option.clone());
+            expected.extend(option.clone());
             let options = kubelet::environment(after, &world)
                 .remove(OPTIONS)
                 .unwrap_or_default();
             if jvm_words(&options).as_ref() != Some(&expected) {
                 return Err(format!("{expected:?} became {options:?} in {world:?}"));
             }
-            all.insert(options);
+            if plan.loads_agent {
+                all.insert(options);
+            }
         }
     }
     Ok(all)
