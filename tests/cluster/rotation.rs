@@ -153,13 +153,14 @@ pub(crate) fn the_secret_is_lost() -> Result {
 /// Somebody takes the caBundles away every second.
 pub(crate) fn bundles_are_wiped() -> Result {
     set_lifetimes(&SHORTER)?;
-    let mut repairs = Vec::new();
+    let (mut repairs, mut slowest_wipe) = (Vec::new(), Duration::ZERO);
     let tally = load::during("t-wiped", || {
         request_rotation()?;
         let begun = Instant::now();
         while repairs.len() < 10 {
             let wiped = Instant::now();
             wipe_ca_bundles()?;
+            slowest_wipe = slowest_wipe.max(wiped.elapsed());
             eventually("the bundles are back", SOON, bundled)?;
             repairs.push(wiped.elapsed());
             thread::sleep(
@@ -171,9 +172,11 @@ pub(crate) fn bundles_are_wiped() -> Result {
     })?;
     tally.is_at_rate()?;
     let slowest = repairs.iter().max().copied().unwrap_or_default();
+    // A repair is a few calls, as a wipe is one: on a busy machine both take longer.
+    let bound = Duration::from_secs(2) + 5 * slowest_wipe;
     ensure!(
-        slowest < Duration::from_secs(2),
-        "a repair took {slowest:?}"
+        slowest < bound,
+        "a repair took {slowest:?}, and a wipe {slowest_wipe:?}"
     );
     // Without a bundle nobody can be trusted: those pods are lost. All others are not.
     let share = tally.blind(|_| true).len();
