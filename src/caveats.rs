@@ -14,9 +14,9 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    config::{Delivery, Profile},
+    config::Profile,
     mutate::{
-        List, Plan, keys,
+        Plan, keys,
         pod::{Container, EnvFrom, Pod},
         predicted_environment,
     },
@@ -90,11 +90,7 @@ pub fn of(
     let patched = patched.chain(&after.spec.containers);
     let patched: HashMap<_, _> = patched.map(|each| (each.name.as_str(), each)).collect();
     for target in &plan.containers {
-        let list = match target.list {
-            List::InitContainers => pod.spec.init_containers(),
-            List::Containers => &pod.spec.containers,
-        };
-        let Some(container) = list.get(target.index) else {
+        let Some(container) = target.list.containers(pod).get(target.index) else {
             continue;
         };
         let own = Own::of(pod, container);
@@ -111,7 +107,7 @@ pub fn of(
 
 /// Is the pod let onto nodes of another architecture than ours, by name? Only what our own image runs is bound to one.
 pub fn of_nodes(pod: &Pod, profile: &Profile, ours: &'static str) -> Option<Caveat> {
-    if !matches!(profile.delivery, Delivery::InitContainer { command: None }) {
+    if !profile.delivery.runs_own_copier() {
         return None;
     }
     let selector = pod.spec.node_selector.as_ref();

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     config::Config,
     mutate::{
-        self, Decision, EnvEdit, InitContainerEdit, List, Plan, Reason, Subject, keys,
+        self, Decision, EnvEdit, InitContainerEdit, Plan, Reason, Subject, keys,
         pod::{Pod, StringMap},
     },
     steps,
@@ -184,11 +184,7 @@ impl Patch {
         let exists = pod.spec.volumes.is_some();
         operations.append(&["spec", "volumes"], exists, &plan.parts.volumes);
         for target in &plan.containers {
-            let list = match target.list {
-                List::InitContainers => pod.spec.init_containers(),
-                List::Containers => &pod.spec.containers,
-            };
-            let Some(container) = list.get(target.index) else {
+            let Some(container) = target.list.containers(pod).get(target.index) else {
                 continue;
             };
             let index = target.index.to_string();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::facts::{Certificates, Reach};
 use super::objects::Node;
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
-use crate::config::{Delivery, Profile};
+use crate::config::Profile;
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     service(facts, findings);
@@ -166,8 +166,7 @@ fn pulls(facts: &Facts, findings: &mut Findings) {
 /// The copier in the agent's image is a program. It surely runs where replicas run, which are of the same image.
 fn architectures(facts: &Facts, findings: &mut Findings) {
     let check = Check::NodeArchitectures;
-    let copies =
-        |profile: &Profile| matches!(profile.delivery, Delivery::InitContainer { command: None });
+    let copies = |profile: &Profile| profile.delivery.runs_own_copier();
     if facts
         .config()
         .is_some_and(|config| !config.profiles().any(copies))

@@ -210,7 +210,7 @@ impl Profile {
     ///
     /// Such a file is not conditional: what belongs to one endpoint would also be sent to the user's own.
     pub fn fits_file(&self) -> Result<(), &'static str> {
-        if !matches!(self.delivery, Delivery::InitContainer { command: None }) {
+        if !self.delivery.runs_own_copier() {
             return Err(
                 "a file needs the delivery init-container with Javelin's own image, which writes it",
             );
@@ -289,6 +289,11 @@ impl Delivery {
     /// Does a JVM of the pod start with the agent?
     pub fn loads_agent(&self) -> bool {
         *self != Self::VariablesOnly
+    }
+
+    /// Does a program of Javelin's own image run in the pod, to copy the jar?
+    pub fn runs_own_copier(&self) -> bool {
+        matches!(self, Self::InitContainer { command: None })
     }
 
     /// Does the pod get the jar by way of the agent's image?

@@ -213,11 +213,14 @@ fn overlaps(path: &str, ours: &str) -> bool {
 
 /// The agent's image as a volume, read-only by nature (KEP-4639).
 fn image_volume(profile: &Profile) -> Value {
-    let members = [
-        ("reference", Some(json!(profile.agent.image))),
+    json!({ "name": AGENT_NAME, "image": image_source(&profile.agent.image, profile) })
+}
+
+fn image_source(image: &str, profile: &Profile) -> Value {
+    object([
+        ("reference", Some(json!(image))),
         ("pullPolicy", pull_policy(profile)),
-    ];
-    json!({ "name": AGENT_NAME, "image": object(members) })
+    ])
 }
 
 /// Adds the variable that names the extensions; the container's own wins.
@@ -261,11 +264,7 @@ pub(super) fn copies_extensions(profile: &Profile) -> bool {
 fn extensions_volume(extensions: &Extensions, profile: &Profile) -> Value {
     let (kind, source) = match extensions {
         Extensions::Image { image, .. } if mounts_images(profile) => {
-            let members = [
-                ("reference", Some(json!(image))),
-                ("pullPolicy", pull_policy(profile)),
-            ];
-            ("image", object(members))
+            ("image", image_source(image, profile))
         }
         Extensions::Image { .. } => ("emptyDir", json!({ "sizeLimit": VOLUME_SIZE_LIMIT })),
         // Without the ConfigMap the agent starts without them.

@@ -44,6 +44,14 @@ pub(super) struct Targets<'a> {
 }
 
 impl List {
+    /// Its containers in a pod.
+    pub fn containers(self, pod: &Pod) -> &[Container] {
+        match self {
+            Self::InitContainers => pod.spec.init_containers(),
+            Self::Containers => &pod.spec.containers,
+        }
+    }
+
     /// The key in `spec`.
     pub fn as_str(self) -> &'static str {
         match self {
