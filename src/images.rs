@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     config::{Config, Extensions, check_image},
-    patch::PodPath,
+    kinds::{self, Kind},
 };
 
 mod probable;
@@ -78,15 +78,20 @@ pub fn of_object(object: &Value) -> Found {
             ..Found::default()
         };
     }
-    let path = PodPath::of_kind(kind);
-    let pod = path.and_then(|path| path.of(object)?.get("spec"));
-    let list = |key: &str| pod.and_then(|spec| spec.get(key)?.as_array());
-    let containers = ["containers", "initContainers"]
-        .into_iter()
-        .filter_map(list);
-    let containers = containers.flatten().filter_map(|c| c.get("image"));
-    let volumes = list("volumes").into_iter().flatten();
-    let volumes = volumes.filter_map(|volume| volume.pointer("/image/reference"));
+    let pods = kinds::pods(object);
+    let specs: Vec<_> = pods
+        .iter()
+        .filter_map(|pod| pod.of(object)?.get("spec"))
+        .collect();
+    let list = |key: &'static str| {
+        let lists = specs
+            .iter()
+            .filter_map(move |spec| spec.get(key)?.as_array());
+        lists.flatten()
+    };
+    let containers = list("containers").chain(list("initContainers"));
+    let containers = containers.filter_map(|container| container.get("image"));
+    let volumes = list("volumes").filter_map(|volume| volume.pointer("/image/reference"));
     let name = format!("{kind} {}", text("/metadata/name").unwrap_or("(no name)"));
     let mut sure = Uses::new();
     for image in containers.chain(volumes).filter_map(Value::as_str) {
@@ -100,21 +105,15 @@ pub fn of_object(object: &Value) -> Found {
             uses.insert(format!("{name}, {path}"));
         }
     }
-    let is_known = match path {
-        Some(_) => pod.is_some(),
-        None => is_built_in(text("/apiVersion").unwrap_or_default()),
+    let is_known = match Kind::of(object) {
+        Some(_) => !specs.is_empty(),
+        None => kinds::is_built_in(text("/apiVersion").unwrap_or_default()),
     };
     Found {
         sure,
         probable,
         unknown: (!is_known).then(|| kind.to_owned()),
     }
-}
-
-/// Is it a version of Kubernetes' own kinds? They run nothing but pods.
-fn is_built_in(api_version: &str) -> bool {
-    let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    !api_version.is_empty() && (!group.contains('.') || group.ends_with(".k8s.io"))
 }
 
 impl Image {

@@ -47,6 +47,7 @@ mod dns;
 mod docs;
 pub mod images;
 pub mod inject;
+pub mod kinds;
 pub mod manifest;
 pub mod metrics;
 pub mod mutate;

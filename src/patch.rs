@@ -50,7 +50,12 @@ pub(crate) type Rules = fn(&Subject<'_>, &Config) -> Decision;
 
 /// Where the pod stands in its document: the whole of it, or a workload's template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PodPath(&'static [&'static str]);
+pub struct PodPath {
+    /// The list where it stands, and in which item.
+    item: Option<(&'static [&'static str], usize)>,
+    /// Where it stands, there.
+    keys: &'static [&'static str],
+}
 
 /// A patch that must not leave: a defect of ours.
 #[derive(Debug, thiserror::Error)]
@@ -123,48 +128,60 @@ impl Treatment {
 
 impl PodPath {
     /// The document is the pod.
-    pub const POD: Self = Self(&[]);
+    pub const POD: Self = Self::at(&[]);
     /// `spec.template` of a workload.
-    pub const TEMPLATE: Self = Self(&["spec", "template"]);
+    pub const TEMPLATE: Self = Self::at(&["spec", "template"]);
 
     /// `template` of a `PodTemplate`.
-    pub const POD_TEMPLATE: Self = Self(&["template"]);
+    pub const POD_TEMPLATE: Self = Self::at(&["template"]);
 
     /// The template of a `CronJob`'s Jobs.
-    pub const JOB_TEMPLATE: Self = Self(&["spec", "jobTemplate", "spec", "template"]);
+    pub const JOB_TEMPLATE: Self = Self::at(&["spec", "jobTemplate", "spec", "template"]);
 
-    /// Where the pod stands in an object of that kind; `None` for a kind without one.
-    pub fn of_kind(kind: &str) -> Option<Self> {
-        Some(match kind {
-            "Pod" => Self::POD,
-            "Deployment"
-            | "StatefulSet"
-            | "DaemonSet"
-            | "ReplicaSet"
-            | "ReplicationController"
-            | "Job"
-            | "Rollout" => Self::TEMPLATE,
-            "CronJob" => Self::JOB_TEMPLATE,
-            "PodTemplate" => Self::POD_TEMPLATE,
-            _ => return None,
-        })
+    pub(crate) const fn at(keys: &'static [&'static str]) -> Self {
+        Self { keys, item: None }
+    }
+
+    /// The same in an item of a list.
+    pub(crate) fn in_item(self, list: &'static [&'static str], index: usize) -> Self {
+        let item = Some((list, index));
+        Self { item, ..self }
     }
 
     /// The pod in its document.
     pub fn of(self, document: &Value) -> Option<&Value> {
-        find(document, self.0)
+        find(self.around(document)?, self.keys)
     }
 
     /// The same, to be changed.
     pub(crate) fn of_mut(self, document: &mut Value) -> Option<&mut Value> {
-        let mut steps = self.0.iter();
-        steps.try_fold(document, |value, key| value.get_mut(key))
+        let around = match self.item {
+            Some((list, index)) => find_mut(document, list)?.get_mut(index)?,
+            None => document,
+        };
+        find_mut(around, self.keys)
+    }
+
+    fn around(self, document: &Value) -> Option<&Value> {
+        match self.item {
+            Some((list, index)) => find(document, list)?.get(index),
+            None => Some(document),
+        }
+    }
+
+    /// As a JSON pointer has it.
+    fn tokens(self) -> Vec<String> {
+        let (list, index) = self.item.unzip();
+        let list = list.into_iter().flatten().map(|key| (*key).to_owned());
+        let index = index.map(|index| index.to_string());
+        let keys = self.keys.iter().map(|key| (*key).to_owned());
+        list.chain(index).chain(keys).collect()
     }
 
     /// What the pod's template is a member of; `None` where the document is the pod.
     pub(crate) fn parent_of(self, document: &Value) -> Option<&Value> {
-        let (_, above) = self.0.split_last()?;
-        find(document, above)
+        let (_, above) = self.keys.split_last()?;
+        find(self.around(document)?, above)
     }
 }
 
@@ -178,7 +195,7 @@ impl Patch {
         config: &Config,
     ) -> Result<Self, PatchError> {
         let pod = subject.pod;
-        let mut operations = Operations::on(document, place.0);
+        let mut operations = Operations::on(document, place);
         operations.set_metadata("annotations", &plan.annotations);
         operations.remove_metadata("annotations", &plan.stale_annotations);
         let exists = pod.spec.volumes.is_some();
@@ -220,7 +237,7 @@ impl Patch {
 
     /// The patch that sets one annotation of the document.
     pub fn for_annotation(key: &str, value: &str, document: &Value) -> Result<Self, PatchError> {
-        let mut operations = Operations::on(document, PodPath::POD.0);
+        let mut operations = Operations::on(document, PodPath::POD);
         operations.set_metadata(
             "annotations",
             &StringMap::from([(key.to_owned(), value.to_owned())]),
@@ -237,7 +254,7 @@ impl Patch {
     ) -> Result<Self, PatchError> {
         let mut list = Vec::new();
         for base in [PodPath::POD, template] {
-            let mut operations = Operations::on(document, base.0);
+            let mut operations = Operations::on(document, base);
             operations.set_metadata("labels", set);
             operations.remove_metadata("labels", remove);
             list.append(&mut operations.list);
@@ -305,17 +322,16 @@ impl Patch {
 
 /// Operations on one pod, template or workload in a document, built in order.
 struct Operations<'a> {
-    base: &'a [&'a str],
+    base: Vec<String>,
     object: &'a Value,
     list: Vec<PatchOperation>,
 }
 
 impl<'a> Operations<'a> {
-    fn on(document: &'a Value, base: &'a [&'a str]) -> Self {
-        let object = find(document, base).unwrap_or(&Value::Null);
+    fn on(document: &'a Value, place: PodPath) -> Self {
         Self {
-            base,
-            object,
+            base: place.tokens(),
+            object: place.of(document).unwrap_or(&Value::Null),
             list: Vec::new(),
         }
     }
@@ -459,7 +475,8 @@ impl<'a> Operations<'a> {
     }
 
     fn pointer(&self, path: &[&str]) -> PointerBuf {
-        PointerBuf::from_tokens(self.base.iter().chain(path).copied())
+        let base = self.base.iter().map(String::as_str);
+        PointerBuf::from_tokens(base.chain(path.iter().copied()))
     }
 }
 
@@ -477,6 +494,10 @@ fn has_room(pod: Option<&Value>) -> bool {
 
 fn find<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, key| value.get(key))
+}
+
+fn find_mut<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Value> {
+    path.iter().try_fold(value, |value, key| value.get_mut(key))
 }
 
 fn check_once<'a>(

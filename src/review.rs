@@ -14,6 +14,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     config::Config,
+    kinds,
     mutate::{
         self, Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Warning, keys,
         pod::{Metadata, Pod},
@@ -158,12 +159,9 @@ impl Engine {
     }
 
     fn on_workload(self, request: &Request<'_>, config: &Config) -> Judged {
-        let kind = workload::Kind::of(&request.kind.kind);
-        let kind = kind.filter(|kind| match &*request.operation {
-            "CREATE" => true,
-            "UPDATE" => kind.is_mutable,
-            _ => false,
-        });
+        let Kind { group, kind } = &request.kind;
+        let kind = kinds::Kind::named(group.as_deref(), kind);
+        let kind = kind.filter(|kind| kind.is_label_copied_on(&request.operation));
         let kind = kind.ok_or(Reason::NotSelected)?;
         let document = request.document()?;
         let workload = Workload::from_value(kind, &document).map_err(unreadable)?;
@@ -245,6 +243,7 @@ struct Request<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Kind {
+    group: Option<String>,
     kind: String,
 }
 

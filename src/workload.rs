@@ -14,27 +14,13 @@ use serde_json::Value;
 
 use crate::{
     config::Config,
+    kinds::Kind,
     mutate::{
         self, Decision, Namespace, NamespaceLabel, Owners, Subject, keys,
         pod::{Metadata, Pod, PodError, StringMap},
     },
     patch::{Patch, PatchError, PodPath},
 };
-
-/// A kind of object whose label is copied into its pod template.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Kind {
-    /// As in the object.
-    pub name: &'static str,
-    /// Where its pod template stands.
-    pub place: PodPath,
-    /// May the template change later? A patch on an update of another kind would be refused by the API server, and
-    /// fail the user's command in spite of `failurePolicy: Ignore`.
-    pub is_mutable: bool,
-    /// Is it made from somebody else's template, when it has an owner? A `Deployment` replaces a `ReplicaSet` whose
-    /// template differs from its own, for ever; the label is then the Deployment's to copy.
-    is_derived: bool,
-}
 
 /// A workload with a pod template, as far as it is read.
 #[derive(Debug)]
@@ -66,22 +52,6 @@ pub enum Change {
     Unlabelled,
     /// It was as it should be, or the namespace is excluded.
     Unchanged,
-}
-
-impl Kind {
-    const fn named(name: &'static str, place: PodPath) -> Self {
-        Self {
-            name,
-            place,
-            is_mutable: true,
-            is_derived: false,
-        }
-    }
-
-    /// The kind of that name, if its label is copied.
-    pub fn of(name: &str) -> Option<&'static Self> {
-        KINDS.iter().find(|kind| kind.name == name)
-    }
 }
 
 impl Workload {
@@ -136,8 +106,12 @@ pub fn claims(place: PodPath, document: &Value) -> Vec<&str> {
 }
 
 /// What an object says about the pod in it beside the pod itself: its owners, and the label to be copied.
-pub fn surroundings<'a>(kind: &str, document: &'a Value, pod: &Pod) -> (Owners, Option<&'a str>) {
-    if PodPath::of_kind(kind) == Some(PodPath::POD) {
+pub fn surroundings<'a>(
+    place: PodPath,
+    document: &'a Value,
+    pod: &Pod,
+) -> (Owners, Option<&'a str>) {
+    if place == PodPath::POD {
         return (Owners::of_pod(&pod.metadata), None);
     }
     let metadata = document.get("metadata").unwrap_or(&Value::Null);
@@ -149,9 +123,10 @@ pub fn surroundings<'a>(kind: &str, document: &'a Value, pod: &Pod) -> (Owners, 
         .get("labels")
         .and_then(|labels| labels.get(keys::INJECT))
         .and_then(Value::as_str);
+    let kind = Kind::of(document);
     (
-        Owners::of_workload(kind, name),
-        label.filter(|_| Kind::of(kind).is_some()),
+        Owners::of_workload(kind.map_or("", |kind| kind.name), name),
+        label.filter(|_| kind.is_some_and(|kind| kind.is_label_copied)),
     )
 }
 
@@ -289,22 +264,3 @@ fn caveat(kind: &Kind, document: &Value) -> Option<&'static str> {
         _ => None,
     }
 }
-
-/// The kinds that the webhook's entries send, and `preview` knows.
-const KINDS: [Kind; 8] = [
-    Kind::named("Deployment", PodPath::TEMPLATE),
-    Kind::named("StatefulSet", PodPath::TEMPLATE),
-    Kind::named("DaemonSet", PodPath::TEMPLATE),
-    Kind {
-        is_derived: true,
-        ..Kind::named("ReplicaSet", PodPath::TEMPLATE)
-    },
-    Kind::named("CronJob", PodPath::JOB_TEMPLATE),
-    Kind {
-        is_mutable: false,
-        ..Kind::named("Job", PodPath::TEMPLATE)
-    },
-    Kind::named("PodTemplate", PodPath::POD_TEMPLATE),
-    // Argo's.
-    Kind::named("Rollout", PodPath::TEMPLATE),
-];

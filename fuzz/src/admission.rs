@@ -6,11 +6,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use javelin::{
     config::Config,
     inject::{Action, Injector, What},
+    kinds::Kind,
     mutate::{self, Decision, Namespace, NamespaceLabel, Reason, Subject, Verdict, keys, pod::Pod},
     patch::{PodPath, Treatment},
     review::{self, Answer, Entry},
     surroundings::Surroundings,
-    workload,
 };
 use k8s_openapi::{
     api::{apps, batch, core},
@@ -174,7 +174,7 @@ fn judge(object: &Value, config: &Config, label: Option<&str>) {
     }
     if kind == "Pod" && Pod::from_value(object).is_ok() {
         within_steps(length, || judge_pod(object, config, label));
-    } else if workload::Kind::of(kind).is_some() {
+    } else if Kind::named(None, kind).is_some_and(|kind| kind.is_label_copied) {
         within_steps(length, || judge_workload(object, kind, config));
     }
     within_steps(length, || judge_manifest(object, config, label));

@@ -4,7 +4,7 @@
 //! Deliberately not here: the decisions ([`mutate`](crate::mutate)), what other manifests tell
 //! ([`caveats`](crate::caveats)), and changed manifests to keep: that is `javelin inject`.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{fs, io::Write, iter, path::PathBuf};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -21,11 +21,12 @@ use crate::{
     caveats::{self, Caveat},
     cluster::objects::Reference,
     config::Config,
-    inject::{Action, Injector},
-    mutate::{self, Decision, Namespace, NamespaceLabel, Step, Subject, pod::Pod},
+    inject::{Action, Injector, What},
+    kinds::{self, Kind},
+    mutate::{self, Decision, Namespace, NamespaceLabel, Reason, Step, Subject, pod::Pod},
     patch::{PodPath, Treatment},
     surroundings::Surroundings,
-    workload,
+    workload::{self, Workload},
 };
 
 mod record;
@@ -91,6 +92,16 @@ struct Treated {
     /// What its pods are measured against, as far as the manifests tell.
     restrictions: Vec<String>,
     trial: Option<Trial>,
+    /// Why `javelin inject` leaves it as it is, if the webhook does not.
+    not_by_inject: Option<String>,
+    /// Is it the first pod of its object?
+    is_first: bool,
+}
+
+/// Why a pod stays as it is.
+struct Skip {
+    code: &'static str,
+    why: String,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -124,55 +135,119 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let (mut exit, mut is_first_unseen) = (Exit::Done, true);
     let mut progress = Progress::new();
     for document in input.documents().chain(live.into_iter().map(Ok)) {
-        let document = unwrapped(document?);
         progress.step();
-        let Some(path) = pod_path(&document) else {
+        let Some(document) = unwrapped(document?, &config)? else {
             continue;
         };
-        let mut treated = treat(document, path, args.explain, &surroundings, &config)?;
-        if args.check && !treated.treatment.patch.is_empty() {
-            exit = exit.max(Exit::Found);
+        let places = kinds::pods(&document.value);
+        if places.is_empty() {
+            tell_passed_over(&document, &injector);
         }
-        if let Some(server) = server.as_ref().filter(|_| args.server) {
-            let namespace = surroundings.namespace_of(&treated.document.value);
-            treated.trial = server.try_out(&treated, path, namespace)?;
-            if treated.trial.as_ref().is_some_and(Trial::is_refused) {
+        let copies = iter::repeat_n(document, places.len());
+        for (index, (path, document)) in places.into_iter().zip(copies).enumerate() {
+            let mut treated = treat(document, path, args.explain, &surroundings, &config)?;
+            let Treated {
+                document,
+                treatment,
+                ..
+            } = &treated;
+            treated.not_by_inject = injector.obstacle(&document.value, path, treatment);
+            treated.is_first = index == 0;
+            if args.check && !treated.treatment.patch.is_empty() {
                 exit = exit.max(Exit::Found);
             }
+            if let Some(server) = server.as_ref().filter(|_| args.server) {
+                let namespace = surroundings.namespace_of(&treated.document.value);
+                treated.trial = server.try_out(&treated, path, namespace)?;
+                if treated.trial.as_ref().is_some_and(Trial::is_refused) {
+                    exit = exit.max(Exit::Found);
+                }
+            }
+            treated.print(&mut stdout, args.output, &injector, &mut is_first_unseen)?;
         }
-        treated.print(&mut stdout, args.output, &injector, &mut is_first_unseen)?;
     }
     Ok(exit)
 }
 
-/// What an AdmissionReview that somebody captured asks about, in its namespace; everything else as it is.
-fn unwrapped(mut document: Document) -> Document {
-    if document.kind() != "AdmissionReview" {
-        return document;
+/// Says why nothing is done about the pods of an object, if it asks for something.
+fn tell_passed_over(document: &Document, injector: &Injector<'_>) {
+    for report in injector.value(&document.value).1 {
+        if let What::Left { code, why } = report.what {
+            note(&format!("{}: skipped: {code}: {why}", document.title()));
+        }
     }
-    let Some(mut object) = document
-        .value
-        .pointer_mut("/request/object")
-        .map(Value::take)
-    else {
-        return document;
-    };
-    let namespace = document.text(&["request", "namespace"]).map(Value::from);
-    if let (Some(namespace), Some(Value::Object(metadata))) =
-        (namespace, object.get_mut("metadata"))
-    {
-        metadata.entry("namespace").or_insert(namespace);
-    }
-    document.value = object;
-    document
 }
 
-/// Others have kinds of the same names, and some of them no pod template.
-fn pod_path(document: &Document) -> Option<PodPath> {
-    PodPath::of_kind(document.kind()).filter(|path| path.of(&document.value).is_some())
+/// What an AdmissionReview that somebody captured asks about, in its namespace, after what the webhook does to a label;
+/// everything else as it is. `None` where the webhook leaves the object alone on that operation, which is told.
+fn unwrapped(mut document: Document, config: &Config) -> anyhow::Result<Option<Document>> {
+    if document.kind() != "AdmissionReview" {
+        return Ok(Some(document));
+    }
+    let operation = document.text(&["request", "operation"]).map(str::to_owned);
+    let operation = operation.unwrap_or_else(|| "CREATE".to_owned());
+    let namespace = document.text(&["request", "namespace"]).map(str::to_owned);
+    let object = document.value.pointer_mut("/request/object");
+    let Some(mut object) = object.map(Value::take).filter(Value::is_object) else {
+        return Ok(Some(document));
+    };
+    if let (Some(namespace), Some(Value::Object(metadata))) =
+        (&namespace, object.get_mut("metadata"))
+    {
+        metadata
+            .entry("namespace")
+            .or_insert_with(|| namespace.as_str().into());
+    }
+    document.value = object;
+    let place = format!("{} ({})", document.title(), document.origin);
+    let kind = Kind::of(&document.value).filter(|kind| kind.is_label_copied_on(&operation));
+    if kind.is_none() && operation != "CREATE" {
+        let (title, kind) = (document.title(), document.kind());
+        note(&format!(
+            "{title}: skipped: not-selected: the webhook changes nothing on {operation} of a {kind}"
+        ));
+        return Ok(None);
+    }
+    if let Some(kind) = kind {
+        let workload =
+            Workload::from_value(kind, &document.value).with_context(|| place.clone())?;
+        let namespace = namespace.as_deref();
+        // What was there before the update changes what a person is told, no more.
+        let labelling =
+            workload::apply_label_rule(&workload, &document.value, None, namespace, config)
+                .context(place)?;
+        if !labelling.patch.is_empty() {
+            let (title, change) = (document.title(), labelling.change.code());
+            note(&format!(
+                "{title}: {change}: the webhook changes its label in the pod template"
+            ));
+            document.value = labelling.patch.result().clone();
+        }
+    }
+    Ok(Some(document))
 }
 
 impl Treated {
+    /// Why it stays as it is, if it does.
+    fn skip(&self) -> Option<Skip> {
+        let Decision::Skip(reason) = &self.treatment.decision else {
+            return None;
+        };
+        let not_copied = kinds::label_not_copied(&self.document.value);
+        Some(
+            match not_copied.filter(|_| *reason == Reason::NotSelected) {
+                Some(why) => Skip {
+                    code: kinds::NOT_COPIED,
+                    why,
+                },
+                None => Skip {
+                    code: reason.code(),
+                    why: reason.to_string(),
+                },
+            },
+        )
+    }
+
     fn print(
         &self,
         out: &mut impl Write,
@@ -193,6 +268,9 @@ impl Treated {
             }
             Output::Yaml => {
                 text::tell(self, is_first_unseen);
+                if !self.is_first {
+                    return Ok(());
+                }
                 // What a manifest says is a little less than what a webhook may do.
                 let (written, _) = injector.value(&self.document.value);
                 let written = written.as_ref().unwrap_or(&self.document.value);
@@ -228,7 +306,7 @@ fn treat(
     let pod = Pod::from_value(pod).with_context(place)?;
     let name = surroundings.namespace_of(&document.value);
     let label = surroundings.inject_label(name);
-    let (owners, from_workload) = workload::surroundings(document.kind(), &document.value, &pod);
+    let (owners, from_workload) = workload::surroundings(path, &document.value, &pod);
     let subject = Subject {
         pod: &pod,
         namespace: Namespace {
@@ -263,6 +341,8 @@ fn treat(
         steps,
         restrictions: restrictions.collect(),
         trial: None,
+        not_by_inject: None,
+        is_first: true,
         treatment,
         document,
     })

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     agent, caveats,
     config::Config,
+    kinds,
     manifest::{self, Edited, Syntax, Tree, TreeError},
     mutate::{Decision, Namespace, NamespaceLabel, Plan, Reason, Receipt, Subject, keys, pod::Pod},
     patch::{PodPath, Treatment},
@@ -174,15 +175,14 @@ impl<'a> Injector<'a> {
     /// Changes what a document says; `None` where nothing changes.
     pub fn value(&self, value: &Value) -> (Option<Value>, Vec<Report>) {
         let Some(items) = items_of(value) else {
-            let (changed, report) = self.object(value);
-            return (changed, report.into_iter().collect());
+            return self.object(value);
         };
         let mut reports = Vec::new();
         let mut changed = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            let (new, report) = self.object(item);
+            let (new, more) = self.object(item);
             changed.extend(new.map(|new| (index, new)));
-            reports.extend(report);
+            reports.extend(more);
         }
         if changed.is_empty() {
             return (None, reports);
@@ -196,27 +196,53 @@ impl<'a> Injector<'a> {
         (Some(new), reports)
     }
 
-    fn object(&self, object: &Value) -> (Option<Value>, Option<Report>) {
-        let kind = object
-            .get("kind")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        // Others have kinds of the same names, and some of them no pod template.
-        let place =
-            PodPath::of_kind(kind).filter(|place| place.of(object).is_some_and(Value::is_object));
-        let Some(place) = place else {
-            return (None, None);
-        };
-        let mut report = Report {
-            object: ObjectName::of(object),
-            what: What::Untouched,
-            warnings: Vec::new(),
-        };
-        let changed = match self.action {
-            Action::Inject | Action::Update => self.inject(object, kind, place, &mut report),
-            Action::Remove => Self::remove(object, place, &mut report),
-        };
-        (changed.filter(|new| new != object), Some(report))
+    /// Why the agent is not put into a pod of an object, though the webhook does so to such a pod.
+    pub fn obstacle(&self, object: &Value, place: PodPath, webhook: &Treatment) -> Option<String> {
+        if !matches!(webhook.decision, Decision::Inject(_)) {
+            return None;
+        }
+        let mut result = webhook.patch.result().clone();
+        if unique::make(&mut result, place, |_, _, _| None).is_ok() {
+            return None;
+        }
+        let mut report = Report::of(object);
+        self.inject(object, place, &mut report);
+        match report.what {
+            What::Left { code, why } if code != OWNED => Some(format!("{code}: {why}")),
+            _ => None,
+        }
+    }
+
+    fn object(&self, object: &Value) -> (Option<Value>, Vec<Report>) {
+        let places = kinds::pods(object);
+        let mut new: Option<Value> = None;
+        let mut reports = Vec::new();
+        for place in &places {
+            let object = new.as_ref().unwrap_or(object);
+            let mut report = Report::of(object);
+            let changed = match self.action {
+                Action::Inject | Action::Update => self.inject(object, *place, &mut report),
+                Action::Remove => Self::remove(object, *place, &mut report),
+            };
+            if !reports.contains(&report) {
+                reports.push(report);
+            }
+            let changed = changed.filter(|changed| changed != object);
+            if changed.is_some() {
+                new = changed;
+            }
+        }
+        if places.is_empty()
+            && self.action != Action::Remove
+            && controller(object).is_none()
+            && let Some(why) = kinds::passed_over(object)
+        {
+            reports.push(Report {
+                what: What::left(kinds::UNKNOWN, &why),
+                ..Report::of(object)
+            });
+        }
+        (new, reports)
     }
 
     fn remove(object: &Value, place: PodPath, report: &mut Report) -> Option<Value> {
@@ -234,13 +260,7 @@ impl<'a> Injector<'a> {
         }
     }
 
-    fn inject(
-        &self,
-        object: &Value,
-        kind: &str,
-        place: PodPath,
-        report: &mut Report,
-    ) -> Option<Value> {
+    fn inject(&self, object: &Value, place: PodPath, report: &mut Report) -> Option<Value> {
         let pod = match Pod::from_value(place.of(object)?) {
             Ok(pod) => pod,
             Err(error) => {
@@ -249,7 +269,7 @@ impl<'a> Injector<'a> {
                 return None;
             }
         };
-        let treatment = self.treatment(object, kind, place, &pod, self.config);
+        let treatment = self.treatment(object, place, &pod, self.config);
         if let Some(owner) = controller(object)
             && !treatment.patch.is_empty()
         {
@@ -269,7 +289,7 @@ impl<'a> Injector<'a> {
             })
         {
             let sources = sources.join(", ");
-            treatment = self.treatment(object, kind, place, &pod, &self.strict);
+            treatment = self.treatment(object, place, &pod, &self.strict);
             value = treatment.patch.result().clone();
             // The profile allows it: what is in the way is that the manifests do not tell.
             if let Decision::Skip(Reason::OptionalOptions { container }) = treatment.decision {
@@ -294,7 +314,13 @@ impl<'a> Injector<'a> {
             }
         }
         match treatment.decision {
-            Decision::Skip(Reason::AlreadyInjected) => self.again(object, kind, place, report),
+            Decision::Skip(Reason::AlreadyInjected) => self.again(object, place, report),
+            Decision::Skip(Reason::NotSelected) => {
+                if let Some(why) = kinds::label_not_copied(object) {
+                    report.what = What::left(kinds::NOT_COPIED, &why);
+                }
+                None
+            }
             Decision::Skip(reason) => {
                 if !reason.is_expected() {
                     report.what = What::left(reason.code(), &reason.to_string());
@@ -314,13 +340,7 @@ impl<'a> Injector<'a> {
 
     /// What becomes of an object that has the agent: it stays as it is, unless it would be another one today and that was
     /// asked for.
-    fn again(
-        &self,
-        object: &Value,
-        kind: &str,
-        place: PodPath,
-        report: &mut Report,
-    ) -> Option<Value> {
+    fn again(&self, object: &Value, place: PodPath, report: &mut Report) -> Option<Value> {
         let before = receipt_of(place.of(object)?)?;
         let mut renewed = Report {
             what: What::Untouched,
@@ -328,7 +348,7 @@ impl<'a> Injector<'a> {
             ..report.clone()
         };
         let new = match remove::taken_out(object, place) {
-            Ok(original) => self.inject(&original?, kind, place, &mut renewed),
+            Ok(original) => self.inject(&original?, place, &mut renewed),
             Err(problem) => {
                 renewed.what = What::left("cannot-be-removed", &problem);
                 None
@@ -369,15 +389,8 @@ impl<'a> Injector<'a> {
         profile.is_some_and(|profile| profile.hash == receipt.config)
     }
 
-    fn treatment(
-        &self,
-        object: &Value,
-        kind: &str,
-        place: PodPath,
-        pod: &Pod,
-        config: &Config,
-    ) -> Treatment {
-        let (owners, from_workload) = workload::surroundings(kind, object, pod);
+    fn treatment(&self, object: &Value, place: PodPath, pod: &Pod, config: &Config) -> Treatment {
+        let (owners, from_workload) = workload::surroundings(place, object, pod);
         let name = self.surroundings.namespace_of(object);
         let label = self.surroundings.inject_label(name);
         let subject = Subject {
@@ -445,6 +458,9 @@ impl<'a> Injector<'a> {
         }
         report
             .warnings
+            .extend(kinds::caveat(object).map(str::to_owned));
+        report
+            .warnings
             .extend(plan.warnings.iter().map(crate::mutate::Warning::line));
         let containers = plan.containers.iter();
         report.what = What::Injected {
@@ -458,6 +474,14 @@ impl<'a> Injector<'a> {
 }
 
 impl Report {
+    fn of(object: &Value) -> Self {
+        Self {
+            object: ObjectName::of(object),
+            what: What::Untouched,
+            warnings: Vec::new(),
+        }
+    }
+
     /// Is it not as it was asked for? What somebody's controller makes is asked for elsewhere.
     pub fn is_left(&self) -> bool {
         matches!(&self.what, What::Left { code, .. } if code != OWNED)

@@ -73,6 +73,46 @@ fn deployment(container: &str) -> String {
 }
 
 #[test]
+fn each_job_of_a_jobset_is_changed_and_back() {
+    let job = |name: &str| {
+        format!(
+            "  - name: {name}\n    template:\n      spec:\n        template:\n          metadata:\n            labels:\n              \
+             {LABEL}: 'true'\n          spec:\n            containers:\n            - name: {name}\n              image: a:1\n"
+        )
+    };
+    let text = format!(
+        "apiVersion: jobset.x-k8s.io/v1alpha2\nkind: JobSet\nmetadata:\n  name: jobs\nspec:\n  replicatedJobs:\n{}{}",
+        job("driver"),
+        job("worker")
+    );
+    let injected = there_and_back(&text);
+    assert_eq!(injected.matches("-javaagent:").count(), 2, "{injected}");
+}
+
+#[test]
+fn a_knative_container_needs_a_name() {
+    let service = |container: &str| {
+        format!(
+            "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  template:\n    metadata:\n      \
+             labels:\n        {LABEL}: 'true'\n    spec:\n      containers:\n      - image: a:1\n{container}"
+        )
+    };
+    let left = run(&service(""), Action::Inject);
+    assert_eq!(left.edited, None);
+    let [report] = &left.reports[..] else {
+        panic!("{:?}", left.reports);
+    };
+    assert!(
+        matches!(&report.what, What::Left { code, .. } if code == "no-target-container"),
+        "{report:?}"
+    );
+    // One beside it that has a name is no better: nobody knows which is the application's.
+    let beside = run(&service("      - name: proxy\n"), Action::Inject);
+    assert_eq!(beside.edited, None);
+    there_and_back(&service("        name: web\n"));
+}
+
+#[test]
 fn a_deployment_is_changed_in_place_and_back() {
     let text = deployment(
         "name: app # mine\nimage: a:1\nenv:\n# heap\n- name: JAVA_TOOL_OPTIONS\n  value: -Xmx1g # one\n- {name: A, value: b}",
@@ -202,7 +242,7 @@ fn a_webhook_finds_the_pod_of_an_injected_manifest_complete() {
     let injector = Injector::new(&config, &surroundings, Action::Inject);
     let treat = |document: &Value| {
         let pod = Pod::from_value(document).unwrap();
-        injector.treatment(document, "Pod", PodPath::POD, &pod, &config)
+        injector.treatment(document, PodPath::POD, &pod, &config)
     };
     let treatment = treat(&pod);
     let after = if treatment.patch.is_empty() {

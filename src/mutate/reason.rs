@@ -65,7 +65,7 @@ pub enum Reason {
         /// The container.
         container: String,
     },
-    /// The pod has no container to inject into.
+    /// The pod has no container to inject into, or none that was asked for, or one without a name.
     NoTargetContainer {
         /// What the annotations ask for in vain; nothing when there is no container at all.
         asked: Vec<String>,
@@ -239,7 +239,11 @@ impl fmt::Display for Reason {
                 keys::JAVA_TOOL_OPTIONS_BASE
             ),
             Self::NoTargetContainer { asked } if asked.is_empty() => {
-                write!(f, "the pod has no container")
+                write!(
+                    f,
+                    "the pod has no container, or one without a name; where that comes later, as from Knative, the webhook \
+                     sees it"
+                )
             }
             Self::NoTargetContainer { asked } => write!(
                 f,

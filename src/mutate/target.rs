@@ -63,7 +63,8 @@ impl List {
 
 /// Chooses the targets.
 pub(super) fn choose<'a>(pod: &'a Pod, config: &Config) -> Result<Targets<'a>, Reason> {
-    if pod.spec.containers.is_empty() {
+    let mut containers = pod.spec.containers.iter();
+    if pod.spec.containers.is_empty() || containers.any(|container| container.name.is_empty()) {
         return Err(Reason::NoTargetContainer { asked: Vec::new() });
     }
     let names = listed(pod)?;

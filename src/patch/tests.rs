@@ -59,7 +59,7 @@ fn nothing_of_ours_is_there_twice() {
     for (list, what) in [("volumes", "volume"), ("initContainers", "init container")] {
         let mut document = document();
         document["spec"][list] = json!([{ "name": keys::AGENT_NAME }]);
-        let mut operations = Operations::on(&document, PodPath::POD.0);
+        let mut operations = Operations::on(&document, PodPath::POD);
         operations.append(
             &["spec", list],
             true,

@@ -152,7 +152,7 @@ fn whatever_the_object_is_it_is_allowed() {
             ask(&entry, &request(&object));
         }
         let mut update = request(&object);
-        update["request"]["kind"]["kind"] = json!("Deployment");
+        update["request"]["kind"] = json!({ "group": "apps", "kind": "Deployment" });
         update["request"]["oldObject"] = json!(3);
         ask(&Entry::Workload, &update);
     }
@@ -188,7 +188,7 @@ fn a_job_keeps_its_immutable_template() {
         "metadata": { "name": "j", "labels": { keys::INJECT: "true" } },
         "spec": { "template": { "metadata": {}, "spec": { "containers": [] } } },
     }));
-    job["request"]["kind"]["kind"] = json!("Job");
+    job["request"]["kind"] = json!({ "group": "batch", "kind": "Job" });
     job["request"]["operation"] = json!("UPDATE");
     assert!(ask(&Entry::Workload, &job).1["patch"].is_null());
 }
@@ -262,7 +262,7 @@ fn deployment() -> Value {
 fn a_workload_gets_its_label_copied_and_the_copy_taken_away_again() {
     let ask = |operation: &str, object: &Value, old: &Value| {
         let mut review = request(object);
-        review["request"]["kind"]["kind"] = json!("Deployment");
+        review["request"]["kind"] = json!({ "group": "apps", "kind": "Deployment" });
         review["request"]["operation"] = json!(operation);
         review["request"]["oldObject"] = old.clone();
         let (answer, response) = ask(&Entry::Workload, &review);

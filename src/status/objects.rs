@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::kinds::Kind;
 use crate::mutate::keys::{FROM_WORKLOAD, INJECT};
 use crate::mutate::pod::{OwnerReference, StringMap};
-use crate::workload::Kind;
 
 /// Of any object.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -238,6 +238,7 @@ impl Workload {
 
     /// Is its label copied into the template whenever it changes?
     pub fn is_mutable(&self) -> bool {
-        Kind::of(self.kind).is_some_and(|kind| kind.is_mutable)
+        let kind = Kind::named(None, self.kind);
+        kind.is_some_and(|kind| kind.is_label_copied_on("UPDATE"))
     }
 }

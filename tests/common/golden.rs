@@ -7,6 +7,7 @@ use std::{
 
 use javelin::{
     config::Config,
+    kinds,
     mutate::{Namespace, NamespaceLabel, Subject, pod::Pod},
     patch::{PodPath, Treatment},
     workload,
@@ -27,9 +28,9 @@ pub(crate) struct PodCase {
 impl PodCase {
     pub(crate) fn read(folder: &Path) -> Self {
         let document = yaml(&folder.join("pod.yaml"));
-        let kind = document["kind"].as_str().expect("kind");
+        let places = kinds::pods(&document);
         Self {
-            place: PodPath::of_kind(kind).expect("a kind with a pod"),
+            place: *places.first().expect("a kind with a pod"),
             config: config(folder),
             facts: optional_yaml(&folder.join("facts.yaml")),
             document,
@@ -45,9 +46,8 @@ impl PodCase {
             facts,
         } = self;
         let text = |key: &str| facts[key].as_str();
-        let kind = document["kind"].as_str().expect("kind");
         let pod = Pod::from_value(place.of(document).expect("a pod")).expect("a readable pod");
-        let (owners, from_workload) = workload::surroundings(kind, document, &pod);
+        let (owners, from_workload) = workload::surroundings(*place, document, &pod);
         let subject = Subject {
             pod: &pod,
             namespace: Namespace {

@@ -12,6 +12,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use javelin::{
     config::Config,
+    kinds::Kind,
     mutate::Decision,
     patch::{Patch, Treatment},
     workload::{self, Workload},
@@ -81,8 +82,7 @@ fn report(treatment: &Treatment, config: &Config) -> String {
 fn workload_case(folder: &Path) -> String {
     let document = yaml(&folder.join("object.yaml"));
     let old = optional_yaml(&folder.join("old.yaml"));
-    let kind =
-        workload::Kind::of(document["kind"].as_str().unwrap()).expect("a kind that is labelled");
+    let kind = Kind::of(&document).expect("a kind that is labelled");
     let workload = Workload::from_value(kind, &document).expect("a readable workload");
     let old = old["metadata"]["labels"][javelin::mutate::keys::INJECT].as_str();
     let namespace = document["metadata"]["namespace"].as_str();

@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Treated, server::Trial};
+use super::{Skip, Treated, server::Trial};
 use crate::mutate::{Decision, Verdict};
 
 pub(super) fn of(treated: &Treated) -> Value {
     let document = &treated.document;
     let text = |path: &[&str]| document.text(path).map_or(Value::Null, Value::from);
-    let (decision, reason, message) = match &treated.treatment.decision {
-        Decision::Inject(_) => ("inject", None, None),
-        Decision::Skip(reason) => ("skip", Some(reason.code()), Some(reason.to_string())),
+    let (decision, reason, message) = match treated.skip() {
+        None => ("inject", None, None),
+        Some(Skip { code, why }) => ("skip", Some(code), Some(why)),
     };
     let mut record = json!({
         "apiVersion": text(&["apiVersion"]),
@@ -37,6 +37,9 @@ pub(super) fn of(treated: &Treated) -> Value {
             json!({ "rule": step.rule, "verdict": verdict, "why": step.why })
         });
         fields.insert("explanation".to_owned(), steps.collect());
+    }
+    if let Some(why) = &treated.not_by_inject {
+        fields.insert("notByInject".to_owned(), why.as_str().into());
     }
     if let Some(trial) = &treated.trial {
         fields.insert("server".to_owned(), of_trial(trial));

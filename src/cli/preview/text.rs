@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use similar::{ChangeTag, TextDiff};
 
-use super::{super::note, Treated};
+use super::{super::note, Skip, Treated};
 use crate::{
     caveats::Caveat,
     mutate::{Decision, Verdict},
@@ -14,8 +14,11 @@ use crate::{
 /// What was decided, on stderr. What is so of nearly every pod is said with the first.
 pub(super) fn tell(treated: &Treated, is_first_unseen: &mut bool) {
     let title = treated.document.title();
+    if let Some(Skip { code, why }) = treated.skip() {
+        note(&format!("{title}: skipped: {code}: {why}"));
+    }
     match &treated.treatment.decision {
-        Decision::Skip(reason) => note(&format!("{title}: skipped: {}: {reason}", reason.code())),
+        Decision::Skip(_) => {}
         Decision::Inject(plan) => {
             let what = plan.brings();
             for container in &plan.containers {
@@ -37,6 +40,11 @@ pub(super) fn tell(treated: &Treated, is_first_unseen: &mut bool) {
         if !caveat.is_general() || std::mem::take(is_first_unseen) {
             note(&format!("{title}: {}", line(caveat)));
         }
+    }
+    if let Some(why) = &treated.not_by_inject {
+        note(&format!(
+            "{title}: in the cluster the webhook does this; javelin inject does not: {why}"
+        ));
     }
     if let Some(trial) = &treated.trial {
         note(&format!("{title}: {trial}"));

@@ -9,7 +9,7 @@ use crate::mutate::{EnvEdit, InitContainerEdit, Plan, pod::EnvVar};
 fn asked(engine: Engine, entry: &Entry, object: &Value) -> Value {
     let mut review = request(object);
     if *entry == Entry::Workload {
-        review["request"]["kind"]["kind"] = json!("Deployment");
+        review["request"]["kind"] = json!({ "group": "apps", "kind": "Deployment" });
     }
     let (body, config) = (review.to_string(), Config::default());
     let answer = catch_unwind(AssertUnwindSafe(|| {

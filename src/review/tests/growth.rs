@@ -298,7 +298,7 @@ fn twice_the_workload_is_twice_the_work() {
     assert_growth(&[MAX_ANNOTATIONS], |pod| {
         let template = json!({ "metadata": pod["metadata"], "spec": { "template": pod } });
         let mut review = request(&template);
-        review["request"]["kind"]["kind"] = json!("Deployment");
+        review["request"]["kind"] = json!({ "group": "apps", "kind": "Deployment" });
         ask(&Entry::Workload, &review);
     });
 }
