@@ -10,10 +10,11 @@
 //!
 //! Deliberately not here: where authorities are kept, and when they are replaced.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use data_encoding::HEXLOWER;
 use pem::{EncodeConfig, LineEnding, Pem};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
@@ -288,12 +289,7 @@ pub enum AuthorityError {
 /// The first 16 hexadecimal digits of a certificate's SHA-256, whoever's it is.
 pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let digest = Sha256::digest(certificate);
-    let mut text = String::new();
-    for byte in digest.iter().take(8) {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    HEXLOWER.encode(&digest).chars().take(16).collect()
 }
 
 fn in_pem(block: &Pem) -> String {

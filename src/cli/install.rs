@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::{Hinted, note};
@@ -92,7 +93,7 @@ fn copy(from: &Path, to: &Path, expected: &str) -> anyhow::Result<u64> {
             .map_err(|error| cannot_write(to, error))?;
         size += chunk.len() as u64;
     }
-    let actual = format!("{:x}", digest.finalize());
+    let actual = HEXLOWER.encode(&digest.finalize());
     if !actual.eq_ignore_ascii_case(expected) {
         return Err(Hinted {
             message: format!("{} has the sha256 {actual}, not {expected}", from.display()),

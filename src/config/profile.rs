@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -172,7 +173,7 @@ impl Profile {
         profile.check_said_once()?;
         // `Debug` of a struct of plain values is a complete and stable text of all it says.
         let digest = Sha256::digest(format!("{profile:?}"));
-        profile.hash = format!("{digest:x}").chars().take(12).collect();
+        profile.hash = HEXLOWER.encode(&digest).chars().take(12).collect();
         Ok(profile)
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -199,7 +200,7 @@ fn digest(container: &Value, set: &HashSet<&str>) -> String {
         hash.update(json!([text(entry, "name"), text(entry, "value"), source]).to_string());
     }
     let digest = hash.finalize();
-    format!("{digest:x}").chars().take(12).collect()
+    HEXLOWER.encode(&digest).chars().take(12).collect()
 }
 
 fn is_named_as_ours(value: &Value) -> bool {

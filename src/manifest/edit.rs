@@ -506,10 +506,22 @@ impl<'t> Editor<'t> {
                 .push((span(0)?.0, span(first_kept)?.0, String::new()));
         }
         for index in removed.iter().copied().filter(|index| *index > first_kept) {
-            self.edits
-                .push((span(index - 1)?.1, span(index)?.1, String::new()));
+            let (start, gap) = self.behind(span(index - 1)?.1);
+            let end = span(index)?.1.max(start);
+            self.edits.push((start, end, gap.to_owned()));
         }
         Ok(())
+    }
+
+    /// Where something may stand behind a member between brackets, and what keeps it apart: behind a colon without a
+    /// value comes a blank, since `a:,` is the key `a:` to kubectl.
+    fn behind(&self, end: usize) -> (usize, &'static str) {
+        let (before, after) = self.text.split_at_checked(end).unwrap_or_default();
+        match before.ends_with(':') {
+            true if after.starts_with([' ', '\t', '\n']) => (end + 1, ""),
+            true => (end, " "),
+            false => (end, ""),
+        }
     }
 
     /// Adds members between brackets, each group before the old member of that number.
@@ -561,7 +573,8 @@ impl<'t> Editor<'t> {
                 self.insert_at(node.start + 1, text);
             } else if let Some((_, end)) = index.checked_sub(1).and_then(|before| spans.get(before))
             {
-                self.insert_at(*end, format!("{}{text}", json.comma(&inner)));
+                let (at, gap) = self.behind(*end);
+                self.insert_at(at, format!("{gap}{}{text}", json.comma(&inner)));
             } else {
                 let (start, _) = first.ok_or(Cannot)?;
                 self.insert_at(start, format!("{text}{}", json.comma(&inner)));

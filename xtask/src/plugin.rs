@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 
+use crate::image::hex;
 use crate::images;
 use crate::paths::Paths;
 use crate::process::{create_folder, read, write};
@@ -35,7 +36,7 @@ pub(crate) fn write_to(paths: &Paths, folder: &Path, base: &str) -> Result<PathB
             ],
         )
     })?;
-    let sha256 = format!("{:x}", Sha256::digest(read(&archive)?));
+    let sha256 = hex(&Sha256::digest(read(&archive)?));
     let manifest = folder.join("javelin.yaml");
     let uri = format!("{}/{name}", base.trim_end_matches('/'));
     write(&manifest, of_krew(arch, &uri, &sha256))?;

@@ -6,7 +6,7 @@ fn fixture() -> (tempfile::TempDir, Args) {
     fs::write(&from, "a jar").unwrap();
     let to = dir.path().join("volume");
     fs::create_dir(&to).unwrap();
-    let sha256 = Some(format!("{:x}", Sha256::digest("a jar")));
+    let sha256 = Some(HEXLOWER.encode(&Sha256::digest("a jar")));
     let defaults = Vec::new();
     (
         dir,

@@ -38,6 +38,18 @@ fn entries_are_added_behind_the_last_and_taken_out_again() {
 }
 
 #[test]
+fn a_blank_stays_behind_a_colon_without_a_value() {
+    assert_eq!(
+        there_and_back("a: {b: }\n", &json!({ "a": { "b": null, "c": 1 } })),
+        "a: {b: , \"c\": 1}\n"
+    );
+    let removed = changed("a: {b: , d: 1}\n", &json!({ "a": { "b": null } }));
+    assert_eq!(removed.text, "a: {b: }\n");
+    let glued = changed("a: {b:}\n", &json!({ "a": { "b": null, "c": 1 } }));
+    assert_eq!(glued.text, "a: {b: , \"c\": 1}\n");
+}
+
+#[test]
 fn items_are_added_in_their_places() {
     assert_eq!(
         there_and_back(
