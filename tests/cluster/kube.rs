@@ -43,6 +43,17 @@ fn program(name: &str) -> Command {
     )
 }
 
+/// Runs a program of the JDK that the images are made with.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`cargo xtask test` tells by it where the JDK is"
+)]
+pub(crate) fn jdk(name: &str, arguments: &[&str]) -> Result<String> {
+    let home = env::var("JAVA_HOME").map(|home| PathBuf::from(home).join("bin").join(name));
+    let mut command = Command::new(home.unwrap_or_else(|_| name.into()));
+    succeed(name, arguments, command.args(arguments))
+}
+
 /// Our own program.
 pub(crate) fn javelin(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_javelin"));

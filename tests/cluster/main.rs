@@ -175,7 +175,7 @@ const SCENARIOS: [(&str, Case); 2] = [
     ),
 ];
 
-const CASES: [(&str, Case); 62] = [
+const CASES: [(&str, Case); 63] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -235,6 +235,10 @@ const CASES: [(&str, Case); 62] = [
         environment::through_the_webhook,
     ),
     ("every_delivery_starts_and_is_traced", profiles::deliveries),
+    (
+        "an_extension_is_loaded_and_variables_come_alone",
+        profiles::extensions,
+    ),
     (
         "what_env_from_brings_wins_over_the_profile",
         profiles::settings_below_env_from,

@@ -1,6 +1,8 @@
 //! What a profile can say beyond the default: other deliveries, settings below envFrom, annotations. All by a
 //! `helm upgrade` of the running installation, whose values stay for the cases that come later.
 
+use std::{fs, path::Path};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -8,7 +10,10 @@ use crate::{
         INJECT, SOON, SYSTEM, first_span, injected_pod, is_untouched, java_deployment, pause_pod,
         receipt,
     },
-    kube::{Namespace, Result, apply, checkout, ensure, eventually, get, helm, kubectl_with, pods},
+    kube::{
+        Namespace, Result, apply, checkout, ensure, eventually, get, helm, jdk, kubectl,
+        kubectl_with, pods,
+    },
     settled::{javelin_is_rolled_out, replicas_know},
 };
 
@@ -48,6 +53,65 @@ pub(crate) fn deliveries() -> Result {
         "{notes:?}"
     );
     Ok(())
+}
+
+/// An extension out of a `ConfigMap` changes what the agent says; a profile without an agent gives its variables.
+pub(crate) fn extensions() -> Result {
+    upgrade()?;
+    let extended = Namespace::new("t-extended", &[])?;
+    let alone = Namespace::new("t-variables", &[])?;
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let jar = extension(folder.path())?;
+    let from_file = format!("--from-file={jar}");
+    let of_namespace = ["-n", extended.0, from_file.as_str()];
+    kubectl(&[&["create", "configmap", "extensions"], &of_namespace[..]].concat())?;
+    apply(&java_deployment(extended.0, &labelled("extended"), ""))?;
+    apply(&java_deployment(alone.0, &labelled("variables"), ""))?;
+    let pod = injected_pod(extended.0)?;
+    let span = first_span("stock", extended.0, &pod)?;
+    ensure!(
+        span.attribute("extension") == "loaded",
+        "the extension added no attribute: {span:?}"
+    );
+    let pod = injected_pod(alone.0)?;
+    let environment = pod["spec"]["containers"][0]["env"].to_string();
+    ensure!(
+        environment.contains("OTEL_EXPORTER_OTLP_ENDPOINT")
+            && !environment.contains("JAVA_TOOL_OPTIONS")
+            && pod["spec"]["initContainers"].is_null(),
+        "{}",
+        pod["spec"]
+    );
+    Ok(())
+}
+
+/// Compiles the extension into a jar.
+fn extension(folder: &Path) -> Result<String> {
+    let service = "io.opentelemetry.sdk.autoconfigure.spi.AutoConfigurationCustomizerProvider";
+    let services = folder.join("META-INF/services");
+    let written = fs::create_dir_all(&services)
+        .and_then(|()| fs::write(services.join(service), "Extension\n"));
+    written.map_err(|error| error.to_string())?;
+    let sources = checkout("tests/cluster/extension").display().to_string();
+    let own = format!("{sources}/Extension.java");
+    let folder = folder.display().to_string();
+    let to = [
+        "--release",
+        "11",
+        "-d",
+        &folder,
+        "-sourcepath",
+        &sources,
+        &own,
+    ];
+    jdk("javac", &to)?;
+    let jar = format!("{folder}/extension.jar");
+    let members = ["-C", &folder, "Extension.class", "-C", &folder, "META-INF"];
+    jdk(
+        "jar",
+        &[&["--create", "--file", &jar], &members[..]].concat(),
+    )?;
+    Ok(jar)
 }
 
 /// What envFrom brings wins, the rest comes from the file: the endpoint does, or no span would arrive.
@@ -180,7 +244,7 @@ pub(crate) fn replica_sets() -> Result {
     // Each scaling is an update of the ReplicaSet by its controller, which comes by our entry if any does.
     for replicas in 1..4 {
         let scale = format!("--replicas={replicas}");
-        crate::kube::kubectl(&["scale", "deployment/whole", "-n", namespace.0, &scale])?;
+        kubectl(&["scale", "deployment/whole", "-n", namespace.0, &scale])?;
         settled(replicas + 1)?;
     }
     let sets = get(&["replicasets", "-n", namespace.0])?;
@@ -206,6 +270,8 @@ fn upgrade() -> Result {
             "--set=profiles.volume.delivery=image-volume",
             "--set=profiles.foreign.agent.command={/javelin,install,--to,/javelin-agent}",
             "--set=profiles.there.delivery=preinstalled",
+            "--set=profiles.extended.agent.extensions.configMap=extensions",
+            "--set=profiles.variables.delivery=none",
             "--set=profiles.there.agent.path=/opt/agent/javaagent.jar",
             "--wait",
             "--timeout=2m",

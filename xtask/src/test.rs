@@ -156,6 +156,9 @@ impl Options {
 
 /// Runs all layers, or those that are named; the first failure ends it.
 pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
+    if options.layers.is_empty() {
+        warn_of_a_full_disk(paths);
+    }
     let start = Instant::now();
     let mut done = Vec::new();
     for layer in options.chosen()? {
@@ -181,6 +184,23 @@ pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
         note("Left out, as --no-cluster says: the cluster suite and the demo.");
     }
     Ok(())
+}
+
+/// On a full disk the linker dies of a bus error, which tells nobody why.
+fn warn_of_a_full_disk(paths: &Paths) {
+    const NEEDED: u64 = 14 << 30;
+    let Ok(disk) = rustix::fs::statvfs(paths.root()) else {
+        return;
+    };
+    let free = disk.f_bavail * disk.f_frsize;
+    if free < NEEDED {
+        note(&format!(
+            "{} GiB are free on the disk of {}; from nothing, all of the tests write up to {} GiB",
+            free >> 30,
+            paths.root().display(),
+            NEEDED >> 30
+        ));
+    }
 }
 
 /// The suite in `tests/hostile`, for as long as its figures need.
@@ -659,6 +679,7 @@ fn on_a_cluster(paths: &Paths, pattern: Option<&str>, options: &[&str]) -> Resul
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env("JAVELIN_CLUSTER", "1")
         .env("JAVELIN_TOOLS", tools.program(""))
+        .env("JAVA_HOME", images::java_home()?)
         .env("JAVELIN_IMAGE_FACTS", product.to_string())
         .env("JAVELIN_JAVA_VERSIONS", versions);
     if cluster.is_ours() {
