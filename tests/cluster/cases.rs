@@ -503,7 +503,7 @@ pub(crate) fn restart_under_load() -> Result {
 pub(crate) fn wiped_ca_bundle() -> Result {
     let before = ca_bundles()?;
     wipe_ca_bundles()?;
-    eventually("every caBundle is back", Duration::from_secs(10), || {
+    eventually("every caBundle is back", SOON, || {
         ensure!(ca_bundles()? == before, "not yet");
         Ok(())
     })

@@ -632,5 +632,6 @@ pub(crate) fn chart() -> String {
 
 const WEBHOOK: &[&str] = &["--show-only=templates/webhook.yaml"];
 
-/// Within a second, however often; more on a busy machine, or where another replica came first.
-const REPAIRED: Duration = Duration::from_secs(5);
+/// Within a second, however often; more on a busy machine, or where another replica came first. How fast it is is measured
+/// in `rotation`.
+const REPAIRED: Duration = Duration::from_secs(30);

@@ -1,7 +1,7 @@
 //! `javelin check` as the person at the terminal runs it: on an installation that is as it should be, and on one in which
 //! one thing at a time is broken. Each time exactly that is told, with what to do.
 
-use std::{collections::BTreeSet, fs, process::Output, time::Duration};
+use std::{collections::BTreeSet, fs, process::Output};
 
 use serde_json::{Value, json};
 
@@ -346,20 +346,16 @@ pub(crate) fn scale(replicas: usize) -> Result {
     if replicas > 0 {
         javelin_is_rolled_out()?;
     }
-    eventually(
-        "as many replicas as were asked for",
-        Duration::from_mins(1),
-        || {
-            let left = get(&["pods", "-n", SYSTEM])?["items"]
-                .as_array()
-                .map_or(0, Vec::len);
-            ensure!(
-                left == replicas && pods(SYSTEM)?.len() == replicas,
-                "{left} pods"
-            );
-            Ok(())
-        },
-    )
+    eventually("as many replicas as were asked for", SOON, || {
+        let left = get(&["pods", "-n", SYSTEM])?["items"]
+            .as_array()
+            .map_or(0, Vec::len);
+        ensure!(
+            left == replicas && pods(SYSTEM)?.len() == replicas,
+            "{left} pods"
+        );
+        Ok(())
+    })
 }
 
 /// Something that is taken away again when the value is dropped.

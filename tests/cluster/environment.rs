@@ -7,7 +7,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -19,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     api::Api,
-    cases::{INJECT, name_of},
+    cases::{INJECT, SOON, name_of},
     figures,
     golden_case::{self, PodCase},
     kube::{Namespace, Result, ensure, eventually, get, kubectl_with, pods},
@@ -400,7 +399,7 @@ fn create(manifest: &str) -> Result {
 
 /// Waits for all pods, and reads what their containers printed, each.
 fn ended(namespace: &str) -> Result<Vec<Found>> {
-    let pods = eventually("all pods have ended", Duration::from_secs(90), || {
+    let pods = eventually("all pods have ended", SOON, || {
         let pods = pods(namespace)?;
         for pod in &pods {
             let phase = pod["status"]["phase"].as_str().unwrap_or_default();

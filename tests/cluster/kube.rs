@@ -170,7 +170,7 @@ impl Namespace {
         }
         eventually(
             "the default service account",
-            Duration::from_secs(30),
+            Duration::from_mins(2),
             || kubectl(&["get", "serviceaccount", "default", "-n", name]),
         )?;
         Ok(Self(name))

@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::{
-    cases::INJECT,
+    cases::{INJECT, SOON},
     kube::{Namespace, Result, apply, ensure, eventually, javelin, kubectl_with},
 };
 
@@ -104,5 +104,3 @@ spec:
   validationActions: [Deny]
   matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: t-preview-live}}}
 ";
-
-const SOON: std::time::Duration = std::time::Duration::from_mins(1);

@@ -1,13 +1,13 @@
 //! What a pod asks for stays what it asks for: its class, its effective request, its place under limits and quotas.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use javelin::quantity;
 use serde_json::{Value, json};
 
 use crate::{
     api::Api,
-    cases::INJECT,
+    cases::{INJECT, SOON},
     figures,
     kube::{Namespace, Result, apply, ensure, eventually, get, kubectl},
     trial::{Admitted, Engine, Problems, Trial},
@@ -70,21 +70,17 @@ pub(crate) fn under_limit_ranges() -> Result {
         // The last has no rules, and is seen by what it gives to one that says nothing.
         let gives_only = name == "t-range-defaults";
         let over = [pod(&[&if gives_only { json!({}) } else { over }], None)];
-        eventually(
-            "the LimitRange is in force",
-            Duration::from_secs(20),
-            || {
-                let answer = &api.dry_run(namespace.0, &over)?[0];
-                let given = &answer.body["spec"]["containers"][0]["resources"]["limits"];
-                let is_in_force = if gives_only {
-                    given["cpu"] == "450m"
-                } else {
-                    !answer.is_admitted()
-                };
-                ensure!(is_in_force, "{}", answer.body);
-                Ok(())
-            },
-        )?;
+        eventually("the LimitRange is in force", SOON, || {
+            let answer = &api.dry_run(namespace.0, &over)?[0];
+            let given = &answer.body["spec"]["containers"][0]["resources"]["limits"];
+            let is_in_force = if gives_only {
+                given["cpu"] == "450m"
+            } else {
+                !answer.is_admitted()
+            };
+            ensure!(is_in_force, "{}", answer.body);
+            Ok(())
+        })?;
         let trials = engine.trials(&api, namespace.0, &pods)?;
         let admitted = check(name, &pods, &trials)?;
         ensure!(
@@ -136,7 +132,7 @@ pub(crate) fn under_full_quotas() -> Result {
     }
     apply(&classes.0)?;
     apply(&quotas)?;
-    eventually("the quotas are in force", Duration::from_secs(30), || {
+    eventually("the quotas are in force", SOON, || {
         let answers = api.dry_run(namespace.0, &larger)?;
         // Each of them: a refusal may also say that the priority class is not known yet.
         for answer in &answers {
@@ -189,7 +185,7 @@ pub(crate) fn under_a_full_quota_of_storage() -> Result {
         "spec": { "hard": hard },
     });
     apply(&quota.to_string())?;
-    eventually("the quota is in force", Duration::from_secs(20), || {
+    eventually("the quota is in force", SOON, || {
         let answers = api.dry_run(namespace.0, &larger)?;
         let refusal = answers[0].admitted().err().unwrap_or_default();
         ensure!(refusal.contains("exceeded quota"), "{refusal:?}");

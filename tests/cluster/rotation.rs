@@ -15,7 +15,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{INJECT, SYSTEM, counted, name_of, pods_get_the_agent},
+    cases::{INJECT, SOON, SYSTEM, counted, name_of, pods_get_the_agent},
     figures,
     kube::{
         Namespace, Result, ca_bundles, checkout, ensure, eventually, get, helm, kubectl,
@@ -575,8 +575,6 @@ const USUAL: [&str; 3] = [
     "--set=tls.leafLifetime=1d",
     "--set=tls.settleTime=2m",
 ];
-
-const SOON: Duration = Duration::from_mins(1);
 
 const ROTATIONS: Duration = Duration::from_mins(4);
 

@@ -1,13 +1,13 @@
 //! Who the containers run as: Pod Security admits, and the kubelet starts, with the agent what it did without.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use javelin::mutate::keys;
 use serde_json::{Value, json};
 
 use crate::{
     api::Api,
-    cases::{INJECT, name_of},
+    cases::{INJECT, SOON, name_of},
     figures,
     kube::{Namespace, Result, apply, ensure, eventually, pods},
     trial::{Engine, Problems},
@@ -118,7 +118,7 @@ pub(crate) fn users() -> Result {
     without["metadata"]["labels"] = json!({ INJECT: "false" });
     manifest.push_str(&without.to_string());
     apply(&manifest)?;
-    let ended = eventually("all pods have ended", Duration::from_mins(1), || {
+    let ended = eventually("all pods have ended", SOON, || {
         let pods = pods(namespace.0)?;
         for pod in &pods {
             let phase = pod["status"]["phase"].as_str().unwrap_or_default();
