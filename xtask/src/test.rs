@@ -457,6 +457,7 @@ fn chart(paths: &Paths) -> Result<()> {
             paths,
             &with(&["--set=profiles.checkout.agent.image=example.com/agent:2"])?,
         )?;
+        check_cluster_name(&with)?;
         check_existing_secret(&with(&[SECRET, BUNDLE_VALUE])?)?;
         check_cert_manager(&with(&[WITH_CERT_MANAGER, ISSUER])?)?;
         for values in [
@@ -513,6 +514,37 @@ fn check_images(paths: &Paths, rendered: &str) -> Result<()> {
     ensure!(
         listed == named,
         "the chart uses {named:?}, and `javelin images` lists {listed:?}"
+    );
+    Ok(())
+}
+
+/// The cluster's name among the default profile's attributes, over which all others are laid; one by hand wins.
+fn check_cluster_name(render: &dyn Fn(&[&str]) -> Result<String>) -> Result<()> {
+    for (more, attributes) in [
+        (None, "        k8s.cluster.name: seoul-1\n"),
+        (
+            Some("--set=default.resourceAttributes.team=shop"),
+            "        k8s.cluster.name: seoul-1\n        team: shop\n",
+        ),
+        (
+            Some(r"--set=default.resourceAttributes.k8s\.cluster\.name=own"),
+            "        k8s.cluster.name: own\n",
+        ),
+    ] {
+        let values: Vec<_> = ["--set=clusterName=seoul-1"]
+            .into_iter()
+            .chain(more)
+            .collect();
+        let rendered = render(&values)?;
+        let expected = format!("      resourceAttributes:\n{attributes}");
+        ensure!(
+            count(&rendered, &expected) == 1 && count(&rendered, "k8s.cluster.name") == 1,
+            "with {values:?} there is no {expected:?} in it"
+        );
+    }
+    ensure!(
+        !render(&[])?.contains("k8s.cluster.name"),
+        "without a cluster's name there is one"
     );
     Ok(())
 }
