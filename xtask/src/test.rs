@@ -58,6 +58,8 @@ enum Layer {
     Chart,
     /// `javelin inject` between Helm, kustomize and kubectl
     Pipelines,
+    /// The scripts of `deploy/stack`, between real registries
+    Stack,
     /// The agent in real JVMs
     Jvm,
     /// Javelin on a real Kubernetes
@@ -77,6 +79,7 @@ impl Layer {
             Self::Deny => "dependencies",
             Self::Chart => "chart",
             Self::Pipelines => "pipelines",
+            Self::Stack => "stack",
             Self::Jvm => "JVM",
             Self::Cluster => "cluster suite",
             Self::Demo => "demo",
@@ -112,6 +115,7 @@ impl Layer {
             Self::Deny => dependencies(paths),
             Self::Chart => chart(paths),
             Self::Pipelines => pipelines(paths),
+            Self::Stack => stack(paths),
             Self::Jvm => jvm_suite(paths, pattern),
             Self::Cluster => cluster_suite(paths, pattern),
             Self::Demo => demo::run(paths, &demo::Options::default()),
@@ -420,6 +424,29 @@ fn pipelines(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
+/// The scripts of `deploy/stack`: linted, and run between registries. Where `JAVELIN_CHARTS` names the charts, their values
+/// are rendered, too.
+fn stack(paths: &Paths) -> Result<()> {
+    packages::ensure(paths, &[Group::Stack])?;
+    let mut lint = Command::new("shellcheck");
+    lint.args(["install.sh", "mirror.sh"])
+        .current_dir(paths.root().join("deploy/stack"));
+    succeed(&mut lint)?;
+    let tools = toolchain::ensure(paths, &[Tool::Crane, Tool::Helm4, Tool::Helm3])?;
+    for tests in ["mirror::", "stack::"] {
+        let mut command = cargo_command(paths);
+        command.args(["test", "--test", "it", "--locked", tests]);
+        succeed(command.env("JAVELIN_TOOLS", tools.program("")))?;
+    }
+    if variable("JAVELIN_CHARTS").is_none() {
+        note(
+            "LEFT OUT: rendering the values of deploy/stack. The charts are others'; name a folder of them in \
+             JAVELIN_CHARTS",
+        );
+    }
+    Ok(())
+}
+
 /// Lint, and the same bytes from two renders, by both majors of Helm.
 fn chart(paths: &Paths) -> Result<()> {
     let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3])?;
@@ -458,6 +485,12 @@ fn chart(paths: &Paths) -> Result<()> {
             &with(&["--set=profiles.checkout.agent.image=example.com/agent:2"])?,
         )?;
         check_cluster_name(&with)?;
+        for cluster in ["example", "sidecar-example"] {
+            with(&[
+                "--values=deploy/stack/values/javelin.yaml",
+                &format!("--values=deploy/stack/clusters/{cluster}/javelin.yaml"),
+            ])?;
+        }
         check_existing_secret(&with(&[SECRET, BUNDLE_VALUE])?)?;
         check_cert_manager(&with(&[WITH_CERT_MANAGER, ISSUER])?)?;
         for values in [
@@ -812,8 +845,7 @@ mod tests {
     #[test]
     fn what_is_no_layer_is_told_with_all_that_are() {
         let told = chosen("clustre").unwrap_err();
-        let layers =
-            "format, clippy, unit, hostile, docs, deny, chart, pipelines, jvm, cluster, demo";
+        let layers = "format, clippy, unit, hostile, docs, deny, chart, pipelines, stack, jvm, cluster, demo";
         assert!(
             told.contains("'clustre'") && told.contains(layers),
             "{told}"
