@@ -15,10 +15,12 @@ mod golden;
 mod golden_case;
 mod inject;
 mod instrumentation;
+mod mirror;
 mod pipelines;
 mod properties;
 mod secrets;
 mod shells;
+mod stack;
 mod transcripts;
 #[path = "../common/ugly.rs"]
 mod ugly;

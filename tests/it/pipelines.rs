@@ -10,7 +10,7 @@ use std::{
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A program of the tools' folder or of the PATH, with `javelin` on its PATH.
-fn program(name: &str) -> Option<Command> {
+pub(crate) fn program(name: &str) -> Option<Command> {
     let path = env::var_os("PATH")?;
     let tools = env::var_os("JAVELIN_TOOLS").map(PathBuf::from);
     let mut programs = tools

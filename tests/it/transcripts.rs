@@ -17,6 +17,6 @@ fn transcripts_are_what_the_program_says() {
     cases
         .case("tests/cmd/**/*.trycmd")
         .case("docs/*.md")
-        .case("README.md");
+        .case("README*.md");
     cases.run();
 }

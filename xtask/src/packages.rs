@@ -23,6 +23,8 @@ pub(crate) enum Group {
     Java,
     /// Fetching from a Maven repository.
     Maven,
+    /// Linting shell, and copying images the other way.
+    Stack,
 }
 
 /// One thing that must be there, and Debian's package that brings it.
@@ -218,6 +220,16 @@ impl Group {
                 provided: || has("mvn"),
                 package: "maven",
             }],
+            Self::Stack => vec![
+                Need {
+                    provided: || has("shellcheck"),
+                    package: "shellcheck",
+                },
+                Need {
+                    provided: || has("skopeo"),
+                    package: "skopeo",
+                },
+            ],
         }
     }
 }

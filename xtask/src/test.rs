@@ -58,6 +58,8 @@ enum Layer {
     Chart,
     /// `javelin inject` between Helm, kustomize and kubectl
     Pipelines,
+    /// The scripts of `deploy/stack`, between real registries
+    Stack,
     /// The agent in real JVMs
     Jvm,
     /// Javelin on a real Kubernetes
@@ -77,6 +79,7 @@ impl Layer {
             Self::Deny => "dependencies",
             Self::Chart => "chart",
             Self::Pipelines => "pipelines",
+            Self::Stack => "stack",
             Self::Jvm => "JVM",
             Self::Cluster => "cluster suite",
             Self::Demo => "demo",
@@ -112,6 +115,7 @@ impl Layer {
             Self::Deny => dependencies(paths),
             Self::Chart => chart(paths),
             Self::Pipelines => pipelines(paths),
+            Self::Stack => stack(paths),
             Self::Jvm => jvm_suite(paths, pattern),
             Self::Cluster => cluster_suite(paths, pattern),
             Self::Demo => demo::run(paths, &demo::Options::default()),
@@ -440,6 +444,29 @@ fn pipelines(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
+/// The scripts of `deploy/stack`: linted, and run between registries. Where `JAVELIN_CHARTS` names the charts, their values
+/// are rendered, too.
+fn stack(paths: &Paths) -> Result<()> {
+    packages::ensure(paths, &[Group::Stack])?;
+    let mut lint = Command::new("shellcheck");
+    lint.args(["install.sh", "mirror.sh"])
+        .current_dir(paths.root().join("deploy/stack"));
+    succeed(&mut lint)?;
+    let tools = toolchain::ensure(paths, &[Tool::Crane, Tool::Helm4, Tool::Helm3])?;
+    for tests in ["mirror::", "stack::"] {
+        let mut command = cargo_command(paths);
+        command.args(["test", "--test", "it", "--locked", tests]);
+        succeed(command.env("JAVELIN_TOOLS", tools.program("")))?;
+    }
+    if variable("JAVELIN_CHARTS").is_none() {
+        note(
+            "LEFT OUT: rendering the values of deploy/stack. The charts are others'; name a folder of them in \
+             JAVELIN_CHARTS",
+        );
+    }
+    Ok(())
+}
+
 /// Lint, and the same bytes from two renders, by both majors of Helm.
 fn chart(paths: &Paths) -> Result<()> {
     let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3])?;
@@ -477,6 +504,13 @@ fn chart(paths: &Paths) -> Result<()> {
             paths,
             &with(&["--set=profiles.checkout.agent.image=example.com/agent:2"])?,
         )?;
+        check_cluster_name(&with)?;
+        for cluster in ["example", "sidecar-example"] {
+            with(&[
+                "--values=deploy/stack/values/javelin.yaml",
+                &format!("--values=deploy/stack/clusters/{cluster}/javelin.yaml"),
+            ])?;
+        }
         check_existing_secret(&with(&[SECRET, BUNDLE_VALUE])?)?;
         check_cert_manager(&with(&[WITH_CERT_MANAGER, ISSUER])?)?;
         for values in [
@@ -533,6 +567,37 @@ fn check_images(paths: &Paths, rendered: &str) -> Result<()> {
     ensure!(
         listed == named,
         "the chart uses {named:?}, and `javelin images` lists {listed:?}"
+    );
+    Ok(())
+}
+
+/// The cluster's name among the default profile's attributes, over which all others are laid; one by hand wins.
+fn check_cluster_name(render: &dyn Fn(&[&str]) -> Result<String>) -> Result<()> {
+    for (more, attributes) in [
+        (None, "        k8s.cluster.name: seoul-1\n"),
+        (
+            Some("--set=default.resourceAttributes.team=shop"),
+            "        k8s.cluster.name: seoul-1\n        team: shop\n",
+        ),
+        (
+            Some(r"--set=default.resourceAttributes.k8s\.cluster\.name=own"),
+            "        k8s.cluster.name: own\n",
+        ),
+    ] {
+        let values: Vec<_> = ["--set=clusterName=seoul-1"]
+            .into_iter()
+            .chain(more)
+            .collect();
+        let rendered = render(&values)?;
+        let expected = format!("      resourceAttributes:\n{attributes}");
+        ensure!(
+            count(&rendered, &expected) == 1 && count(&rendered, "k8s.cluster.name") == 1,
+            "with {values:?} there is no {expected:?} in it"
+        );
+    }
+    ensure!(
+        !render(&[])?.contains("k8s.cluster.name"),
+        "without a cluster's name there is one"
     );
     Ok(())
 }
@@ -801,8 +866,7 @@ mod tests {
     #[test]
     fn what_is_no_layer_is_told_with_all_that_are() {
         let told = chosen("clustre").unwrap_err();
-        let layers =
-            "format, clippy, unit, hostile, docs, deny, chart, pipelines, jvm, cluster, demo";
+        let layers = "format, clippy, unit, hostile, docs, deny, chart, pipelines, stack, jvm, cluster, demo";
         assert!(
             told.contains("'clustre'") && told.contains(layers),
             "{told}"

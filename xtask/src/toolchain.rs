@@ -1,4 +1,5 @@
-//! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`, and the judge of YAML.
+//! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`, crane with a registry, and
+//! the judge of YAML.
 //!
 //! Each lives in the user cache under a key of its module's files and link flags, so a second run and a fresh clone
 //! cost nothing. A build happens in a temporary folder that is renamed into place when it is whole. One lock keeps two
@@ -30,6 +31,7 @@ pub(crate) enum Tool {
     Helm3,
     Kustomize,
     Collector,
+    Crane,
     YamlJudge,
 }
 
@@ -88,7 +90,7 @@ pub(crate) fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Kubernetes,
         Self::Containerd,
         Self::CoreDns,
@@ -96,6 +98,7 @@ impl Tool {
         Self::Collector,
         Self::Helm3,
         Self::Kustomize,
+        Self::Crane,
         Self::YamlJudge,
     ];
 
@@ -196,6 +199,16 @@ impl Tool {
                 version_flags: "-X main.version={}",
                 programs: &[("collector", &["otelcol"])],
                 minutes: 2,
+            },
+            Self::Crane => Recipe {
+                module: "crane",
+                title: "crane and a registry",
+                versioned_by: "github.com/google/go-containerregistry",
+                package: "tool",
+                tags: "",
+                version_flags: "",
+                programs: &[("crane", &["crane"]), ("registry", &["registry"])],
+                minutes: 1,
             },
             Self::YamlJudge => Recipe {
                 module: "yaml-judge",

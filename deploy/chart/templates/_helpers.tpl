@@ -69,6 +69,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $default := default dict .Values.default | deepCopy -}}
 {{- $own := dict "image" (include "javelin.image" .) "imagePullPolicy" .Values.image.pullPolicy -}}
 {{- $_ := set $default "agent" (merge (default dict $default.agent) $own) -}}
+{{- with .Values.clusterName -}}
+{{- /* Profiles are laid over the default one, so this is every pod's. An attribute of that name says more than we know. */ -}}
+{{- $_ := set $default "resourceAttributes" (merge (default dict $default.resourceAttributes) (dict "k8s.cluster.name" .)) -}}
+{{- end -}}
 {{- range $key := list "otlp" "resourceAttributes" -}}
 {{- if not (get $default $key) -}}
 {{- $_ := unset $default $key -}}
