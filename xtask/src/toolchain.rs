@@ -53,6 +53,18 @@ struct Recipe {
     minutes: u64,
 }
 
+/// What few tools have anything to say to.
+const PLAIN: Recipe = Recipe {
+    module: "",
+    title: "",
+    versioned_by: "",
+    package: ".",
+    tags: "",
+    version_flags: "",
+    programs: &[],
+    minutes: 1,
+};
+
 /// The folder of programs that the tools asked for are in.
 #[derive(Debug, Clone)]
 pub(crate) struct Toolchain {
@@ -116,8 +128,6 @@ impl Tool {
                 module: "kubernetes",
                 title: "Kubernetes",
                 versioned_by: "k8s.io/kubernetes",
-                package: ".",
-                tags: "",
                 version_flags: "-X k8s.io/component-base/version.gitVersion=v{} \
                      -X k8s.io/component-base/version.gitMajor={major} \
                      -X k8s.io/component-base/version.gitMinor={minor}",
@@ -135,6 +145,7 @@ impl Tool {
                     ],
                 )],
                 minutes: 10,
+                ..PLAIN
             },
             Self::Containerd => Recipe {
                 module: "containerd",
@@ -154,71 +165,62 @@ impl Tool {
                 module: "coredns",
                 title: "CoreDNS",
                 versioned_by: "github.com/coredns/coredns",
-                package: ".",
-                tags: "",
-                version_flags: "",
                 programs: &[("coredns", &["coredns"])],
                 minutes: 2,
+                ..PLAIN
             },
             Self::Helm4 => Recipe {
                 module: "helm4",
                 title: "Helm",
                 versioned_by: "helm.sh/helm/v4",
                 package: "tool",
-                tags: "",
                 version_flags: "-X helm.sh/helm/v4/internal/version.version=v{}",
                 programs: &[("helm", &["helm"])],
                 minutes: 2,
+                ..PLAIN
             },
             Self::Helm3 => Recipe {
                 module: "helm3",
                 title: "Helm",
                 versioned_by: "helm.sh/helm/v3",
                 package: "tool",
-                tags: "",
                 version_flags: "-X helm.sh/helm/v3/internal/version.version=v{}",
                 programs: &[("helm", &["helm3"])],
                 minutes: 2,
+                ..PLAIN
             },
             Self::Kustomize => Recipe {
                 module: "kustomize",
                 title: "kustomize",
                 versioned_by: "sigs.k8s.io/kustomize/kustomize/v5",
                 package: "tool",
-                tags: "",
                 version_flags: "-X sigs.k8s.io/kustomize/api/provenance.version=v{}",
                 programs: &[("kustomize", &["kustomize"])],
-                minutes: 1,
+                ..PLAIN
             },
             Self::Collector => Recipe {
                 module: "collector",
                 title: "the OpenTelemetry Collector",
                 versioned_by: "go.opentelemetry.io/collector/otelcol",
-                package: ".",
-                tags: "",
                 version_flags: "-X main.version={}",
                 programs: &[("collector", &["otelcol"])],
                 minutes: 2,
+                ..PLAIN
             },
             Self::Crane => Recipe {
                 module: "crane",
                 title: "crane and a registry",
                 versioned_by: "github.com/google/go-containerregistry",
                 package: "tool",
-                tags: "",
-                version_flags: "",
                 programs: &[("crane", &["crane"]), ("registry", &["registry"])],
-                minutes: 1,
+                ..PLAIN
             },
             Self::YamlJudge => Recipe {
                 module: "yaml-judge",
                 title: "the judge of YAML",
                 versioned_by: "sigs.k8s.io/yaml",
-                package: ".",
-                tags: "",
-                version_flags: "",
                 programs: &[("yaml-judge", &["yaml-judge"])],
-                minutes: 1,
+                ..PLAIN
             },
         }
     }
