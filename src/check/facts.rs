@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use super::collector::Collector;
 use super::objects::{Addresses, Labelled, Node, Service, WebhookConfiguration};
 use super::trial::{Outcome, Trial};
@@ -58,6 +60,10 @@ pub struct Facts {
     pub workloads: Vec<Labelled>,
     /// Why some of those are not there.
     pub workloads_unseen: Vec<Unseen>,
+    /// What has the label and is none of those: `apiVersion`, `kind` and `metadata` of each.
+    pub other_kinds: Vec<Value>,
+    /// Which kinds could not be looked at for that, such as `sparkapplications.sparkoperator.k8s.io`.
+    pub other_kinds_unseen: Vec<String>,
     /// A pod that was only pretended, if one was asked for.
     pub trial: Option<Trial>,
 }

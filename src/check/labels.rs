@@ -1,9 +1,12 @@
 //! Keys and values that were meant otherwise: near misses of the label, annotations in its place, values that name no
 //! profile.
 
+use serde_json::Value;
+
 use super::objects::Labelled;
 use super::{Check, Facts, Findings, some};
 use crate::config::Config;
+use crate::kinds;
 use crate::mutate::keys::INJECT;
 use crate::mutate::pod::{Metadata, StringMap};
 use crate::spelling::{self, distance};
@@ -22,6 +25,7 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     let namespaces = facts.namespaces.as_deref().unwrap_or_default();
     let objects = || namespaces.iter().chain(&facts.workloads);
     keys(objects(), findings);
+    kinds(facts, findings);
     let Some(config) = facts.config() else {
         return;
     };
@@ -89,6 +93,40 @@ fn values<'a>(
             check,
             format!("{count} labels, all with a value that is known"),
         );
+    }
+}
+
+/// The rule is the one of `javelin preview` and `javelin inject`.
+fn kinds(facts: &Facts, findings: &mut Findings) {
+    let check = Check::LabelKinds;
+    let mut is_good = true;
+    for object in &facts.other_kinds {
+        let why = kinds::passed_over(object).or_else(|| kinds::label_not_copied(object));
+        let Some(why) = why else { continue };
+        is_good = false;
+        let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
+        let name = [text("/metadata/namespace"), text("/metadata/name")];
+        let name: Vec<_> = name.into_iter().flatten().collect();
+        findings.warn(
+            check,
+            format!(
+                "{} {}: {why}",
+                text("/kind").unwrap_or_default(),
+                name.join("/")
+            ),
+            "put it where that kind keeps the labels of its pods, or on the namespace",
+        );
+    }
+    if !facts.other_kinds_unseen.is_empty() {
+        is_good = false;
+        findings.warn(
+            check,
+            format!("not looked at: {}", some(&facts.other_kinds_unseen)),
+            super::ASK_FOR_RIGHTS,
+        );
+    }
+    if is_good {
+        findings.ok(check, "no other kind of object has the label");
     }
 }
 

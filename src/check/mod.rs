@@ -89,6 +89,7 @@ checks! {
     LabelKeys Labels "label-keys", "Is the label spelt right?";
     LabelValues Labels "label-values", "Does every value name a profile?";
     LabelAnnotations Labels "label-annotations", "Is it a label, and not an annotation?";
+    LabelKinds Labels "label-kinds", "Does the label stand on a kind whose pods get it?";
     LabelExcluded Labels "label-excluded", "Is a label where it has no effect?";
     DryRun DryRun "dry-run", "Does a labelled pod get the agent there?";
 }

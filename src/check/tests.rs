@@ -706,6 +706,8 @@ pub(super) fn good() -> Facts {
         }]),
         workloads: Vec::new(),
         workloads_unseen: Vec::new(),
+        other_kinds: Vec::new(),
+        other_kinds_unseen: Vec::new(),
         trial: None,
     }
 }

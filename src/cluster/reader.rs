@@ -41,6 +41,17 @@ pub enum Form {
     Metadata,
 }
 
+/// A kind that the API server serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// `apps/v1`, or `v1` of the core group.
+    pub api_version: String,
+    /// Such as `Deployment`.
+    pub name: String,
+    /// Such as `deployments`.
+    pub resource: String,
+}
+
 /// A page of a list.
 #[derive(Deserialize)]
 struct Page<T> {
@@ -137,6 +148,63 @@ impl Reader {
         found.is_ok_and(|found| found.groups.iter().any(|each| each.name == group))
     }
 
+    /// The namespaced kinds that can be listed, each in its preferred version, but those of the core group: aggregated
+    /// discovery, which all supported versions of Kubernetes have (KEP-3352).
+    pub async fn kinds(&self) -> Result<Vec<Served>, ClusterError> {
+        #[derive(Deserialize)]
+        struct Groups {
+            items: Vec<Group>,
+        }
+        #[derive(Deserialize)]
+        struct Group {
+            metadata: Name,
+            #[serde(default)]
+            versions: Vec<Version>,
+        }
+        #[derive(Deserialize)]
+        struct Name {
+            name: String,
+        }
+        #[derive(Deserialize)]
+        struct Version {
+            version: String,
+            #[serde(default)]
+            resources: Vec<Resource>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Resource {
+            #[serde(rename = "resource")]
+            plural: String,
+            response_kind: Kind,
+            scope: String,
+            verbs: Vec<String>,
+        }
+        #[derive(Deserialize)]
+        struct Kind {
+            kind: String,
+        }
+        let target = target("path", "/apis");
+        let request = Request::get("/apis").header(header::ACCEPT, DISCOVERY);
+        let answer = self.send(request, Vec::new(), REQUEST, &target).await?;
+        let groups: Groups = decode(&answer, &target)?;
+        let mut kinds = Vec::new();
+        for group in groups.items {
+            let Some(version) = group.versions.into_iter().next() else {
+                continue;
+            };
+            let listed = version.resources.into_iter().filter(|each| {
+                each.scope == "Namespaced" && each.verbs.iter().any(|verb| verb == "list")
+            });
+            kinds.extend(listed.map(|each| Served {
+                api_version: format!("{}/{}", group.metadata.name, version.version),
+                name: each.response_kind.kind,
+                resource: each.plural,
+            }));
+        }
+        Ok(kinds)
+    }
+
     /// Puts a question that is an object: a review of somebody's rights.
     pub async fn review(&self, path: &str, question: &Value) -> Result<Value, ClusterError> {
         let target = target("path", path);
@@ -196,6 +264,23 @@ impl Reader {
             })
         };
         within(limit, sent, target).await
+    }
+}
+
+impl Served {
+    /// Where all of them are listed, of all namespaces.
+    pub fn path(&self) -> String {
+        let Self {
+            api_version,
+            resource,
+            ..
+        } = self;
+        let root = if api_version.contains('/') {
+            "apis"
+        } else {
+            "api"
+        };
+        format!("/{root}/{api_version}/{resource}")
     }
 }
 
@@ -271,6 +356,9 @@ const GONE: u16 = 410;
 
 /// Of an answer that is no sentence of the API server's.
 const MOST_SHOWN: usize = 300;
+
+/// Asks for all groups with their kinds at once.
+const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// Asks for a list of nothing but metadata.
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::advice::{Place, Platform, next_step};
 use super::client::{Cluster, ClusterError};
 use super::probe::{self, Finding};
-use super::reader::{Answer, Form, Reader};
+use super::reader::{Answer, Form, Reader, Served};
 use crate::causes::with_causes;
 use crate::check::collector::{Collector, Place as CollectorPlace, Said, ServicePlace};
 use crate::check::facts::{Certificates, Names, Pull, Reach, Replica, Right};
@@ -22,7 +22,8 @@ use crate::check::objects::{
 use crate::check::trial::{self, Outcome, Trial};
 use crate::check::{Facts, Seen, Unseen};
 use crate::config::Config;
-use crate::mutate::keys::{AGENT_NAME, CA_BUNDLE};
+use crate::kinds;
+use crate::mutate::keys::{AGENT_NAME, CA_BUNDLE, INJECT};
 
 /// Reads all of it. `certificates` is asked only where the certificate is Javelin's own.
 pub async fn survey(
@@ -51,6 +52,7 @@ pub async fn survey(
         .ok()
         .and_then(|found| Some(found.ports.first()?.1));
     let (workloads, workloads_unseen) = workloads(&reader).await;
+    let (other_kinds, other_kinds_unseen) = other_kinds(&reader).await;
     Ok(Facts {
         nodes: seen(reader.list("Nodes", "/api/v1/nodes", "", Form::Whole).await),
         account: if is_elsewhere {
@@ -89,6 +91,8 @@ pub async fn survey(
         addresses,
         workloads,
         workloads_unseen,
+        other_kinds,
+        other_kinds_unseen,
     })
 }
 
@@ -390,6 +394,34 @@ async fn workloads(reader: &Reader) -> (Vec<Labelled>, Vec<Unseen>) {
     (all, unseen)
 }
 
+/// What has the label itself, of every kind that [`workloads`] passes over; then the kinds that could not be listed.
+async fn other_kinds(reader: &Reader) -> (Vec<Value>, Vec<String>) {
+    let (mut all, mut unseen) = (Vec::new(), Vec::new());
+    let Ok(mut served) = reader.kinds().await else {
+        unseen.push("kinds that Kubernetes does not bring itself".to_owned());
+        return (all, unseen);
+    };
+    served.retain(|kind| !kinds::is_built_in(&kind.api_version));
+    served.truncate(MOST_KINDS);
+    served.push(Served {
+        api_version: "v1".to_owned(),
+        name: "ReplicationController".to_owned(),
+        resource: "replicationcontrollers".to_owned(),
+    });
+    let query = format!("labelSelector={INJECT}");
+    for kind in served {
+        let path = kind.path();
+        let found = reader.list::<Value>("labelled objects", &path, &query, Form::Metadata);
+        match found.await {
+            Ok(found) => all.extend(found.into_iter().map(|object| {
+                json!({ "apiVersion": kind.api_version, "kind": kind.name, "metadata": object.get("metadata") })
+            })),
+            Err(_) => unseen.push(kind.resource),
+        }
+    }
+    (all, unseen)
+}
+
 async fn try_in(reader: &Reader, namespace: &str) -> Trial {
     let labelled = try_pod(reader, namespace, true).await;
     let plain = match &labelled {
@@ -458,6 +490,9 @@ const OWN_LABELS: [&str; 5] = [
 const OF_NO_DEPLOYMENT: &str = "labelSelector=!pod-template-hash,!rollouts-pod-template-hash";
 
 const NOT_ENDED: &str = "fieldSelector=status.phase!=Succeeded,status.phase!=Failed";
+
+/// A cluster of many operators has some hundred.
+const MOST_KINDS: usize = 500;
 
 /// Where replicas listen, unless the endpoints tell.
 const USUAL_PORT: u16 = 10250;

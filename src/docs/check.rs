@@ -140,6 +140,12 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
              `annotations: true` in the chart's values.",
             "Make it a label.",
         ),
+        Check::LabelKinds => (
+            "Labels on objects of kinds that Javelin does not know, or whose own label nobody copies to their pods: \
+             resources of operators, ReplicationControllers. All kinds of the cluster are looked at. A label inside of such an \
+             object, on what becomes its pods, works and is not seen here.",
+            "Put the label where that kind keeps the labels of its pods, or on the namespace.",
+        ),
         Check::LabelExcluded => (
             "Labels in namespaces under `excludedNamespaces`, where nothing is ever touched.",
             "Take the label away, or the namespace out of the list.",
@@ -199,7 +205,7 @@ metadata:
   name: javelin-check
 rules:
   - apiGroups: [\"\"]
-    resources: [namespaces, nodes, pods, services, events]
+    resources: [namespaces, nodes, pods, replicationcontrollers, services, events]
     verbs: [get, list]
   - apiGroups: [\"\"]
     resources: [configmaps]
@@ -214,6 +220,7 @@ rules:
   - apiGroups: [argoproj.io]
     resources: [rollouts]
     verbs: [get, list]
+  # Further kinds for label-kinds: those of your operators.
   - apiGroups: [discovery.k8s.io]
     resources: [endpointslices]
     verbs: [list]

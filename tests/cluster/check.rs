@@ -14,6 +14,37 @@ use crate::{
     settled::{is_admitted, javelin_is_rolled_out},
 };
 
+/// A kind that comes and goes with its definition, and has the label on one object.
+fn kind_of_an_operator(namespace: &str, here: &[&str]) -> Result {
+    let definition = Removed::apply(
+        "customresourcedefinition",
+        "sheds.t-check.example.com",
+        SHEDS,
+    )?;
+    let object = json!({
+        "apiVersion": "t-check.example.com/v1", "kind": "Shed",
+        "metadata": { "name": "shed", "namespace": namespace, "labels": { INJECT: "true" } },
+    });
+    eventually("the API server serves the kind", SOON, || {
+        apply(&object.to_string()).map(drop)
+    })?;
+    tells(here, &[("label-kinds", "warning")], "labels of its pods")?;
+    drop(definition);
+    eventually("the kind is gone", SOON, || tells(here, &[], ""))
+}
+
+const SHEDS: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: sheds.t-check.example.com}
+spec:
+  group: t-check.example.com
+  scope: Namespaced
+  names: {kind: Shed, plural: sheds}
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+";
+
 /// What is not in order: id and status.
 type Told = BTreeSet<(String, String)>;
 
@@ -113,6 +144,9 @@ pub(crate) fn one_thing_at_a_time() -> Result {
             namespace.0
         ),
     )?;
+
+    // On kinds whose pods do not get it from there.
+    kind_of_an_operator(namespace.0, &here)?;
 
     // Somebody else's webhook, which selects nothing.
     let foreign = Removed::apply(

@@ -88,6 +88,33 @@ fn what_is_written_wrong_is_found_on_objects_and_on_templates() {
 }
 
 #[test]
+fn the_label_on_a_kind_that_gives_it_to_no_pod_is_told() {
+    let of = |version: &str, kind: &str, value: &str| {
+        let mut facts = good();
+        let metadata = json!({"name": "a", "namespace": "shop", "labels": {INJECT: value}});
+        facts.other_kinds =
+            vec![json!({"apiVersion": version, "kind": kind, "metadata": metadata})];
+        told_of(&facts)
+    };
+    assert_eq!(
+        of("flink.apache.org/v1beta1", "FlinkDeployment", "true"),
+        [Check::LabelKinds]
+    );
+    assert_eq!(
+        of("flink.apache.org/v1beta1", "FlinkDeployment", "false"),
+        []
+    );
+    assert_eq!(
+        of("v1", "ReplicationController", "true"),
+        [Check::LabelKinds]
+    );
+    assert_eq!(of("argoproj.io/v1alpha1", "Rollout", "true"), []);
+    let mut facts = good();
+    facts.other_kinds_unseen = vec!["flinkdeployments".to_owned()];
+    assert_eq!(told_of(&facts), [Check::LabelKinds]);
+}
+
+#[test]
 fn an_annotation_in_the_labels_place_is_told_where_it_has_no_effect() {
     let annotated = json!({"annotations": {INJECT: "true"}});
     let on_workload = object("Deployment", &json!({"metadata": annotated}));
@@ -124,7 +151,11 @@ fn told(object: Labelled) -> Vec<Check> {
     } else {
         facts.workloads = vec![object];
     }
-    let findings = judge_all(&facts).into_iter();
+    told_of(&facts)
+}
+
+fn told_of(facts: &Facts) -> Vec<Check> {
+    let findings = judge_all(facts).into_iter();
     let bad = findings.filter(|each| each.status != Status::Ok);
     bad.map(|each| each.check).collect()
 }

@@ -159,6 +159,30 @@ async fn a_pod_that_is_tried_is_never_stored() {
 }
 
 #[tokio::test]
+async fn kinds_are_found_in_their_preferred_versions() {
+    let kind = |resource: &str, kind: &str, scope: &str, verb: &str| json!({ "resource": resource, "responseKind": { "kind": kind }, "scope": scope, "verbs": [verb] });
+    let things = [
+        kind("things", "Thing", "Namespaced", "list"),
+        kind("clusterthings", "ClusterThing", "Cluster", "list"),
+        kind("questions", "Question", "Namespaced", "create"),
+    ];
+    let (reader, log) = reader(&[(
+        200,
+        json!({"items": [
+            {"metadata": {"name": "example.com"}, "versions": [{"version": "v1", "resources": things}, {"version": "v1beta1"}]},
+            {"metadata": {"name": "metrics.example.com"}},
+        ]}),
+    )]);
+    let kinds = reader.kinds().await.unwrap();
+    let paths: Vec<_> = kinds
+        .iter()
+        .map(|kind| (kind.name.as_str(), kind.path()))
+        .collect();
+    assert_eq!(paths, [("Thing", "/apis/example.com/v1/things".to_owned())]);
+    assert_eq!(*log.lock().unwrap(), [format!("GET /apis {DISCOVERY}")]);
+}
+
+#[tokio::test]
 async fn a_group_is_there_or_not() {
     let groups = (200, json!({"groups": [{"name": "apps"}]}));
     let (asked, _) = reader(&[groups.clone(), groups, refusal(403, "")]);
