@@ -6,7 +6,8 @@
 //! connection.
 //!
 //! `cargo xtask hostile` runs them for minutes, `cargo xtask test` for seconds: on a machine that others use, times are
-//! then no more than a hint. Without either, everything here is ignored, and a line says so.
+//! then no more than a hint. `cargo xtask soak` runs [`soak`] alone. Without any of these, everything here is ignored, and
+//! a line says so.
 
 #![expect(
     clippy::indexing_slicing,
@@ -17,7 +18,9 @@
 
 mod attack;
 mod overload;
+mod picture;
 mod server;
+mod soak;
 
 use std::{
     fs,
@@ -47,8 +50,13 @@ fn main() -> ExitCode {
         };
         Trial::test(*name, run).with_ignored_flag(!is_asked_for)
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    if !is_asked_for {
+    let soak = Trial::test("soak", || {
+        soak::soak(minutes().expect("or it is ignored"));
+        Ok(())
+    });
+    let soak = soak.with_ignored_flag(minutes().is_none());
+    let conclusion = libtest_mimic::run(&arguments, trials.chain([soak]).collect());
+    if !is_asked_for && minutes().is_none() {
         println!("ignored: they load the machine; `cargo xtask hostile` runs them\n");
     }
     for line in FIGURES.lock().unwrap().iter() {
@@ -63,6 +71,14 @@ fn main() -> ExitCode {
 )]
 fn length() -> Option<String> {
     std::env::var("JAVELIN_HOSTILE").ok()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how `cargo xtask soak` says whether to run, and for how long"
+)]
+fn minutes() -> Option<f64> {
+    std::env::var("JAVELIN_SOAK").ok()?.parse().ok()
 }
 
 fn is_long() -> bool {

@@ -33,13 +33,8 @@ impl Server {
     /// Starts it by a shell, which does `first` before that.
     pub(crate) fn start(first: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs/corporate-ca.sh");
-        let made = Command::new(script)
-            .arg(folder.path())
-            .arg(NAME)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        make_certificate(folder.path());
+        fs::write(folder.path().join("config.yaml"), "").unwrap();
         // Free a moment ago. Should somebody else have taken one, the program says so and the test fails.
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let (one, two) = (free(), free());
@@ -48,7 +43,7 @@ impl Server {
         let child = Command::new("sh")
             .arg("-c")
             .arg(format!(r#"{first}; exec "$@""#))
-            .args(["sh", env!("CARGO_BIN_EXE_javelin"), "serve"])
+            .args(["sh", &program(), "serve"])
             .arg(format!("--listen=127.0.0.1:{port}"))
             .arg(format!("--admin-listen=127.0.0.1:{admin}"))
             .args(["--service=javelin", "--namespace=javelin-system"])
@@ -59,6 +54,10 @@ impl Server {
             .arg(format!(
                 "--tls-key={}",
                 folder.path().join("tls.key").display()
+            ))
+            .arg(format!(
+                "--config={}",
+                folder.path().join("config.yaml").display()
             ))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -138,23 +137,47 @@ impl Server {
 
     /// The most memory that it had so far, in MiB.
     pub(crate) fn peak_memory(&self) -> u64 {
+        u64::from(self.status("VmHWM:").div_ceil(1024))
+    }
+
+    /// A number of `/proc/PID/status`; memory is in KiB there.
+    fn status(&self, key: &str) -> u32 {
         let status = fs::read_to_string(self.process().join("status")).unwrap();
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .unwrap();
-        peak.trim()
-            .trim_end_matches(" kB")
-            .parse::<u64>()
-            .unwrap()
-            .div_ceil(1024)
+        let mut lines = status.lines();
+        let value = lines.find_map(|line| line.strip_prefix(key)).unwrap();
+        value.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Resident memory in MiB, descriptors and threads, now.
+    pub(crate) fn sample(&self) -> [f64; 3] {
+        let memory = f64::from(self.status("VmRSS:")) / 1024.0;
+        let descriptors = u32::try_from(self.descriptors()).unwrap();
+        [
+            memory,
+            f64::from(descriptors),
+            f64::from(self.status("Threads:")),
+        ]
+    }
+
+    fn descriptors(&self) -> usize {
+        fs::read_dir(self.process().join("fd")).unwrap().count()
+    }
+
+    /// Puts another configuration in place of the one that it has.
+    pub(crate) fn configure(&self, text: &str) {
+        fs::write(self.folder.path().join("config.yaml"), text).unwrap();
+    }
+
+    /// Puts a new certificate of the same authorities in place of the one that it has.
+    pub(crate) fn renew(&self) {
+        make_certificate(self.folder.path());
     }
 
     /// How many descriptors it has open.
     fn within_bounds(&self) -> usize {
         let peak = self.peak_memory();
         assert!(peak <= super::MEMORY_MIB, "{peak} MiB of memory");
-        let open = fs::read_dir(self.process().join("fd")).unwrap().count();
+        let open = self.descriptors();
         assert!(open <= super::DESCRIPTORS, "{open} descriptors");
         open
     }
@@ -229,6 +252,22 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Of this build, or the one that is named.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how `cargo xtask soak` names the program as it is released"
+)]
+fn program() -> String {
+    std::env::var("JAVELIN_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_javelin").to_owned())
+}
+
+/// By `certs/corporate-ca.sh`: the first time with its authorities.
+fn make_certificate(folder: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs/corporate-ca.sh");
+    let made = Command::new(script).arg(folder).arg(NAME).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
 }
 
 /// How an honest client fared.

@@ -188,6 +188,33 @@ pub(crate) fn hostile(paths: &Paths) -> Result<()> {
     hostile_suite(paths, "long")
 }
 
+/// How long to load the server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Soak {
+    /// For so long
+    #[arg(long, default_value_t = 60.0, value_name = "N")]
+    minutes: f64,
+}
+
+/// The soak in `tests/hostile`, of the program as it is released; draws `docs/soak.svg`.
+pub(crate) fn soak(paths: &Paths, options: &Soak) -> Result<()> {
+    cargo(
+        paths,
+        &["build", "--release", "--package=javelin", "--locked"],
+    )?;
+    let mut command = cargo_command(paths);
+    command
+        .args([
+            "test", "--test", "hostile", "--locked", "--", "soak", "--exact",
+        ])
+        .env(
+            "JAVELIN_PROGRAM",
+            paths.root().join("target/release/javelin"),
+        )
+        .env("JAVELIN_SOAK", options.minutes.to_string());
+    succeed(&mut command)
+}
+
 /// Writes the expected results of the golden cases, and of the transcripts, anew.
 pub(crate) fn bless(paths: &Paths) -> Result<()> {
     let mut command = cargo_command(paths);
