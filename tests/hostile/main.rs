@@ -16,7 +16,10 @@
     reason = "a test: it fails by panics, and prints"
 )]
 
+#[path = "../common/api_server.rs"]
+mod api_server;
 mod attack;
+mod memory;
 mod overload;
 mod picture;
 mod server;
@@ -87,7 +90,7 @@ fn is_long() -> bool {
 
 type Case = fn(&str);
 
-const CASES: [(&str, Case); 19] = [
+const CASES: [(&str, Case); 21] = [
     ("headers_and_silence", headers_and_silence),
     ("large_bodies_that_stop", large_bodies_that_stop),
     ("slow_bodies", slow_bodies),
@@ -116,6 +119,14 @@ const CASES: [(&str, Case); 19] = [
     ("no_descriptors_left", no_descriptors_left),
     ("a_full_disk", a_full_disk),
     ("ten_times_too_much", overload::ten_times_too_much),
+    (
+        "no_key_of_a_file_that_was_replaced",
+        memory::no_key_of_a_file_that_was_replaced,
+    ),
+    (
+        "no_key_of_an_authority_that_was_replaced",
+        memory::no_key_of_an_authority_that_was_replaced,
+    ),
 ];
 
 /// What a process may hold at most: the limits of memory (48 MiB of bodies), as much again for what decoding takes in two
