@@ -98,18 +98,23 @@ pub const NO_TIME: &str = "it could not be decided in time; this call has left t
 
 /// What an answer rests on. A test puts in what is wrong, panics or fails: none of it may reach a pod.
 #[derive(Clone, Copy)]
-struct Engine {
-    decide: Rules,
-    encode: fn(&Patch) -> Result<Vec<u8>, serde_json::Error>,
+pub(crate) struct Engine {
+    pub(crate) decide: Rules,
+    pub(crate) encode: fn(&Patch) -> Result<Vec<u8>, serde_json::Error>,
 }
 
 impl Engine {
-    const OURS: Self = Self {
+    pub(crate) const OURS: Self = Self {
         decide: mutate::decide,
         encode: Patch::to_json,
     };
 
-    fn answer(self, entry: &Entry, body: &[u8], config: &Config) -> Result<Answer, Malformed> {
+    pub(crate) fn answer(
+        self,
+        entry: &Entry,
+        body: &[u8],
+        config: &Config,
+    ) -> Result<Answer, Malformed> {
         let request = Request::from_body(body)?;
         let on_pod = |inject| self.on_pod(&request, inject, config);
         let judged = match entry {

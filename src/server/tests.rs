@@ -13,6 +13,7 @@ use axum::http::header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER};
 use axum::http::{Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body_util::Full;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -29,7 +30,8 @@ use super::{Limits, admin, listener};
 use crate::certs::{Authority, ServiceName};
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::review::{Answer, Entry, Malformed, Outcome};
+use crate::mutate::{self, keys};
+use crate::review::{self, Answer, Entry, Malformed, Outcome};
 use crate::shutdown::Shutdown;
 use crate::time;
 
@@ -500,12 +502,12 @@ fn stuck_on_large(entry: &Entry, body: &[u8], config: &Config) -> Result<Answer,
     tell_entry(entry, body, config)
 }
 
-/// Ends the work of all that are stuck.
-struct Release;
+/// Ends the work of all that are stuck on this.
+struct Release(&'static AtomicBool);
 
 impl Drop for Release {
     fn drop(&mut self) {
-        STUCK.store(false, Ordering::SeqCst);
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
@@ -513,7 +515,7 @@ impl Drop for Release {
 #[tokio::test]
 async fn an_engine_that_blocks_holds_up_neither_livez_nor_ordinary_reviews() {
     // Whatever happens here: threads that never end would keep the runtime from ending.
-    let release = Release;
+    let release = Release(&STUCK);
     let server = Running::start(stuck_on_large, Limits::default()).await;
     let readiness = Arc::new(Readiness::new(&[], Shutdown::new()));
     let admin = admin_port(readiness).await;
@@ -550,6 +552,79 @@ async fn an_engine_that_blocks_holds_up_neither_livez_nor_ordinary_reviews() {
     drop(release);
     let recovered = async { while send("/mutate/pod").await.unwrap().body() != "Pod" {} };
     timeout(DEADLINE, recovered).await.expect("it stays stuck");
+}
+
+static SLOW: AtomicBool = AtomicBool::new(true);
+
+/// The engine with a rule that is slow while [`SLOW`].
+fn with_a_slow_rule(entry: &Entry, body: &[u8], config: &Config) -> Result<Answer, Malformed> {
+    let engine = review::Engine {
+        decide: |subject, config| {
+            let began = std::time::Instant::now();
+            // Not for ever: should it block the test's one thread, the test fails by what it gets.
+            while SLOW.load(Ordering::SeqCst) && began.elapsed() < DEADLINE {
+                std::thread::yield_now();
+            }
+            mutate::decide(subject, config)
+        },
+        ..review::Engine::OURS
+    };
+    engine.answer(entry, body, config)
+}
+
+/// The fault that `review/tests/faults.rs` cannot put in, as only the server knows of time. One thread accepts, shakes hands
+/// and answers `/livez` here.
+#[tokio::test]
+async fn a_slow_rule_costs_the_agent_and_nothing_else() {
+    let release = Release(&SLOW);
+    let server = Running::start(with_a_slow_rule, Limits::default()).await;
+    let admin = admin_port(Arc::new(Readiness::new(&[], Shutdown::new()))).await;
+    let pod = json!({
+        "metadata": { "name": "cart", "labels": { keys::INJECT: "true" } },
+        "spec": { "containers": [{ "name": "cart", "image": "cart:1" }] },
+    });
+    let kind = json!({ "group": "", "version": "v1", "kind": "Pod" });
+    let asked = json!({
+        "uid": "u-1", "operation": "CREATE", "kind": kind, "namespace": "shop", "object": pod,
+    });
+    let body = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked,
+    });
+    let ask = || request(Method::POST, "/mutate/pod?timeout=1s", body.to_string());
+    let threads = Limits::default().ordinary_threads;
+    let mut overdue = tokio::task::JoinSet::new();
+    for _ in 0..threads {
+        let (mut client, request) = (server.connect().await, ask());
+        overdue.spawn(async move { client.send(request).await.unwrap() });
+    }
+    let mut answers = Vec::new();
+    while answers.len() < threads {
+        if let Some(answer) = overdue.try_join_next() {
+            answers.push(answer.unwrap());
+        }
+        assert!(get(admin, "/livez").await.starts_with("HTTP/1.1 200 "));
+        server.connect().await;
+    }
+    answers.iter().for_each(assert_admitted_unchanged);
+    assert_eq!(server.refused("late"), 2);
+    // Whoever comes now does not wait for rules that do not end.
+    let mut client = server.connect().await;
+    assert_admitted_unchanged(&client.send(ask()).await.unwrap());
+    assert_eq!(server.refused("stuck"), 1);
+    let injected = || server.count(r#"javelin_reviews_total{entry="pod",outcome="injected"}"#);
+    assert_eq!(injected(), 0);
+    drop(release);
+    // What the slow ones came to in the end has gone to nobody.
+    let recovered = async {
+        while injected() == 0 {
+            client.send(ask()).await.unwrap();
+        }
+    };
+    timeout(DEADLINE, recovered).await.expect("it stays stuck");
+    let answer = client.send(ask()).await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    assert!(answer["response"]["patch"].is_string(), "{answer}");
+    assert_eq!(injected(), 2);
 }
 
 #[track_caller]

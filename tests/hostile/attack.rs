@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     process::{Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -27,7 +27,8 @@ const GLANCE: Duration = Duration::from_millis(300);
 pub(crate) struct Attacker {
     to: SocketAddr,
     folder: PathBuf,
-    config: Arc<ClientConfig>,
+    /// With what it trusts, for as long as that stays the same.
+    config: Mutex<(Vec<u8>, Arc<ClientConfig>)>,
     is_over: AtomicBool,
 }
 
@@ -35,7 +36,7 @@ impl Attacker {
     pub(crate) fn new(to: SocketAddr, folder: PathBuf) -> Self {
         Self {
             to,
-            config: server::config(&folder, "http/1.1"),
+            config: Mutex::new((Vec::new(), server::config(&folder, "http/1.1"))),
             folder,
             is_over: AtomicBool::new(false),
         }
@@ -67,7 +68,17 @@ impl Attacker {
 
     fn connect(&self) -> Option<Client> {
         let stream = self.connect_plainly()?;
-        Client::over(stream, Arc::clone(&self.config), NAME).ok()
+        Client::over(stream, self.config(), NAME).ok()
+    }
+
+    /// A client that does not trust a certificate makes the server serve the one before it.
+    fn config(&self) -> Arc<ClientConfig> {
+        let trusted = std::fs::read(self.folder.join("ca.crt")).unwrap_or_default();
+        let mut known = self.config.lock().unwrap();
+        if known.0 != trusted {
+            *known = (trusted, server::config(&self.folder, "http/1.1"));
+        }
+        Arc::clone(&known.1)
     }
 
     fn connect_plainly(&self) -> Option<TcpStream> {
@@ -119,7 +130,7 @@ impl Attacker {
         let Ok(stream) = server::connect(self.to, ADDRESS, Some(4096)) else {
             return;
         };
-        if let Ok(mut client) = Client::over(stream, Arc::clone(&self.config), NAME) {
+        if let Ok(mut client) = Client::over(stream, self.config(), NAME) {
             let _ = client.send(bytes);
             self.wait(10);
         }

@@ -6,7 +6,8 @@
 //! connection.
 //!
 //! `cargo xtask hostile` runs them for minutes, `cargo xtask test` for seconds: on a machine that others use, times are
-//! then no more than a hint. Without either, everything here is ignored, and a line says so.
+//! then no more than a hint. `cargo xtask soak` runs [`soak`] alone. Without any of these, everything here is ignored, and
+//! a line says so.
 
 #![expect(
     clippy::indexing_slicing,
@@ -15,9 +16,14 @@
     reason = "a test: it fails by panics, and prints"
 )]
 
+#[path = "../common/api_server.rs"]
+mod api_server;
 mod attack;
+mod memory;
 mod overload;
+mod picture;
 mod server;
+mod soak;
 
 use std::{
     fs,
@@ -47,8 +53,13 @@ fn main() -> ExitCode {
         };
         Trial::test(*name, run).with_ignored_flag(!is_asked_for)
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    if !is_asked_for {
+    let soak = Trial::test("soak", || {
+        soak::soak(minutes().expect("or it is ignored"));
+        Ok(())
+    });
+    let soak = soak.with_ignored_flag(minutes().is_none());
+    let conclusion = libtest_mimic::run(&arguments, trials.chain([soak]).collect());
+    if !is_asked_for && minutes().is_none() {
         println!("ignored: they load the machine; `cargo xtask hostile` runs them\n");
     }
     for line in FIGURES.lock().unwrap().iter() {
@@ -65,13 +76,21 @@ fn length() -> Option<String> {
     std::env::var("JAVELIN_HOSTILE").ok()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how `cargo xtask soak` says whether to run, and for how long"
+)]
+fn minutes() -> Option<f64> {
+    std::env::var("JAVELIN_SOAK").ok()?.parse().ok()
+}
+
 fn is_long() -> bool {
     length().is_some_and(|length| length == "long")
 }
 
 type Case = fn(&str);
 
-const CASES: [(&str, Case); 19] = [
+const CASES: [(&str, Case); 21] = [
     ("headers_and_silence", headers_and_silence),
     ("large_bodies_that_stop", large_bodies_that_stop),
     ("slow_bodies", slow_bodies),
@@ -100,6 +119,14 @@ const CASES: [(&str, Case); 19] = [
     ("no_descriptors_left", no_descriptors_left),
     ("a_full_disk", a_full_disk),
     ("ten_times_too_much", overload::ten_times_too_much),
+    (
+        "no_key_of_a_file_that_was_replaced",
+        memory::no_key_of_a_file_that_was_replaced,
+    ),
+    (
+        "no_key_of_an_authority_that_was_replaced",
+        memory::no_key_of_an_authority_that_was_replaced,
+    ),
 ];
 
 /// What a process may hold at most: the limits of memory (48 MiB of bodies), as much again for what decoding takes in two

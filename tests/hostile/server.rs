@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto:
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tempfile::TempDir;
 
-use super::attack::{self, Attacker};
+use super::{
+    api_server::{Objects, api_server, kubeconfig},
+    attack::{self, Attacker},
+};
 
 pub(crate) const NAME: &str = "javelin.javelin-system.svc";
 
@@ -30,16 +33,33 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it by a shell, which does `first` before that.
+    /// With a certificate from two files. A shell starts it, which does `first` before that.
     pub(crate) fn start(first: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs/corporate-ca.sh");
-        let made = Command::new(script)
-            .arg(folder.path())
-            .arg(NAME)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        make_certificate(folder.path());
+        let file = |name| folder.path().join(name).display().to_string();
+        let arguments = [
+            format!("--tls-cert={}", file("tls.crt")),
+            format!("--tls-key={}", file("tls.key")),
+        ];
+        Self::launch(folder, first, &arguments)
+    }
+
+    /// With an authority of its own, which is in `objects`. What it is told of times makes rotations short: a leaf is
+    /// renewed every twenty seconds, and a new authority signs after a second.
+    pub(crate) fn with_authority(objects: &Arc<Mutex<Objects>>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        objects.lock().unwrap().trusted = Some(folder.path().join("ca.crt"));
+        let path = folder.path().join("kubeconfig");
+        let address = api_server(Arc::clone(objects));
+        fs::write(&path, kubeconfig(address, "a-token")).unwrap();
+        let arguments = ["--leaf-lifetime=30s", "--settle-time=1s"].map(str::to_owned);
+        let first = format!("export KUBECONFIG={}", path.display());
+        Self::launch(folder, &first, &arguments)
+    }
+
+    fn launch(folder: TempDir, first: &str, arguments: &[String]) -> Self {
+        fs::write(folder.path().join("config.yaml"), "").unwrap();
         // Free a moment ago. Should somebody else have taken one, the program says so and the test fails.
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let (one, two) = (free(), free());
@@ -48,18 +68,18 @@ impl Server {
         let child = Command::new("sh")
             .arg("-c")
             .arg(format!(r#"{first}; exec "$@""#))
-            .args(["sh", env!("CARGO_BIN_EXE_javelin"), "serve"])
+            .args(["sh", &program(), "serve"])
             .arg(format!("--listen=127.0.0.1:{port}"))
             .arg(format!("--admin-listen=127.0.0.1:{admin}"))
             .args(["--service=javelin", "--namespace=javelin-system"])
+            .args(arguments)
             .arg(format!(
-                "--tls-cert={}",
-                folder.path().join("tls.crt").display()
+                "--config={}",
+                folder.path().join("config.yaml").display()
             ))
-            .arg(format!(
-                "--tls-key={}",
-                folder.path().join("tls.key").display()
-            ))
+            // The image's program is static. This one would resolve functions when they are first called, and that leaves
+            // the processor's registers on the stack, with whatever was copied last.
+            .env("LD_BIND_NOW", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(folder.path().join("log")).unwrap())
@@ -138,23 +158,54 @@ impl Server {
 
     /// The most memory that it had so far, in MiB.
     pub(crate) fn peak_memory(&self) -> u64 {
+        u64::from(self.status("VmHWM:").div_ceil(1024))
+    }
+
+    /// A number of `/proc/PID/status`; memory is in KiB there.
+    fn status(&self, key: &str) -> u32 {
         let status = fs::read_to_string(self.process().join("status")).unwrap();
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .unwrap();
-        peak.trim()
-            .trim_end_matches(" kB")
-            .parse::<u64>()
-            .unwrap()
-            .div_ceil(1024)
+        let mut lines = status.lines();
+        let value = lines.find_map(|line| line.strip_prefix(key)).unwrap();
+        value.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Resident memory in MiB, descriptors, threads and connections, now.
+    pub(crate) fn sample(&self) -> [f64; 4] {
+        let memory = f64::from(self.status("VmRSS:")) / 1024.0;
+        let descriptors = u32::try_from(self.descriptors()).unwrap();
+        let connections = u32::try_from(self.metric("javelin_open_connections")).unwrap();
+        [
+            memory,
+            f64::from(descriptors),
+            f64::from(self.status("Threads:")),
+            f64::from(connections),
+        ]
+    }
+
+    fn descriptors(&self) -> usize {
+        fs::read_dir(self.process().join("fd")).unwrap().count()
+    }
+
+    /// Puts another configuration in place of the one that it has.
+    pub(crate) fn configure(&self, text: &str) {
+        fs::write(self.folder.path().join("config.yaml"), text).unwrap();
+    }
+
+    /// Puts a new certificate of the same authorities in place of the one that it has.
+    pub(crate) fn renew(&self) {
+        make_certificate(self.folder.path());
+    }
+
+    /// What it was given, by name.
+    pub(crate) fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
     /// How many descriptors it has open.
     fn within_bounds(&self) -> usize {
         let peak = self.peak_memory();
         assert!(peak <= super::MEMORY_MIB, "{peak} MiB of memory");
-        let open = fs::read_dir(self.process().join("fd")).unwrap().count();
+        let open = self.descriptors();
         assert!(open <= super::DESCRIPTORS, "{open} descriptors");
         open
     }
@@ -229,6 +280,22 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Of this build, or the one that is named.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how `cargo xtask` names the program as it is released"
+)]
+fn program() -> String {
+    std::env::var("JAVELIN_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_javelin").to_owned())
+}
+
+/// By `certs/corporate-ca.sh`: the first time with its authorities.
+fn make_certificate(folder: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs/corporate-ca.sh");
+    let made = Command::new(script).arg(folder).arg(NAME).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
 }
 
 /// How an honest client fared.
@@ -325,13 +392,13 @@ fn is_whole(answer: &[u8]) -> bool {
     length.is_some_and(|length| length.parse() == Ok(body.len()))
 }
 
-/// What trusts the authority in `folder` and offers `protocol` alone.
+/// What trusts the authorities in `folder` and offers `protocol` alone.
 pub(crate) fn config(folder: &Path, protocol: &str) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    let root = fs::read(folder.join("ca.crt")).unwrap();
-    roots
-        .add(CertificateDer::from_pem_slice(&root).unwrap())
-        .unwrap();
+    let trusted = fs::read(folder.join("ca.crt")).unwrap();
+    for root in CertificateDer::pem_slice_iter(&trusted) {
+        roots.add(root.unwrap()).unwrap();
+    }
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()

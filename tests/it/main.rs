@@ -7,6 +7,8 @@
     reason = "a test: a panic is how it fails"
 )]
 
+#[path = "../common/api_server.rs"]
+mod api_server;
 mod cert;
 mod certificates;
 mod cli;

@@ -2,11 +2,10 @@
 //! every log line there is, against a stand-in for the API server. Whatever they say is searched for what they hold.
 
 use std::{
-    collections::BTreeSet,
     fmt::Write as _,
     fs::{self, File},
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -14,158 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    extract::Request,
-    http::{Method, StatusCode, header::CONTENT_TYPE},
-};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use javelin::{
-    server::{Limits, connection::Transport, listener},
-    shutdown::Shutdown,
-};
 use serde_json::{Value, json};
+
+use super::api_server::{Objects, api_server, kubeconfig};
 
 /// Long, because others may be using the machine.
 const DEADLINE: Duration = Duration::from_mins(1);
 
 const PLANTED: &str = "planted-where-a-key-should-be";
-
-/// The two objects, whatever else was sent, and what must not be seen.
-struct Objects {
-    version: u64,
-    secret: Value,
-    configuration: Value,
-    /// The next answer about the Secret, in place of the Secret.
-    nonsense: Option<String>,
-    sent: Vec<String>,
-    keys: BTreeSet<String>,
-}
-
-impl Objects {
-    fn new() -> Self {
-        let entry = json!({
-            "name": "pod.javelin.dev", "sideEffects": "None", "admissionReviewVersions": ["v1"],
-            "clientConfig": { "service": { "name": "javelin", "namespace": "javelin-system" } },
-        });
-        Self {
-            version: 1,
-            secret: json!({ "metadata": { "resourceVersion": "1" } }),
-            configuration: json!({ "metadata": { "resourceVersion": "1" }, "webhooks": [entry] }),
-            nonsense: None,
-            sent: Vec::new(),
-            keys: BTreeSet::new(),
-        }
-    }
-
-    fn answer(&mut self, method: &Method, uri: &str, kind: &str, body: &[u8]) -> (u16, String) {
-        let patch = if *method == Method::GET {
-            None
-        } else {
-            let patch: Value = serde_json::from_slice(body).unwrap_or_default();
-            self.note(uri, &patch);
-            Some(patch)
-        };
-        // A watch that ends at once.
-        if uri.contains("watch=") {
-            return (200, String::new());
-        }
-        if uri.contains("/secrets/") {
-            if let Some(nonsense) = self.nonsense.take() {
-                return (200, nonsense);
-            }
-            if let Some(patch) = patch.filter(|_| kind.contains("merge-patch")) {
-                if patch["metadata"]["resourceVersion"]
-                    != self.secret["metadata"]["resourceVersion"]
-                {
-                    return (409, status(409, "Conflict"));
-                }
-                json_patch::merge(&mut self.secret, &patch);
-                self.changed(|objects| &mut objects.secret);
-            }
-            return (200, self.secret.to_string());
-        }
-        if uri.contains("/mutatingwebhookconfigurations/") {
-            if let Some(patch) = patch {
-                let bundle = &patch["webhooks"][0]["clientConfig"]["caBundle"];
-                self.configuration["webhooks"][0]["clientConfig"]["caBundle"] = bundle.clone();
-                self.changed(|objects| &mut objects.configuration);
-            }
-            return (200, self.configuration.to_string());
-        }
-        if uri.contains("/configmaps/") {
-            let annotations = json!({ "javelin.dev/probe": "x" });
-            return (
-                200,
-                json!({ "metadata": { "annotations": annotations } }).to_string(),
-            );
-        }
-        (404, status(404, "NotFound"))
-    }
-
-    fn changed(&mut self, object: impl Fn(&mut Self) -> &mut Value) {
-        self.version += 1;
-        let version = self.version.to_string();
-        object(self)["metadata"]["resourceVersion"] = version.into();
-    }
-
-    /// What was sent, without the Secret's data, which is where keys belong.
-    fn note(&mut self, uri: &str, patch: &Value) {
-        let mut patch = patch.clone();
-        if let Some(data) = patch.as_object_mut().and_then(|patch| patch.remove("data")) {
-            let keys = ["ca.key", "next.key"].map(|key| data[key].as_str().map(str::to_owned));
-            for key in keys.into_iter().flatten() {
-                let text = String::from_utf8(STANDARD.decode(key).unwrap()).unwrap();
-                self.keys.insert(text);
-            }
-        }
-        self.sent.push(format!("{uri} {patch}"));
-    }
-
-    fn edit_secret(&mut self, edit: impl FnOnce(&mut Value)) {
-        edit(&mut self.secret);
-        self.changed(|objects| &mut objects.secret);
-    }
-
-    fn has(&self, key: &str) -> bool {
-        self.secret["data"][key].is_string()
-    }
-}
-
-fn status(code: u16, reason: &str) -> String {
-    json!({ "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "" })
-        .to_string()
-}
-
-/// One that answers until the test ends.
-fn api_server(objects: Arc<Mutex<Objects>>) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let router = Router::new().fallback(async move |request: Request| {
-        let (parts, body) = request.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        let kind = parts.headers.get(CONTENT_TYPE);
-        let kind = kind.map_or("", |kind| kind.to_str().unwrap());
-        let uri = parts.uri.to_string();
-        let mut objects = objects.lock().unwrap();
-        let (code, text) = objects.answer(&parts.method, &uri, kind, &body);
-        (StatusCode::from_u16(code).unwrap(), Body::from(text))
-    });
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let (shutdown, limits) = (Shutdown::new(), Limits::default());
-            listener::serve(listener, Transport::Plain, router, shutdown, limits).await;
-        });
-    });
-    address
-}
 
 /// Ends with the test.
 struct Running(Child);
@@ -188,13 +44,11 @@ impl Scene {
         let objects = Arc::new(Mutex::new(Objects::new()));
         let address = api_server(Arc::clone(&objects));
         let folder = tempfile::tempdir().unwrap();
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "here",
-            "clusters": [{ "name": "here", "cluster": { "server": format!("http://{address}") } }],
-            "users": [{ "name": "me", "user": { "token": PLANTED } }],
-            "contexts": [{ "name": "here", "context": { "cluster": "here", "user": "me" } }],
-        });
-        fs::write(folder.path().join("kubeconfig"), kubeconfig.to_string()).unwrap();
+        fs::write(
+            folder.path().join("kubeconfig"),
+            kubeconfig(address, PLANTED),
+        )
+        .unwrap();
         // Free a moment ago. Should somebody else have taken it, the program says so and the test fails.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let admin = free.local_addr().unwrap().port();
@@ -267,6 +121,10 @@ impl Scene {
     }
 }
 
+fn has(objects: &Objects, key: &str) -> bool {
+    objects.secret["data"][key].is_string()
+}
+
 fn tail(path: &Path) -> String {
     let log = fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<_> = log.lines().collect();
@@ -323,13 +181,11 @@ fn nothing_of_a_key_is_in_a_log_a_metric_an_event_or_an_error() {
         TcpStream::connect((Ipv4Addr::LOCALHOST, scene.admin)).is_ok()
     });
 
-    scene.edit_secret(|secret| {
-        secret["metadata"]["annotations"]["javelin.dev/rotate"] = "now".into();
-    });
-    scene.until("a successor is made", |objects| objects.has("next.key"));
+    scene.objects.lock().unwrap().ask_for_rotation();
+    scene.until("a successor is made", |objects| has(objects, "next.key"));
     scene.said(&mut said);
     scene.until("it signs", |objects| {
-        objects.has("ca.key") && objects.has("previous.crt") && !objects.has("next.key")
+        has(objects, "ca.key") && has(objects, "previous.crt") && !has(objects, "next.key")
     });
 
     // Whatever is in the Secret, and wherever.
@@ -368,9 +224,7 @@ fn nothing_of_a_key_is_in_a_log_a_metric_an_event_or_an_error() {
         scene.objects.lock().unwrap().nonsense = Some(nonsense.clone());
         let output = scene.javelin().args(["cert", "show"]).output().unwrap();
         said.push_str(&String::from_utf8_lossy(&output.stderr));
-        scene.edit_secret(|secret| {
-            secret["metadata"]["annotations"]["javelin.dev/rotate"] = "now".into();
-        });
+        scene.objects.lock().unwrap().ask_for_rotation();
         scene.objects.lock().unwrap().nonsense = Some(nonsense);
         scene.until("it is read", |objects| objects.nonsense.is_none());
     }

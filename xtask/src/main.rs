@@ -67,6 +67,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Codegen { check } => test::codegen(&paths, check).map(|()| ExitCode::SUCCESS),
         Verb::Hostile => test::hostile(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Fuzz(options) => fuzz::run(&paths, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Soak(options) => test::soak(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Bless => test::bless(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Cluster { verb } => run_cluster(&paths, verb),
         Verb::Image {
@@ -151,6 +152,8 @@ enum Verb {
     Installs,
     /// Let hostile clients at the server, for minutes; nobody else should use the machine meanwhile
     Hostile,
+    /// Load the server with everything at once for an hour, and draw what it holds meanwhile
+    Soak(test::Soak),
     /// Look for inputs that break a property, each target for a minute
     Fuzz(fuzz::Options),
     /// Write the expected results of the golden cases anew

@@ -110,7 +110,7 @@ impl Layer {
                 ],
             ),
             Self::Unit => unit(paths, pattern),
-            Self::Hostile => hostile_suite(paths, "short"),
+            Self::Hostile => succeed(hostile_suite(paths).env("JAVELIN_HOSTILE", "short")),
             Self::Docs => documentation(paths),
             Self::Deny => dependencies(paths),
             Self::Chart => chart(paths),
@@ -209,7 +209,38 @@ fn warn_of_a_full_disk(paths: &Paths) {
 
 /// The suite in `tests/hostile`, for as long as its figures need.
 pub(crate) fn hostile(paths: &Paths) -> Result<()> {
-    hostile_suite(paths, "long")
+    let mut command = hostile_suite(paths);
+    name_release(paths, &mut command)?;
+    succeed(command.env("JAVELIN_HOSTILE", "long"))
+}
+
+/// How long to load the server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Soak {
+    /// For so long
+    #[arg(long, default_value_t = 60.0, value_name = "N")]
+    minutes: f64,
+}
+
+/// The soak in `tests/hostile`; draws `docs/soak.svg`.
+pub(crate) fn soak(paths: &Paths, options: &Soak) -> Result<()> {
+    let mut command = hostile_suite(paths);
+    name_release(paths, &mut command)?;
+    command.args(["--", "soak", "--exact"]);
+    succeed(command.env("JAVELIN_SOAK", options.minutes.to_string()))
+}
+
+/// Tells the tests where the program is as it is released, which this builds.
+fn name_release(paths: &Paths, command: &mut Command) -> Result<()> {
+    cargo(
+        paths,
+        &["build", "--release", "--package=javelin", "--locked"],
+    )?;
+    command.env(
+        "JAVELIN_PROGRAM",
+        paths.root().join("target/release/javelin"),
+    );
+    Ok(())
 }
 
 /// Writes the expected results of the golden cases, and of the transcripts, anew.
@@ -298,10 +329,10 @@ fn cases_in(listing: &str) -> usize {
         .count()
 }
 
-fn hostile_suite(paths: &Paths, length: &str) -> Result<()> {
+fn hostile_suite(paths: &Paths) -> Command {
     let mut command = cargo_command(paths);
     command.args(["test", "--test", "hostile", "--locked"]);
-    succeed(command.env("JAVELIN_HOSTILE", length))
+    command
 }
 
 fn documentation(paths: &Paths) -> Result<()> {

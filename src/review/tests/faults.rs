@@ -1,4 +1,5 @@
-//! An engine with a defect in it: whatever fails, the pod is admitted as it is.
+//! An engine with a defect in it: whatever fails, the pod is admitted as it is. A rule that is slow is in `server/tests.rs`,
+//! where deadlines are kept.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
