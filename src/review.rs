@@ -61,6 +61,8 @@ pub struct Outcome {
     pub name: String,
     /// Will nothing be stored?
     pub dry_run: bool,
+    /// The profile of a pod that gets the agent.
+    pub profile: Option<String>,
 }
 
 /// The body is not an AdmissionReview with a UID, so no answer is possible: HTTP 400.
@@ -83,6 +85,7 @@ pub fn internal_error(body: &[u8]) -> Result<Answer, Malformed> {
 pub fn undecided(body: &[u8]) -> Result<Answer, Malformed> {
     let verdict = Verdict {
         code: OVERLOADED,
+        profile: None,
         patch: None,
         warnings: vec![format!("no agent: {OVERLOADED}: {NO_TIME}")],
     };
@@ -150,6 +153,7 @@ impl Engine {
             },
             Decision::Inject(plan) => Verdict {
                 code: "injected",
+                profile: Some(plan.profile.clone()),
                 patch,
                 warnings: plan.warnings.iter().map(Warning::line).collect(),
             },
@@ -183,6 +187,7 @@ impl Engine {
         Ok((
             Verdict {
                 code: change.code(),
+                profile: None,
                 patch: self.encoded(&patch)?,
                 warnings,
             },
@@ -197,6 +202,7 @@ impl Engine {
         Ok((
             Verdict {
                 code: "probed",
+                profile: None,
                 patch: self.encoded(&patch)?,
                 warnings: Vec::new(),
             },
@@ -251,6 +257,7 @@ struct Kind {
 /// What is to be said, before it is put into words of the protocol.
 struct Verdict {
     code: &'static str,
+    profile: Option<String>,
     /// Base64 of a JSON Patch.
     patch: Option<String>,
     warnings: Vec<String>,
@@ -324,6 +331,7 @@ impl<'a> Request<'a> {
     fn answer(self, verdict: Verdict, name: String) -> Answer {
         let Verdict {
             code,
+            profile,
             patch,
             warnings,
         } = verdict;
@@ -351,6 +359,7 @@ impl<'a> Request<'a> {
                     name
                 },
                 dry_run: self.dry_run.unwrap_or_default(),
+                profile,
             },
             uid: self.uid.into_owned(),
         }
@@ -364,6 +373,7 @@ impl Verdict {
             (!reason.is_expected()).then(|| format!("no agent: {}: {reason}", reason.code()));
         Self {
             code: reason.code(),
+            profile: None,
             patch: None,
             warnings: warning.into_iter().collect(),
         }

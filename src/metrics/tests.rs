@@ -13,7 +13,13 @@ fn names_are_stable_and_labels_closed() {
     metrics.config_reloaded(false);
     metrics.certificate_reloaded(true);
     metrics.certificate_reloaded(false);
-    metrics.probed("refused", &["reached", "refused"]);
+    metrics.probed("refused");
+    metrics.config_in_effect("0123".to_owned(), SystemTime::UNIX_EPOCH);
+    metrics.config_in_effect(
+        "4567".to_owned(),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(11),
+    );
+    metrics.injected("payments");
     metrics.probe_reached(SystemTime::UNIX_EPOCH + Duration::from_secs(13));
     metrics.leaf_expires(SystemTime::UNIX_EPOCH + Duration::from_secs(12));
     metrics.leaf_comes_from("0123456789abcdef".to_owned());
@@ -24,6 +30,12 @@ fn names_are_stable_and_labels_closed() {
     for line in [
         r#"javelin_build_info{version="0.1.0"} 1"#,
         r#"javelin_reviews_total{entry="namespace",outcome="injected"} 1"#,
+        r#"javelin_injections_total{profile="payments"} 1"#,
+        r#"javelin_config_info{hash="4567"} 1"#,
+        "javelin_config_last_reload_timestamp_seconds 11",
+        r#"javelin_events_total{reason="AuthorityMade"} 0"#,
+        r#"javelin_config_reloads_total{result="success"} 0"#,
+        "# TYPE process_cpu_seconds counter",
         r#"javelin_second_chances_total{entry="pod",outcome="injected"} 1"#,
         r#"javelin_review_duration_seconds_bucket{le="0.00005",entry="namespace"} 1"#,
         "javelin_malformed_requests_total 0",
@@ -50,6 +62,10 @@ fn names_are_stable_and_labels_closed() {
             "{line} is missing in:\n{text}"
         );
     }
+    assert!(
+        !text.contains("0123\""),
+        "a configuration that is not in effect any more is still named:\n{text}"
+    );
     assert!(
         !text.contains("checkout"),
         "a profile's name must not become a label:\n{text}"
