@@ -1,4 +1,4 @@
-//! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`, and the judge of YAML.
+//! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`, promtool, and the judge of YAML.
 //!
 //! Each lives in the user cache under a key of its module's files and link flags, so a second run and a fresh clone
 //! cost nothing. A build happens in a temporary folder that is renamed into place when it is whole. One lock keeps two
@@ -31,6 +31,7 @@ pub(crate) enum Tool {
     Kustomize,
     Collector,
     YamlJudge,
+    Promtool,
 }
 
 /// How a tool is built.
@@ -88,7 +89,7 @@ pub(crate) fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Kubernetes,
         Self::Containerd,
         Self::CoreDns,
@@ -97,6 +98,7 @@ impl Tool {
         Self::Helm3,
         Self::Kustomize,
         Self::YamlJudge,
+        Self::Promtool,
     ];
 
     /// Where its module's folder is: what only tests use is with the tests.
@@ -107,6 +109,7 @@ impl Tool {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn recipe(self) -> Recipe {
         match self {
             Self::Kubernetes => Recipe {
@@ -206,6 +209,17 @@ impl Tool {
                 version_flags: "",
                 programs: &[("yaml-judge", &["yaml-judge"])],
                 minutes: 1,
+            },
+            Self::Promtool => Recipe {
+                module: "promtool",
+                title: "promtool",
+                versioned_by: "github.com/prometheus/prometheus",
+                package: "tool",
+                // Rules are checked without knowing of any cloud.
+                tags: "remove_all_sd",
+                version_flags: "-X github.com/prometheus/common/version.Version={}",
+                programs: &[("promtool", &["promtool"])],
+                minutes: 8,
             },
         }
     }
