@@ -6,6 +6,7 @@
 
 use std::{fs, path::Path};
 
+mod chart;
 mod check;
 mod cli;
 mod configuration;
@@ -16,6 +17,7 @@ mod reasons;
 #[test]
 fn the_pages_say_what_the_code_says() {
     for (name, page) in [
+        ("../deploy/chart/README.md", chart::page()),
         ("cli.md", cli::page()),
         ("check.md", check::page()),
         ("configuration.md", configuration::page()),

@@ -1,7 +1,9 @@
 //! Every metric of the webhook, in one struct.
 //!
-//! Invariant: label values come from closed sets (entries, outcome codes, results), or there is one at a time (the
-//! authority). Nothing that a pod or its author can choose is ever a label, so the number of series is bounded.
+//! Invariant: label values come from closed sets (entries, outcome codes, results), or from the configuration (its
+//! profiles), or there is one at a time (the authority, the configuration's hash). Nothing that a pod or its author can
+//! choose is ever a label, so the number of series is bounded. What has a closed set is there from the start, at zero: a
+//! series that begins with its first event has no increase by which it could be seen.
 //!
 //! Deliberately not here: serving them ([`server`](crate::server)), and deciding when something is worth
 //! counting.
@@ -17,8 +19,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::cluster::{events::Happening, probe};
 use crate::review::Entry;
 use crate::time::unix_seconds;
+
+mod process;
+
+pub use process::most_descriptors;
 
 /// The process's metrics. Cheap to share behind an `Arc`; every field can be used through a shared reference.
 #[derive(Debug)]
@@ -26,6 +33,9 @@ pub struct Metrics {
     registry: Registry,
     reviews: Family<ReviewLabels, Counter>,
     second_chances: Family<ReviewLabels, Counter>,
+    injections: Family<ProfileLabels, Counter>,
+    /// Reviews that are being read or decided now.
+    pub reviews_in_flight: Gauge,
     review_duration: Family<EntryLabels, Histogram, fn() -> Histogram>,
     /// Bodies that are no AdmissionReview.
     pub malformed_requests: Counter,
@@ -38,6 +48,10 @@ pub struct Metrics {
     pub certificate_refusals: Counter,
     /// Connections to the webhook that are open now.
     pub open_connections: Gauge,
+    /// How many there may be.
+    pub open_connections_limit: Gauge,
+    config_info: Family<ConfigLabels, Gauge>,
+    config_last_reload: Gauge,
     config_reloads: Family<ReloadLabels, Counter>,
     config_last_reload_success: Gauge,
     certificate_reloads: Family<ReloadLabels, Counter>,
@@ -59,13 +73,14 @@ pub struct Metrics {
 impl Metrics {
     /// All metrics, registered, at zero.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("javelin");
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that is running", build);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(process::Process));
         let mut metrics = Self {
             registry,
             reviews: Family::default(),
             second_chances: Family::default(),
+            injections: Family::default(),
+            reviews_in_flight: Gauge::default(),
             review_duration: Family::new_with_constructor(review_duration_histogram),
             malformed_requests: Counter::default(),
             panics: Counter::default(),
@@ -73,6 +88,9 @@ impl Metrics {
             tls_handshake_failures: Counter::default(),
             certificate_refusals: Counter::default(),
             open_connections: Gauge::default(),
+            open_connections_limit: Gauge::default(),
+            config_info: Family::default(),
+            config_last_reload: Gauge::default(),
             config_reloads: Family::default(),
             config_last_reload_success: Gauge::default(),
             certificate_reloads: Family::default(),
@@ -89,6 +107,24 @@ impl Metrics {
         };
         metrics.register_server();
         metrics.register_background();
+        for success in [true, false] {
+            let labels = ReloadLabels::of(success);
+            metrics.config_reloads.get_or_create(&labels).inc_by(0);
+            metrics.certificate_reloads.get_or_create(&labels).inc_by(0);
+        }
+        for happening in Happening::ALL {
+            let reason = happening.reason();
+            metrics
+                .events
+                .get_or_create(&EventLabels { reason })
+                .inc_by(0);
+        }
+        for result in probe::CODES {
+            metrics
+                .probe_result
+                .get_or_create(&ProbeLabels { result })
+                .set(0);
+        }
         // The files that a process starts with are good, or it would not have started.
         metrics.config_last_reload_success.set(1);
         metrics.certificate_last_reload_success.set(1);
@@ -115,6 +151,14 @@ impl Metrics {
             .inc();
     }
 
+    /// Counts a pod that gets the agent; `profile` is a name in the configuration.
+    pub fn injected(&self, profile: &str) {
+        let labels = ProfileLabels {
+            profile: profile.to_owned(),
+        };
+        self.injections.get_or_create(&labels).inc();
+    }
+
     /// Counts what was not served.
     pub fn refused(&self, reason: &'static str, count: u64) {
         self.refusals
@@ -128,6 +172,15 @@ impl Metrics {
             .get_or_create(&ReloadLabels::of(success))
             .inc();
         self.config_last_reload_success.set(i64::from(success));
+    }
+
+    /// Tells which configuration is in effect, by its hash, and since when.
+    pub fn config_in_effect(&self, hash: String, since: SystemTime) {
+        self.config_info.clear();
+        self.config_info
+            .get_or_create(&ConfigLabels { hash })
+            .set(1);
+        self.config_last_reload.set(unix_seconds(since));
     }
 
     /// Counts one attempt to reload the certificate's files.
@@ -163,9 +216,9 @@ impl Metrics {
         self.events.get_or_create(&EventLabels { reason }).inc();
     }
 
-    /// Sets the one result that holds to 1 and all others of `results` to 0.
-    pub fn probed(&self, result: &'static str, results: &[&'static str]) {
-        for &each in results {
+    /// Sets the one result that holds to 1 and all others to 0.
+    pub fn probed(&self, result: &'static str) {
+        for each in probe::CODES {
             self.probe_result
                 .get_or_create(&ProbeLabels { result: each })
                 .set(i64::from(each == result));
@@ -185,7 +238,9 @@ impl Metrics {
     }
 
     fn register_server(&mut self) {
-        let registry = &mut self.registry;
+        let registry = self.registry.sub_registry_with_prefix(PREFIX);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that is running", build);
         registry.register(
             "reviews",
             "Admission reviews answered, by entry and outcome",
@@ -195,6 +250,16 @@ impl Metrics {
             "second_chances",
             "Those of them that an earlier call had left undecided, by entry and outcome",
             self.second_chances.clone(),
+        );
+        registry.register(
+            "injections",
+            "Pods that got the agent, by profile",
+            self.injections.clone(),
+        );
+        registry.register(
+            "reviews_in_flight",
+            "Admission reviews that are being read or decided now",
+            self.reviews_in_flight.clone(),
         );
         registry.register_with_unit(
             "review_duration",
@@ -232,10 +297,26 @@ impl Metrics {
             "Open connections to the webhook port",
             self.open_connections.clone(),
         );
+        registry.register(
+            "open_connections_limit",
+            "How many of them there may be",
+            self.open_connections_limit.clone(),
+        );
     }
 
     fn register_background(&mut self) {
-        let registry = &mut self.registry;
+        let registry = self.registry.sub_registry_with_prefix(PREFIX);
+        registry.register(
+            "config_info",
+            "1 for the configuration in effect, by the hash of what it means",
+            self.config_info.clone(),
+        );
+        registry.register_with_unit(
+            "config_last_reload_timestamp",
+            "Since when it is in effect",
+            Unit::Seconds,
+            self.config_last_reload.clone(),
+        );
         registry.register(
             "config_reloads",
             "Changed configuration files, by whether they could be used",
@@ -313,6 +394,9 @@ impl Default for Metrics {
     }
 }
 
+/// Of every name but those that all processes have.
+const PREFIX: &str = "javelin";
+
 /// What [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -331,6 +415,16 @@ pub fn entry_label(entry: &Entry) -> &'static str {
 struct ReviewLabels {
     entry: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProfileLabels {
+    profile: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConfigLabels {
+    hash: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -62,6 +62,8 @@ pub struct Outcome {
     pub name: String,
     /// Will nothing be stored?
     pub dry_run: bool,
+    /// The profile of a pod that gets the agent.
+    pub profile: Option<String>,
 }
 
 /// The body is not an AdmissionReview with a UID, so no answer is possible: HTTP 400.
@@ -84,6 +86,7 @@ pub fn internal_error(body: &[u8]) -> Result<Answer, Malformed> {
 pub fn undecided(body: &[u8]) -> Result<Answer, Malformed> {
     let verdict = Verdict {
         code: OVERLOADED,
+        profile: None,
         patch: None,
         warnings: vec![format!("no agent: {OVERLOADED}: {NO_TIME}")],
     };
@@ -156,6 +159,7 @@ impl Engine {
             },
             Decision::Inject(plan) => Verdict {
                 code: "injected",
+                profile: Some(plan.profile.clone()),
                 patch,
                 warnings: plan.warnings.iter().map(Warning::line).collect(),
             },
@@ -186,6 +190,7 @@ impl Engine {
         Ok((
             Verdict {
                 code: change.code(),
+                profile: None,
                 patch: self.encoded(&patch)?,
                 warnings,
             },
@@ -200,6 +205,7 @@ impl Engine {
         Ok((
             Verdict {
                 code: "probed",
+                profile: None,
                 patch: self.encoded(&patch)?,
                 warnings: Vec::new(),
             },
@@ -255,6 +261,7 @@ struct Kind {
 /// What is to be said, before it is put into words of the protocol.
 struct Verdict {
     code: &'static str,
+    profile: Option<String>,
     /// Base64 of a JSON Patch.
     patch: Option<String>,
     warnings: Vec<String>,
@@ -328,6 +335,7 @@ impl<'a> Request<'a> {
     fn answer(self, verdict: Verdict, name: String) -> Answer {
         let Verdict {
             code,
+            profile,
             patch,
             warnings,
         } = verdict;
@@ -355,6 +363,7 @@ impl<'a> Request<'a> {
                     name
                 },
                 dry_run: self.dry_run.unwrap_or_default(),
+                profile,
             },
             uid: self.uid.into_owned(),
         }
@@ -368,6 +377,7 @@ impl Verdict {
             (!reason.is_expected()).then(|| format!("no agent: {}: {reason}", reason.code()));
         Self {
             code: reason.code(),
+            profile: None,
             patch: None,
             warnings: warning.into_iter().collect(),
         }

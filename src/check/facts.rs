@@ -73,8 +73,10 @@ pub struct Facts {
 pub struct Names {
     /// Javelin's namespace.
     pub namespace: String,
-    /// Service, `ConfigMap` and account.
+    /// Service and `ConfigMap`.
     pub service: String,
+    /// The account of its pods; as the chart names it where no pod tells.
+    pub account: String,
     /// The webhook configuration.
     pub configuration: String,
 }

@@ -163,7 +163,7 @@ fn account(facts: &Facts, findings: &mut Findings) {
     let check = Check::AccountRights;
     let account = format!(
         "ServiceAccount {}/{}",
-        facts.names.namespace, facts.names.service
+        facts.names.namespace, facts.names.account
     );
     match &facts.account {
         Err(unseen) => findings.unseen(check, unseen),

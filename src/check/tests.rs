@@ -143,6 +143,7 @@ fn a_bad_configuration_is_told_with_its_error() {
 #[test]
 fn a_missing_right_of_the_account_is_named() {
     let mut facts = good();
+    facts.names.account = "corporate".to_owned();
     facts.account = Ok(vec![
         Right {
             what: "get secrets javelin-ca".to_owned(),
@@ -161,7 +162,7 @@ fn a_missing_right_of_the_account_is_named() {
     assert_eq!(bad.len(), 1);
     assert_eq!(
         bad[0].message,
-        "ServiceAccount javelin-system/javelin may not patch secrets javelin-ca"
+        "ServiceAccount javelin-system/corporate may not patch secrets javelin-ca"
     );
 }
 
@@ -668,6 +669,7 @@ pub(super) fn good() -> Facts {
         names: Names {
             namespace: "javelin-system".to_owned(),
             service: "javelin".to_owned(),
+            account: "javelin".to_owned(),
             configuration: "javelin".to_owned(),
         },
         version: "v1.37.2".to_owned(),

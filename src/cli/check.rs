@@ -23,7 +23,7 @@ use crate::cluster::survey::survey;
 /// Check everything between a label and a trace, and say what to do
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[command(mut_arg("service", |arg| arg.help("Javelin's Service; its ConfigMap and account have the same name")))]
+#[command(mut_arg("service", |arg| arg.help("Javelin's Service; its ConfigMap has the same name")))]
 #[command(mut_arg("secret", |arg| arg.hide(true)))]
 #[command(mut_arg("probe_configmap", |arg| arg.hide(true)))]
 pub(super) struct Args {

@@ -24,7 +24,7 @@ use crate::certs::Lifetimes;
 use crate::certs::files::CertificateFiles;
 use crate::cluster::events::OwnPod;
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, most_descriptors};
 use crate::review;
 use crate::server::config_file::ConfigFile;
 use crate::server::connection::Transport;
@@ -254,7 +254,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     };
     source.look_after(&parts, &config, &mut background).await?;
 
-    let descriptors = descriptors();
+    let descriptors = most_descriptors().unwrap_or(usize::MAX);
     let limits = Limits::default().within(descriptors);
     if limits.connections < Limits::default().connections {
         tracing::warn!(
@@ -263,6 +263,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
             "the limit of open files allows fewer connections than usual"
         );
     }
+    let most = i64::try_from(limits.connections).unwrap_or(i64::MAX);
+    metrics.open_connections_limit.set(most);
     let refusals = Arc::new(Refusals::new(Arc::clone(&metrics)));
     let reviews = Reviews::new(
         config.current,
@@ -310,6 +312,7 @@ fn follow_config(
     background: &mut Background,
 ) -> anyhow::Result<Followed> {
     let Some(path) = path else {
+        metrics.config_in_effect(Config::default().hash(), time::now());
         return Ok(Followed {
             current: Arc::default(),
             changed: Arc::default(),
@@ -328,16 +331,6 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     listener::bind(address)
         .await
         .with_context(|| format!("failed to listen on {address}"))
-}
-
-/// How many descriptors the process may have, as far as the kernel tells.
-fn descriptors() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let soft = limits.lines().find_map(|line| {
-        let values = line.strip_prefix("Max open files")?;
-        values.split_whitespace().next()?.parse().ok()
-    });
-    soft.unwrap_or(usize::MAX)
 }
 
 const ABOUT: &str = "\

@@ -60,6 +60,7 @@ pub async fn census(cluster: &Cluster, scope: &Scope) -> Result<Seen, ClusterErr
     let names = Names {
         namespace: cluster.names().service.namespace().to_owned(),
         service: cluster.names().service.service().to_owned(),
+        account: String::new(),
         configuration: String::new(),
     };
     census.facts.config = match survey::config(&census.reader, &names).await {

@@ -103,6 +103,8 @@ pub struct PodState {
     pub admin_port: Option<u16>,
     /// The node that it is on.
     pub node: Option<String>,
+    /// The account that it acts as.
+    pub account: Option<String>,
 }
 
 /// The address and credentials of the API server as a person has them: a context of the kubeconfig, or what [`infer`]
@@ -629,6 +631,7 @@ fn to_pod(pod: Pod) -> PodState {
         ready: conditions.any(|each| each.type_ == "Ready" && each.status == "True"),
         admin_port: admin.and_then(|port| u16::try_from(port.container_port).ok()),
         node: spec.node_name,
+        account: spec.service_account_name,
     }
 }
 

@@ -52,6 +52,22 @@ pub enum Happening {
 }
 
 impl Happening {
+    /// Each of them.
+    pub(crate) const ALL: [Self; 12] = [
+        Self::AuthorityMade,
+        Self::AuthorityRestored,
+        Self::AuthorityReplaced,
+        Self::AuthorityPrepared,
+        Self::AuthorityPromoted,
+        Self::AuthorityAdopted,
+        Self::AuthorityPruned,
+        Self::SecretCreated,
+        Self::CaBundleRepaired,
+        Self::CertificateRefused,
+        Self::WebhookReached,
+        Self::WebhookNotReached,
+    ];
+
     /// The Event's reason, and the counter's label.
     pub fn reason(self) -> &'static str {
         match self {

@@ -220,7 +220,7 @@ pub async fn run(
         };
         readiness.note(report.to_string());
         if opinion.is_changed_by(&report.finding) {
-            metrics.probed(report.finding.code(), &CODES);
+            metrics.probed(report.finding.code());
             tell(&report, &reporter);
         }
     }
@@ -349,7 +349,8 @@ fn shortened(text: &str) -> String {
 /// The entry of the webhook configuration that the probe's `ConfigMap` is sent to.
 const ENTRY: &str = "probe.javelin.dev";
 
-const CODES: [&str; 8] = [
+/// Of each finding, for the metric.
+pub(crate) const CODES: [&str; 8] = [
     "reached",
     "no-answer",
     "refused",

@@ -32,13 +32,17 @@ pub async fn survey(
     certificates: impl Future<Output = Certificates>,
 ) -> Result<Facts, ClusterError> {
     let reader = cluster.reader();
-    let names = Names {
-        namespace: cluster.names().service.namespace().to_owned(),
-        service: cluster.names().service.service().to_owned(),
-        configuration: cluster.names().configuration.clone(),
-    };
     // Whoever does not even tell its version is not there.
     let version = cluster.version().await?;
+    let pods = seen(cluster.pods().await);
+    let called = cluster.names().service.service();
+    let acts_as = pods.iter().flatten().find_map(|pod| pod.account.clone());
+    let names = Names {
+        namespace: cluster.names().service.namespace().to_owned(),
+        service: called.to_owned(),
+        account: acts_as.unwrap_or_else(|| called.to_owned()),
+        configuration: cluster.names().configuration.clone(),
+    };
     let config = config(&reader, &names).await;
     let parsed = config.as_ref().ok().and_then(|config| config.as_ref().ok());
     let (configuration, others) = configurations(&reader, &names).await;
@@ -58,10 +62,10 @@ pub async fn survey(
         account: if is_elsewhere {
             Ok(Vec::new())
         } else {
-            account(&reader, cluster).await
+            account(&reader, cluster, &names.account).await
         },
         service: service(&reader, &names.namespace, &names.service).await,
-        replicas: seen(cluster.pods().await).map(|pods| {
+        replicas: pods.map(|pods| {
             let pods = pods.into_iter();
             pods.map(|pod| Replica {
                 name: pod.name,
@@ -157,9 +161,9 @@ async fn addresses(reader: &Reader, namespace: &str, name: &str) -> Seen<Address
 }
 
 /// Asks for each right of the chart's Role and `ClusterRole`, as `templates/rbac.yaml` has them.
-async fn account(reader: &Reader, cluster: &Cluster) -> Seen<Vec<Right>> {
+async fn account(reader: &Reader, cluster: &Cluster, account: &str) -> Seen<Vec<Right>> {
     let names = cluster.names();
-    let (namespace, service) = (names.service.namespace(), names.service.service());
+    let namespace = names.service.namespace();
     let secret = (namespace, "", "secrets", names.secret.as_str());
     let probe = (namespace, "", "configmaps", names.probe.as_str());
     let entries = (
@@ -181,7 +185,7 @@ async fn account(reader: &Reader, cluster: &Cluster) -> Seen<Vec<Right>> {
                 "apiVersion": "authorization.k8s.io/v1",
                 "kind": "SubjectAccessReview",
                 "spec": {
-                    "user": format!("system:serviceaccount:{namespace}:{service}"),
+                    "user": format!("system:serviceaccount:{namespace}:{account}"),
                     "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
                     "resourceAttributes": {
                         "namespace": namespace_of_right, "verb": verb, "group": group, "resource": resource, "name": name,

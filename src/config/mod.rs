@@ -6,6 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
 use crate::{dns, mutate::pod::Container};
 
 mod error;
@@ -95,6 +98,13 @@ impl Config {
     /// Namespaces that are left alone.
     pub fn excluded_namespaces(&self) -> impl Iterator<Item = &str> {
         self.excluded_namespaces.iter().map(String::as_str)
+    }
+
+    /// First 12 hexadecimal digits of the SHA-256 of all that it means: tells whether two replicas have the same.
+    pub fn hash(&self) -> String {
+        // `Debug` of a struct of plain values, in ordered maps, is a complete and stable text of all it says.
+        let digest = Sha256::digest(format!("{self:?}"));
+        HEXLOWER.encode(&digest).chars().take(12).collect()
     }
 
     /// What is taken as it is written though it may be a slip: a sentence for each.

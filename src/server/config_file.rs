@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use crate::config::{Config, ConfigError};
 use crate::metrics::Metrics;
+use crate::time::now;
 
 /// A file, and what was last read from it.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ impl ConfigFile {
 
     /// Reads the file again and again.
     pub async fn follow(mut self, metrics: Arc<Metrics>) -> Infallible {
+        metrics.config_in_effect(self.current.load().hash(), now());
         loop {
             sleep(POLL_INTERVAL).await;
             self.refresh(&metrics);
@@ -76,6 +78,7 @@ impl ConfigFile {
         metrics.config_reloaded(parsed.is_ok());
         match parsed {
             Ok(config) => {
+                metrics.config_in_effect(config.hash(), now());
                 self.current.store(Arc::new(config));
                 self.changed.notify_one();
                 tracing::info!(path = %self.path.display(), "configuration reloaded");

@@ -41,7 +41,7 @@ use super::peers::Peer;
 use super::pool::Pool;
 use super::refusals::{Refusal, Refusals};
 use crate::config::Config;
-use crate::metrics::entry_label;
+use crate::metrics::{Metrics, entry_label};
 use crate::review::{self, Answer, Entry, Malformed};
 
 /// What decides on a review. A parameter so that a test can put one in that panics; the webhook's is
@@ -169,6 +169,7 @@ impl Reviews {
         request: Request,
     ) -> Result<Response, Refusal> {
         let patience = Patience::from(Instant::now(), request.uri().query());
+        let _in_flight = InFlight::count(Arc::clone(self.refusals.metrics()));
         let is_second_chance = request.extensions().get::<SecondChance>().is_some();
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let peer = peer.as_deref();
@@ -188,6 +189,9 @@ impl Reviews {
                     .await
                     .unwrap_or(Err(Refusal::Overloaded))?;
                 metrics.reviewed(entry, answer.outcome.code, began.elapsed());
+                if let Some(profile) = &answer.outcome.profile {
+                    metrics.injected(profile);
+                }
                 if is_second_chance {
                     metrics.second_chance(entry, answer.outcome.code);
                 }
@@ -239,6 +243,22 @@ impl Reviews {
             }
             other => other,
         }
+    }
+}
+
+/// Counts a review for as long as it is worked on.
+struct InFlight(Arc<Metrics>);
+
+impl InFlight {
+    fn count(metrics: Arc<Metrics>) -> Self {
+        metrics.reviews_in_flight.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.reviews_in_flight.dec();
     }
 }
 

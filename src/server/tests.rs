@@ -145,6 +145,7 @@ fn answer(body: impl Into<Vec<u8>>) -> Answer {
         namespace: "shop".to_owned(),
         name: "cart".to_owned(),
         dry_run: false,
+        profile: Some("default".to_owned()),
     };
     Answer {
         uid: "u-1".to_owned(),

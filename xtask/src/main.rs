@@ -17,6 +17,7 @@
 )]
 
 mod agent;
+mod chart;
 mod cluster;
 mod demo;
 mod fuzz;

@@ -1,6 +1,5 @@
 //! `cargo xtask test`: everything that has to pass, what fails fastest first.
 
-use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -12,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 
 use crate::agent;
+use crate::chart;
 use crate::cluster;
 use crate::demo;
 use crate::image::Image;
@@ -20,7 +20,7 @@ use crate::jdks;
 use crate::kube::Cluster;
 use crate::packages::{self, Group};
 use crate::paths::{Paths, variable};
-use crate::process::{create_folder, output, read, run as run_quietly, run_logged, write};
+use crate::process::{create_folder, read, run as run_quietly, run_logged, write};
 use crate::progress::{self, Hint, note};
 use crate::toolchain::{self, Tool};
 
@@ -54,7 +54,7 @@ enum Layer {
     Docs,
     /// Licences, sources and advisories of dependencies
     Deny,
-    /// The chart, by both majors of Helm
+    /// The chart by both majors of Helm, its alerts by promtool, and its dashboard
     Chart,
     /// `javelin inject` between Helm, kustomize and kubectl
     Pipelines,
@@ -113,7 +113,7 @@ impl Layer {
             Self::Hostile => succeed(hostile_suite(paths).env("JAVELIN_HOSTILE", "short")),
             Self::Docs => documentation(paths),
             Self::Deny => dependencies(paths),
-            Self::Chart => chart(paths),
+            Self::Chart => chart::test(paths),
             Self::Pipelines => pipelines(paths),
             Self::Stack => stack(paths),
             Self::Jvm => jvm_suite(paths, pattern),
@@ -498,203 +498,6 @@ fn stack(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-/// Lint, and the same bytes from two renders, by both majors of Helm.
-fn chart(paths: &Paths) -> Result<()> {
-    let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3])?;
-    let chart = paths.root().join("deploy/chart");
-    for helm in ["helm", "helm3"] {
-        let helm = |arguments: &[&str]| {
-            let mut command = Command::new(tools.program(helm));
-            // The Kubernetes that Helm was built for may be older than the chart allows.
-            command
-                .args(arguments)
-                .arg("--kube-version=1.37.2")
-                .current_dir(paths.root());
-            command
-        };
-        let chart = chart.display().to_string();
-        succeed(&mut helm(&["lint", "--strict", &chart]))?;
-        let render = || {
-            output(&mut helm(&[
-                "template",
-                "javelin",
-                &chart,
-                "--set=profiles.checkout.delivery=init-container",
-            ]))
-        };
-        let first = render()?;
-        ensure!(first == render()?, "two renders of the chart differ");
-        ensure!(
-            !first.contains("caBundle:"),
-            "the chart mentions caBundle, which is the server's to write"
-        );
-        let with = |values: &[&str]| {
-            output(helm(&["template", "javelin", &chart, "--namespace=ns"]).args(values))
-        };
-        check_images(
-            paths,
-            &with(&["--set=profiles.checkout.agent.image=example.com/agent:2"])?,
-        )?;
-        check_cluster_name(&with)?;
-        for cluster in ["example", "sidecar-example"] {
-            with(&[
-                "--values=deploy/stack/values/javelin.yaml",
-                &format!("--values=deploy/stack/clusters/{cluster}/javelin.yaml"),
-            ])?;
-        }
-        check_existing_secret(&with(&[SECRET, BUNDLE_VALUE])?)?;
-        check_cert_manager(&with(&[WITH_CERT_MANAGER, ISSUER])?)?;
-        for values in [
-            // Two sources; a second writer of the caBundle; nobody who signs; no certificate in it; a key in it.
-            &[SECRET, WITH_CERT_MANAGER, ISSUER][..],
-            &[BUNDLE_VALUE],
-            &[WITH_CERT_MANAGER],
-            &[SECRET, "--set=tls.caBundle=bm8="],
-            &[SECRET, BUNDLE_VALUE_WITH_KEY],
-            &["--set=tls.noSuchKey=a"],
-            // What no kubelet takes as an image.
-            &["--set=default.agent.image=https://reg.example.com/javelin:0.1.0"],
-            &["--set=default.agent.image=reg//javelin:1"],
-            &["--set=default.agent.image=Reg/Javelin:1"],
-            &["--set=default.agent.image=reg/javelin:1:2"],
-            &["--set=profiles.checkout.agent.image=reg/javelin:sha256:abc"],
-            &["--set=profiles.checkout.agent.image=x@sha256:zz"],
-            &["--set=profiles.checkout.agent.image=reg/javelin:"],
-            &["--set=image.registry=https://reg.example.com"],
-            &["--set=image.repository=Javelin"],
-            &["--set=image.tag=-1"],
-            &["--set=image.digest=sha256:zz"],
-        ] {
-            ensure!(with(values).is_err(), "the chart takes {values:?}");
-        }
-    }
-    Ok(())
-}
-
-/// `javelin images` lists what the chart names, and nothing else.
-fn check_images(paths: &Paths, rendered: &str) -> Result<()> {
-    let lines = rendered
-        .lines()
-        .map(|line| line.trim().trim_start_matches("- "));
-    let images = lines.filter_map(|line| line.strip_prefix("image: "));
-    let named: BTreeSet<_> = images.map(|image| image.trim_matches('"')).collect();
-    ensure!(named.len() == 2, "the chart names {named:?}");
-    let file = paths.cache().join("rendered.yaml");
-    write(&file, rendered)?;
-    let mut command = cargo_command(paths);
-    command
-        .args([
-            "run",
-            "--quiet",
-            "--package=javelin",
-            "--locked",
-            "--",
-            "images",
-            "-f",
-        ])
-        .arg(&file);
-    let listed = output(&mut command)?;
-    let listed: BTreeSet<_> = listed.lines().collect();
-    ensure!(
-        listed == named,
-        "the chart uses {named:?}, and `javelin images` lists {listed:?}"
-    );
-    Ok(())
-}
-
-/// The cluster's name among the default profile's attributes, over which all others are laid; one by hand wins.
-fn check_cluster_name(render: &dyn Fn(&[&str]) -> Result<String>) -> Result<()> {
-    for (more, attributes) in [
-        (None, "        k8s.cluster.name: seoul-1\n"),
-        (
-            Some("--set=default.resourceAttributes.team=shop"),
-            "        k8s.cluster.name: seoul-1\n        team: shop\n",
-        ),
-        (
-            Some(r"--set=default.resourceAttributes.k8s\.cluster\.name=own"),
-            "        k8s.cluster.name: own\n",
-        ),
-    ] {
-        let values: Vec<_> = ["--set=clusterName=seoul-1"]
-            .into_iter()
-            .chain(more)
-            .collect();
-        let rendered = render(&values)?;
-        let expected = format!("      resourceAttributes:\n{attributes}");
-        ensure!(
-            count(&rendered, &expected) == 1 && count(&rendered, "k8s.cluster.name") == 1,
-            "with {values:?} there is no {expected:?} in it"
-        );
-    }
-    ensure!(
-        !render(&[])?.contains("k8s.cluster.name"),
-        "without a cluster's name there is one"
-    );
-    Ok(())
-}
-
-/// A caBundle in each entry, and nothing that asks the API server for anything.
-fn check_existing_secret(rendered: &str) -> Result<()> {
-    check_files(rendered, "secretName: \"corporate\"")?;
-    let bundle = format!("clientConfig:\n      caBundle: {BUNDLE}\n");
-    let (entries, bundles) = (count(rendered, "clientConfig:"), count(rendered, &bundle));
-    ensure!(
-        entries > 5 && entries == bundles,
-        "of {entries} entries {bundles} have the caBundle"
-    );
-    ensure!(
-        !rendered.contains("cert-manager"),
-        "cert-manager has no part in this"
-    );
-    Ok(())
-}
-
-/// A Certificate into the Secret that is mounted, for the Service's name, and cert-manager to write the caBundle.
-fn check_cert_manager(rendered: &str) -> Result<()> {
-    check_files(rendered, "secretName: \"javelin-tls\"")?;
-    for expected in [
-        "kind: Certificate\n",
-        "secretName: javelin-tls\n",
-        "    - javelin.ns.svc\n",
-        "cert-manager.io/inject-ca-from: ns/javelin\n",
-    ] {
-        ensure!(
-            rendered.contains(expected),
-            "{expected:?} is missing with cert-manager"
-        );
-    }
-    ensure!(
-        !rendered.contains("caBundle:"),
-        "the caBundle is cert-manager's to write"
-    );
-    Ok(())
-}
-
-fn check_files(rendered: &str, mount: &str) -> Result<()> {
-    for expected in [
-        mount,
-        "--tls-cert=/etc/javelin-tls/tls.crt\n",
-        "--tls-key=/etc/javelin-tls/tls.key\n",
-        "automountServiceAccountToken: false\n",
-        "javelin.dev/ca-bundle: external\n",
-    ] {
-        ensure!(rendered.contains(expected), "{expected:?} is missing");
-    }
-    for useless in [
-        "kind: Secret\n",
-        "kind: Role",
-        "kind: ClusterRole",
-        "--secret=",
-    ] {
-        ensure!(!rendered.contains(useless), "{useless:?} is of no use");
-    }
-    Ok(())
-}
-
-fn count(text: &str, part: &str) -> usize {
-    text.matches(part).count()
-}
-
 /// The suite in `tests/jvm`, on the JDK that compiles and on others that the machine has.
 pub(crate) fn jvm_suite(paths: &Paths, pattern: Option<&str>) -> Result<()> {
     let mut command = cargo_command(paths);
@@ -830,14 +633,14 @@ fn cargo(paths: &Paths, arguments: &[&str]) -> Result<()> {
     succeed(cargo_command(paths).args(arguments))
 }
 
-fn cargo_command(paths: &Paths) -> Command {
+pub(crate) fn cargo_command(paths: &Paths) -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(paths.root());
     command
 }
 
 /// Runs with its output on ours: whoever waits wants to see it.
-fn succeed(command: &mut Command) -> Result<()> {
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("{} did not start", command.get_program().display()))?;
@@ -846,17 +649,6 @@ fn succeed(command: &mut Command) -> Result<()> {
     }
     Ok(())
 }
-
-const SECRET: &str = "--set=tls.existingSecret=corporate";
-const WITH_CERT_MANAGER: &str = "--set=tls.certManager.enabled=true";
-const ISSUER: &str = "--set=tls.certManager.issuerRef.name=corporate";
-/// The chart looks at the labels alone.
-const BUNDLE_VALUE: &str =
-    "--set=tls.caBundle=-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----";
-const BUNDLE_VALUE_WITH_KEY: &str =
-    "--set=tls.caBundle=-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----";
-const BUNDLE: &str =
-    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFRSUQKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=";
 
 const CARGO_DENY: &str = "0.20.2";
 const ADVISORIES: &str = "https://github.com/rustsec/advisory-db";

@@ -1,5 +1,5 @@
-//! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`, crane with a registry, and
-//! the judge of YAML.
+//! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`, crane with a registry, promtool,
+//! and the judge of YAML.
 //!
 //! Each lives in the user cache under a key of its module's files and link flags, so a second run and a fresh clone
 //! cost nothing. A build happens in a temporary folder that is renamed into place when it is whole. One lock keeps two
@@ -33,6 +33,7 @@ pub(crate) enum Tool {
     Collector,
     Crane,
     YamlJudge,
+    Promtool,
 }
 
 /// How a tool is built.
@@ -102,7 +103,7 @@ pub(crate) fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Kubernetes,
         Self::Containerd,
         Self::CoreDns,
@@ -112,6 +113,7 @@ impl Tool {
         Self::Kustomize,
         Self::Crane,
         Self::YamlJudge,
+        Self::Promtool,
     ];
 
     /// Where its module's folder is: what only tests use is with the tests.
@@ -122,6 +124,7 @@ impl Tool {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn recipe(self) -> Recipe {
         match self {
             Self::Kubernetes => Recipe {
@@ -221,6 +224,17 @@ impl Tool {
                 versioned_by: "sigs.k8s.io/yaml",
                 programs: &[("yaml-judge", &["yaml-judge"])],
                 ..PLAIN
+            },
+            Self::Promtool => Recipe {
+                module: "promtool",
+                title: "promtool",
+                versioned_by: "github.com/prometheus/prometheus",
+                package: "tool",
+                // Rules are checked without knowing of any cloud.
+                tags: "remove_all_sd",
+                version_flags: "-X github.com/prometheus/common/version.Version={}",
+                programs: &[("promtool", &["promtool"])],
+                minutes: 8,
             },
         }
     }

@@ -23,6 +23,11 @@ javelin.dev/from-workload
 {{- $name | replace "." "-" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/* Where Javelin's own objects are. */}}
+{{- define "javelin.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end }}
+
 {{- define "javelin.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "javelin.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -35,9 +40,82 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{/* What stands below `metadata` of an object. `root` is the chart's scope; `labels` and `annotations` are the object's own,
+`component` sets it apart from others that carry the same labels, and `cluster` is true where it has no namespace. */}}
+{{- define "javelin.metadata" -}}
+{{- $root := .root -}}
+{{- $labels := merge (deepCopy (default dict .labels)) (default dict $root.Values.commonLabels) -}}
+{{- $annotations := merge (deepCopy (default dict .annotations)) (default dict $root.Values.commonAnnotations) -}}
+name: {{ default (include "javelin.fullname" $root) .name }}
+{{- if not .cluster }}
+namespace: {{ default (include "javelin.namespace" $root) .namespace | quote }}
+{{- end }}
+labels:
+  {{- include "javelin.labels" $root | nindent 2 }}
+  {{- with .component }}
+  app.kubernetes.io/component: {{ . }}
+  {{- end }}
+  {{- with $labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "javelin.serviceAccount" -}}
+{{- $account := default dict .Values.serviceAccount -}}
+{{- default (ternary "default" (include "javelin.fullname" .) (eq (toString $account.create) "false")) $account.name -}}
+{{- end }}
+
+{{/* Pull secrets for Javelin's own pods: the chart's, and those that a parent chart shares. */}}
+{{- define "javelin.pullSecrets" -}}
+{{- $secrets := default list .Values.imagePullSecrets -}}
+{{- range default list (default dict .Values.global).imagePullSecrets -}}
+{{- $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) -}}
+{{- end -}}
+{{- with $secrets | uniq -}}
+{{ toYaml . }}
+{{- end -}}
+{{- end }}
+
+{{/* The filter, and the format of a line. `log` was a text alone once. */}}
+{{- define "javelin.logLevel" -}}
+{{- if kindIs "string" .Values.log }}{{ .Values.log | default "info" }}{{ else }}{{ .Values.log.level | default "info" }}{{ end -}}
+{{- end }}
+{{- define "javelin.logFormat" -}}
+{{- if kindIs "string" .Values.log }}json{{ else }}{{ .Values.log.format | default "json" }}{{ end -}}
+{{- end }}
+
+{{/* How many replicas there are at the least. */}}
+{{- define "javelin.fewest" -}}
+{{- ternary (.Values.autoscaling).minReplicas .Values.replicas (eq (toString (.Values.autoscaling).enabled) "true") | int -}}
+{{- end }}
+
+{{/* Is anything asked to look at the metrics? Then the NetworkPolicy lets it in. */}}
+{{- define "javelin.isScraped" -}}
+{{- $metrics := default dict .Values.metrics -}}
+{{- if or ($metrics.service).enabled ($metrics.serviceMonitor).enabled ($metrics.podMonitor).enabled -}}
+true
+{{- end -}}
+{{- end }}
+
+{{/* A Service's name has 63 letters at most. */}}
+{{- define "javelin.metricsName" -}}
+{{ include "javelin.fullname" . | trunc 55 | trimSuffix "-" }}-metrics
+{{- end }}
+
+{{/* The seconds of a duration such as 90s, 2m, 24h or 730d; a part of a second counts as none. */}}
+{{- define "javelin.seconds" -}}
+{{- $unit := regexFind "[a-z]+$" . -}}
+{{- mul (trimSuffix $unit . | int64) (get (dict "ms" 0 "s" 1 "m" 60 "h" 3600 "d" 86400) $unit) -}}
+{{- end }}
+
 {{- define "javelin.image" -}}
 {{- $image := .Values.image -}}
-{{- $name := printf "%s/%s" (trimSuffix "/" $image.registry) $image.repository -}}
+{{- $registry := $image.registry | default (default dict .Values.global).imageRegistry | default "localhost" -}}
+{{- $name := printf "%s/%s" (trimSuffix "/" $registry) $image.repository -}}
 {{- if $image.digest -}}
 {{ $name }}@{{ $image.digest }}
 {{- else -}}
@@ -47,12 +125,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "javelin.port" -}}
 {{- $port := default (ternary 10260 10250 .Values.hostNetwork) .Values.port | int -}}
-{{- if and .Values.hostNetwork (eq $port 10250) -}}
-{{- fail "port: 10250 on a node belongs to the kubelet; with hostNetwork leave port empty (10260) or choose a free one" -}}
-{{- end -}}
-{{- if eq $port (include "javelin.adminPort" . | int) -}}
-{{- fail (printf "port and adminPort are both %d; give them different numbers" $port) -}}
-{{- end -}}
 {{ $port }}
 {{- end }}
 
@@ -61,7 +133,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- define "javelin.excludedNamespaces" -}}
-{{- append .Values.excludedNamespaces .Release.Namespace | uniq | toJson -}}
+{{- append .Values.excludedNamespaces (include "javelin.namespace" .) | uniq | toJson -}}
 {{- end }}
 
 {{/* The configuration file. Maps are printed with sorted keys, so the same values give the same bytes. */}}
@@ -121,4 +193,9 @@ does not go together; this is for `helm install --skip-schema-validation`. */}}
 {{- end -}}
 {{- printf "%s\n" (trim $pem) | b64enc -}}
 {{- end -}}
+{{- end }}
+
+{{/* An element of a list of texts, quoted where YAML would read it as anything else. */}}
+{{- define "javelin.argument" -}}
+{{- list . | toYaml -}}
 {{- end }}

@@ -264,7 +264,7 @@ fn a_pod_tells_its_admin_port_and_whether_it_is_called() {
     let pod = |ready: &str, port: i32| {
         let pod = json!({
             "metadata": { "name": "a" },
-            "spec": { "nodeName": "one", "containers": [
+            "spec": { "nodeName": "one", "serviceAccountName": "corporate", "containers": [
                 { "name": "sidecar" },
                 { "name": "javelin", "ports": [
                     { "name": "webhook", "containerPort": 10250 },
@@ -283,6 +283,7 @@ fn a_pod_tells_its_admin_port_and_whether_it_is_called() {
         ready,
         admin_port,
         node: Some("one".to_owned()),
+        account: Some("corporate".to_owned()),
     };
     assert_eq!(pod("True", 8080), state(true, Some(8080)));
     assert_eq!(pod("False", 9090), state(false, Some(9090)));
