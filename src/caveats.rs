@@ -3,7 +3,7 @@
 //!
 //! Pure, and for the command line only.
 //!
-//! Deliberately not here: what the pod alone tells. The engine warns of that ([`Warning`](crate::mutate::Warning)),
+//! Deliberately not here: what the pod alone tells. The engine warns of that ([`Warning`](javelin_core::mutate::Warning)),
 //! wherever it runs.
 
 use std::{
@@ -13,19 +13,18 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
+use crate::surroundings::Surroundings;
+use javelin_core::{
     config::Profile,
     mutate::{
         Plan, keys,
         pod::{Container, EnvFrom, Pod},
         predicted_environment,
     },
-    surroundings::Surroundings,
 };
 
 /// What the person should know. Display gives one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Caveat {
     /// `envFrom` reads an object that is not among the manifests.
     UnseenEnvFrom {

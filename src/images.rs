@@ -15,7 +15,7 @@ use std::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
+use javelin_core::{
     config::{Config, Extensions, check_image},
     kinds::{self, Kind},
 };

@@ -41,32 +41,14 @@ pub mod certs;
 pub mod check;
 pub mod cli;
 pub mod cluster;
-pub mod config;
-mod dns;
 #[cfg(test)]
 mod docs;
 pub mod images;
 pub mod inject;
-pub mod kinds;
-pub mod manifest;
 pub mod metrics;
-pub mod mutate;
-pub mod patch;
-pub mod policy;
-pub mod quantity;
-pub mod review;
 pub mod server;
 pub mod shutdown;
-mod spelling;
 pub mod status;
-mod steps;
 pub mod surroundings;
 pub mod telemetry;
 pub mod time;
-pub mod workload;
-
-/// What some work gives, and how many steps it took: see `steps`. For `fuzz/`.
-#[cfg(fuzzing)]
-pub fn steps_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    steps::of(work)
-}

@@ -20,8 +20,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::cluster::{events::Happening, probe};
-use crate::review::Entry;
 use crate::time::unix_seconds;
+use javelin_core::review::Entry;
 
 mod process;
 

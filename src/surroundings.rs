@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::mutate::keys;
+use javelin_core::mutate::keys;
 
 /// Gathered over the whole input, before anything is decided: it holds names and keys, no values.
 #[derive(Debug, Default)]

@@ -4,13 +4,15 @@ use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use javelin::{
-    config::Config,
     inject::{Action, Injector, What},
+    surroundings::Surroundings,
+};
+use javelin_core::{
+    config::Config,
     kinds::Kind,
     mutate::{self, Decision, Namespace, NamespaceLabel, Reason, Subject, Verdict, keys, pod::Pod},
     patch::{PodPath, Treatment},
     review::{self, Answer, Entry},
-    surroundings::Surroundings,
 };
 use k8s_openapi::{
     api::{apps, batch, core},

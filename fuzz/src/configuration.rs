@@ -1,12 +1,10 @@
 //! The configuration file.
 
-use javelin::{
-    config::{
-        Config,
-        instrumentation::{self, Conversion},
-    },
-    manifest::Tree,
+use javelin_core::config::{
+    Config,
+    instrumentation::{self, Conversion},
 };
+use javelin_manifest::Tree;
 
 use crate::within_steps;
 

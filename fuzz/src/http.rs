@@ -6,10 +6,10 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use javelin::{
     metrics::Metrics,
-    review::{self, Entry},
     server::{Limits, connection, refusals::Refusals, routes::Reviews},
     shutdown::Shutdown,
 };
+use javelin_core::review::{self, Entry};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     runtime::{Builder, Runtime},

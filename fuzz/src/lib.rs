@@ -94,7 +94,7 @@ pub fn within_steps<T>(length: usize, work: impl FnOnce() -> T) -> T {
     }
     #[cfg(fuzzing)]
     {
-        let (result, steps) = javelin::steps_of(work);
+        let (result, steps) = javelin_steps::of(work);
         let most = STEPS_OF_LIMITS + STEPS_OF_A_BYTE * length;
         assert!(steps <= most, "{steps} steps for {length} bytes");
         result

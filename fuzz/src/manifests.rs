@@ -2,7 +2,7 @@
 
 use std::io::BufReader;
 
-use javelin::manifest::{self, Documents, Piece, Syntax, Tree};
+use javelin_manifest::{Documents, Piece, Syntax, Tree};
 use serde_json::Value;
 
 use crate::{
@@ -38,7 +38,7 @@ pub fn splitter(data: &[u8]) {
     assert_eq!(whole.as_bytes(), data);
 }
 
-fn pieces(data: &[u8]) -> Result<Vec<Piece>, manifest::SplitError> {
+fn pieces(data: &[u8]) -> Result<Vec<Piece>, javelin_manifest::SplitError> {
     Documents::of(data).collect()
 }
 
@@ -70,7 +70,7 @@ pub fn editor(data: &[u8]) {
     } else {
         Syntax::Yaml
     };
-    let same = manifest::edit(text, &tree, &tree.value, syntax).expect("nothing is to be changed");
+    let same = javelin_manifest::edit(text, &tree, &tree.value, syntax).expect("nothing is to be changed");
     assert_eq!(same.text, text);
     assert_eq!(same.rewritten, [0; 0]);
     let mut new = tree.value.clone();
@@ -81,7 +81,7 @@ pub fn editor(data: &[u8]) {
     if !new.is_object() {
         return;
     }
-    let edited = within_steps(text.len(), || manifest::edit(text, &tree, &new, syntax));
+    let edited = within_steps(text.len(), || javelin_manifest::edit(text, &tree, &new, syntax));
     let edited = edited.unwrap_or_else(|| panic!("cannot be made to say {new}:\n{text}"));
     let read = Tree::parse(&edited.text).expect("it can be read again");
     assert_eq!(read.value, new, "{}", edited.text);

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use javelin::{
+use javelin::images::Image;
+use javelin_core::{
     config::Config,
-    images::Image,
     mutate::{
         self, Decision,
         pod::{EnvVar, Pod},

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
+use javelin_core::{
     config::Config,
     mutate::{Decision, Namespace, NamespaceLabel, Owners, Subject},
     patch::{PodPath, Treatment},

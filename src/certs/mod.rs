@@ -25,7 +25,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::certificate::X509Certificate;
 use zeroize::Zeroizing;
 
-use crate::dns;
+use javelin_core::dns;
 
 pub use authority::{Authority, AuthorityCertificate, AuthorityError};
 

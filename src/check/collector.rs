@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::facts::Unseen;
 use super::objects::{Addresses, Service};
 use super::{Check, Facts, Findings, Seen, some};
-use crate::config::{Config, Endpoint, Otlp, Protocol};
+use javelin_core::config::{Config, Endpoint, Otlp, Protocol};
 
 /// Where some profiles send to, and what was found there.
 #[derive(Debug, Clone)]

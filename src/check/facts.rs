@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::collector::Collector;
 use super::objects::{Addresses, Labelled, Node, Service, WebhookConfiguration};
 use super::trial::{Outcome, Trial};
-use crate::config::Config;
+use javelin_core::config::Config;
 
 /// What could not be seen, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use serde_json::Value;
 
 use super::objects::Labelled;
 use super::{Check, Facts, Findings, some};
-use crate::config::Config;
-use crate::kinds;
-use crate::mutate::keys::INJECT;
-use crate::mutate::pod::{Metadata, StringMap};
-use crate::spelling::{self, distance};
+use javelin_core::config::Config;
+use javelin_core::kinds;
+use javelin_core::mutate::keys::INJECT;
+use javelin_core::mutate::pod::{Metadata, StringMap};
+use javelin_core::spelling::{self, distance};
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     let unseen = facts.namespaces.as_ref().err().into_iter();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::mutate::pod::Metadata;
+use javelin_core::mutate::pod::Metadata;
 
 /// A `MutatingWebhookConfiguration`.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::objects::Node;
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
-use crate::config::{Config, Delivery};
+use javelin_core::config::{Config, Delivery};
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     let minor = minor(&facts.version);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::facts::{Certificates, Reach};
 use super::objects::Node;
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
-use crate::config::Profile;
+use javelin_core::config::Profile;
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     service(facts, findings);

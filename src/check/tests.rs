@@ -11,8 +11,8 @@ use super::objects::{
 use super::trial::{Outcome, Trial};
 use super::webhook::expected::Expected;
 use super::*;
-use crate::config::Config;
-use crate::mutate::keys::{CA_BUNDLE, INJECT, INJECTED, SKIPPED};
+use javelin_core::config::Config;
+use javelin_core::mutate::keys::{CA_BUNDLE, INJECT, INJECTED, SKIPPED};
 
 const CONFIG: &str = "
 excludedNamespaces: [kube-system, javelin-system]

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::objects::TriedPod;
 use super::{Check, Facts, Findings, Unseen};
-use crate::config::{Config, DEFAULT_PROFILE, Delivery};
-use crate::mutate::keys::{AGENT_NAME, INJECT, INJECTED, SKIPPED};
-use crate::mutate::{Receipt, pod::Metadata};
+use javelin_core::config::{Config, DEFAULT_PROFILE, Delivery};
+use javelin_core::mutate::keys::{AGENT_NAME, INJECT, INJECTED, SKIPPED};
+use javelin_core::mutate::{Receipt, pod::Metadata};
 
 /// A pod that was only pretended.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use super::objects::{Entry, Expression, Selector, WebhookConfiguration};
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
-use crate::config::DEFAULT_PROFILE;
-use crate::mutate::keys::CA_BUNDLE;
+use javelin_core::config::DEFAULT_PROFILE;
+use javelin_core::mutate::keys::CA_BUNDLE;
 
 pub(super) mod expected;
 

@@ -1,6 +1,6 @@
 //! `javelin config`: what the configuration says, whether it is good, and where one may come from.
 //!
-//! Deliberately not here: what any of it means. [`config`](crate::config) parses and converts; this reads and prints.
+//! Deliberately not here: what any of it means. [`config`](javelin_core::config) parses and converts; this reads and prints.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::{Exit, Hinted, manifest, note, preview, report};
-use crate::config::{
+use javelin_core::config::{
     Config,
     instrumentation::{Conversion, is_instrumentation},
 };

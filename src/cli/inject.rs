@@ -17,11 +17,11 @@ use super::{
     progress::Progress,
 };
 use crate::{
-    config::Config,
     inject::{self, Action, InjectError, Injector, Outcome, Report, What},
-    manifest::{Edited, Tree, edit},
     surroundings::Surroundings,
 };
+use javelin_core::config::Config;
+use javelin_manifest::{Edited, Tree, edit};
 
 /// Put the agent into manifests, or take it out again
 #[derive(Debug, clap::Args)]

@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 
-use crate::manifest::{Documents, Piece, Syntax, TreeError, tree};
 use crate::surroundings::Surroundings;
+use javelin_manifest::{Documents, Piece, Syntax, TreeError, tree};
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]

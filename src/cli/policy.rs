@@ -1,6 +1,6 @@
 //! `javelin policy`: the same injection without a webhook, as admission policies.
 //!
-//! Deliberately not here: what the policies say ([`policy`](crate::policy)).
+//! Deliberately not here: what the policies say ([`policy`](javelin_core::policy)).
 
 use std::{
     fmt::Write as _,
@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{Exit, Hinted, note, person};
-use crate::{
-    cluster::client,
+use crate::cluster::client;
+use javelin_core::{
     config::Config,
     policy::{
         Documents,
@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<Exit> {
 }
 
 /// All that is in the way, each with its place in the file.
-fn refused(refusals: &[crate::policy::Refusal], text: &str, origin: &str) -> Hinted {
+fn refused(refusals: &[javelin_core::policy::Refusal], text: &str, origin: &str) -> Hinted {
     let mut message = "the policies cannot say what the configuration says".to_owned();
     let mut hints: Vec<&str> = Vec::new();
     for refusal in refusals {

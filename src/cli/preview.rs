@@ -1,7 +1,7 @@
 //! `javelin preview`: the engine over manifests, or over an object in the cluster. What it shows is what the cluster
 //! gets.
 //!
-//! Deliberately not here: the decisions ([`mutate`](crate::mutate)), what other manifests tell
+//! Deliberately not here: the decisions ([`mutate`](javelin_core::mutate)), what other manifests tell
 //! ([`caveats`](crate::caveats)), and changed manifests to keep: that is `javelin inject`.
 
 use std::{fs, io::Write, iter, path::PathBuf};
@@ -20,12 +20,14 @@ use crate::{
     agent,
     caveats::{self, Caveat},
     cluster::objects::Reference,
-    config::Config,
     inject::{Action, Injector, What},
+    surroundings::Surroundings,
+};
+use javelin_core::{
+    config::Config,
     kinds::{self, Kind},
     mutate::{self, Decision, Namespace, NamespaceLabel, Reason, Step, Subject, pod::Pod},
     patch::{PodPath, Treatment},
-    surroundings::Surroundings,
     workload::{self, Workload},
 };
 

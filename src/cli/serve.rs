@@ -23,9 +23,7 @@ use super::objects::Objects;
 use crate::certs::Lifetimes;
 use crate::certs::files::CertificateFiles;
 use crate::cluster::events::OwnPod;
-use crate::config::Config;
 use crate::metrics::{Metrics, most_descriptors};
-use crate::review;
 use crate::server::config_file::ConfigFile;
 use crate::server::connection::Transport;
 use crate::server::readiness::{Condition, Readiness};
@@ -36,6 +34,8 @@ use crate::server::{Limits, admin, listener};
 use crate::shutdown::{Shutdown, Signals};
 use crate::telemetry::{self, LogFormat};
 use crate::time;
+use javelin_core::config::Config;
+use javelin_core::review;
 
 mod source;
 mod supervision;

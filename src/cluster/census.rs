@@ -15,11 +15,11 @@ use super::reader::{Form, Reader};
 use super::survey;
 use crate::check::Unseen;
 use crate::check::facts::Names;
-use crate::config::Config;
-use crate::mutate::keys::{FROM_WORKLOAD, INJECT};
 use crate::status::Facts;
 use crate::status::objects::{Namespace, Pod, Workload};
 use crate::status::rollout::{self, Progress};
+use javelin_core::config::Config;
+use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT};
 
 /// Where to look.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,7 +31,7 @@ use crate::certs::ServiceName;
 use crate::certs::hidden::Hidden;
 use crate::certs::state::Entry;
 use crate::certs::store::authorities;
-use crate::mutate::keys;
+use javelin_core::mutate::keys;
 
 use super::reader::Reader;
 

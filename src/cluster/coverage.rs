@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::config::Config;
 use crate::metrics::Metrics;
+use javelin_core::config::Config;
 
 /// The configuration that is in use, held against the entries that there are.
 #[derive(Debug)]

@@ -10,7 +10,7 @@
 //! replicas of a new release that are not its first wait for a call to come through, and not for long
 //! (`docs/adr/0011`).
 //!
-//! Deliberately not here: the answer to the review ([`review`](crate::review)), and what to do about a finding
+//! Deliberately not here: the answer to the review ([`review`](javelin_core::review)), and what to do about a finding
 //! ([`advice`](super::advice)).
 
 use std::convert::Infallible;

@@ -21,9 +21,9 @@ use crate::check::objects::{
 };
 use crate::check::trial::{self, Outcome, Trial};
 use crate::check::{Facts, Seen, Unseen};
-use crate::config::Config;
-use crate::kinds;
-use crate::mutate::keys::{AGENT_NAME, CA_BUNDLE, INJECT};
+use javelin_core::config::Config;
+use javelin_core::kinds;
+use javelin_core::mutate::keys::{AGENT_NAME, CA_BUNDLE, INJECT};
 
 /// Reads all of it. `certificates` is asked only where the certificate is Javelin's own.
 pub async fn survey(

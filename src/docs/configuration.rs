@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{GENERATED, row};
-use crate::{
+use javelin_core::{
     config::reference::{FILE, Key, Kind, PROFILE},
     mutate::keys,
 };
@@ -74,7 +74,7 @@ fn type_of(kind: Kind) -> String {
 
 #[test]
 fn every_name_on_an_object_is_listed() {
-    let source = include_str!("../mutate/keys.rs");
+    let source = include_str!("../../crates/javelin-core/src/mutate/keys.rs");
     let literals = source.split('"').skip(1).step_by(2);
     // The rest are paths, options, variables and names.
     let on_objects = literals.filter(|text| {

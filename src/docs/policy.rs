@@ -1,7 +1,7 @@
 //! `docs/policy.md`: how to go without a webhook, and what that costs.
 
 use super::{GENERATED, row};
-use crate::policy::difference::{DIFFERENCES, Effect};
+use javelin_core::policy::difference::{DIFFERENCES, Effect};
 
 pub(super) fn page() -> String {
     let left_alone = DIFFERENCES.iter().filter_map(|difference| {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::GENERATED;
 use crate::caveats::Caveat;
-use crate::mutate::{Agent, Conflict, Reason, Source, Warning};
-use crate::review;
+use javelin_core::mutate::{Agent, Conflict, Reason, Source, Warning};
+use javelin_core::review;
 
 /// What is said of a code beside its own sentence.
 #[derive(Clone)]

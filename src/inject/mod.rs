@@ -10,22 +10,21 @@
 //! - A skip leaves no word in the manifest: it is told to whoever runs this.
 //! - The receipt says how to take everything out again, and what was written, so that nothing else is taken out.
 //!
-//! Deliberately not here: files (see `cli`), and how a text is edited (see [`crate::manifest`]).
+//! Deliberately not here: files (see `cli`), and how a text is edited (see [`javelin_manifest`]).
 
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use crate::{
-    agent, caveats,
+use crate::{agent, caveats, surroundings::Surroundings};
+use javelin_core::{
     config::Config,
     kinds,
-    manifest::{self, Edited, Syntax, Tree, TreeError},
     mutate::{Decision, Namespace, NamespaceLabel, Plan, Reason, Receipt, Subject, keys, pod::Pod},
     patch::{PodPath, Treatment},
-    surroundings::Surroundings,
     workload,
 };
+use javelin_manifest::{Edited, Syntax, Tree, TreeError};
 
 pub mod remove;
 mod unique;
@@ -164,8 +163,9 @@ impl<'a> Injector<'a> {
     pub fn document(&self, text: &str, syntax: Syntax) -> Result<Outcome, InjectError> {
         let tree = Tree::parse(text)?;
         let (value, reports) = self.value(&tree.value);
-        let edited = value
-            .map(|value| manifest::edit(text, &tree, &value, syntax).ok_or(InjectError::NotEdited));
+        let edited = value.map(|value| {
+            javelin_manifest::edit(text, &tree, &value, syntax).ok_or(InjectError::NotEdited)
+        });
         Ok(Outcome {
             edited: edited.transpose()?,
             reports,
@@ -459,9 +459,11 @@ impl<'a> Injector<'a> {
         report
             .warnings
             .extend(kinds::caveat(object).map(str::to_owned));
-        report
-            .warnings
-            .extend(plan.warnings.iter().map(crate::mutate::Warning::line));
+        report.warnings.extend(
+            plan.warnings
+                .iter()
+                .map(javelin_core::mutate::Warning::line),
+        );
         let containers = plan.containers.iter();
         report.what = What::Injected {
             brings: plan.brings(),

@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::receipt_of;
-use crate::{
+use javelin_core::{
     mutate::{Receipt, Undo, keys},
     patch::PodPath,
-    steps,
 };
+use javelin_steps as steps;
 
 /// The object without the agent; `None` where there is none, an error where that cannot be done for sure.
 pub fn taken_out(object: &Value, place: PodPath) -> Result<Option<Value>, String> {

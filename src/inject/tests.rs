@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use javelin_manifest::Documents;
+
 use super::*;
 
 mod growth;
@@ -8,7 +10,7 @@ const LABEL: &str = "instrumentation.opentelemetry.io/inject-java";
 
 fn run(text: &str, action: Action) -> Outcome {
     let mut surroundings = Surroundings::new(None, &[]);
-    for piece in manifest::Documents::of(text.as_bytes()) {
+    for piece in Documents::of(text.as_bytes()) {
         let value = Tree::parse(&piece.unwrap().text).unwrap().value;
         surroundings.learn(&value);
     }
@@ -16,7 +18,7 @@ fn run(text: &str, action: Action) -> Outcome {
     let injector = Injector::new(&config, &surroundings, action);
     let (mut reports, mut new, mut rewritten, mut is_changed) =
         (Vec::new(), String::new(), Vec::new(), false);
-    for piece in manifest::Documents::of(text.as_bytes()) {
+    for piece in Documents::of(text.as_bytes()) {
         let piece = piece.unwrap();
         let syntax = if piece.is_json {
             Syntax::Json

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::{mutate::keys, patch::PodPath};
+use javelin_core::{mutate::keys, patch::PodPath};
 
 /// Leaves one entry of each name of ours; gives the sources of which too little is known otherwise.
 ///

@@ -1,8 +1,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::*;
-use crate::mutate::{Reason, Source};
 use crate::server::refusals::Refusals;
+use javelin_core::mutate::{Reason, Source};
 
 #[test]
 fn names_are_stable_and_labels_closed() {

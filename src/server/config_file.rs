@@ -6,7 +6,7 @@
 //! Invariant: a file that cannot be used changes nothing but a metric and a log line; the last good
 //! configuration stays.
 //!
-//! Deliberately not here: what a configuration may say ([`config`](crate::config)).
+//! Deliberately not here: what a configuration may say ([`config`](javelin_core::config)).
 
 use std::convert::Infallible;
 use std::io;
@@ -18,9 +18,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::config::{Config, ConfigError};
 use crate::metrics::Metrics;
 use crate::time::now;
+use javelin_core::config::{Config, ConfigError};
 
 /// A file, and what was last read from it.
 #[derive(Debug)]

@@ -19,7 +19,7 @@
 //! Input is hostile until proven otherwise: an API server has no client certificate for webhooks in general, so
 //! anybody who reaches the port can speak to it. Every size and every wait has a limit.
 //!
-//! Deliberately not here: decisions about pods ([`review`](crate::review)), and where certificates come from
+//! Deliberately not here: decisions about pods ([`review`](javelin_core::review)), and where certificates come from
 //! ([`certs`](crate::certs), [`cluster`](crate::cluster)).
 
 use std::time::Duration;

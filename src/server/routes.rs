@@ -40,9 +40,9 @@ use super::body::{Budget, ORDINARY_BYTES, Received};
 use super::peers::Peer;
 use super::pool::Pool;
 use super::refusals::{Refusal, Refusals};
-use crate::config::Config;
 use crate::metrics::{Metrics, entry_label};
-use crate::review::{self, Answer, Entry, Malformed};
+use javelin_core::config::Config;
+use javelin_core::review::{self, Answer, Entry, Malformed};
 
 /// What decides on a review. A parameter so that a test can put one in that panics; the webhook's is
 /// [`review::answer`].

@@ -28,12 +28,12 @@ use super::routes::{Engine, Reviews};
 use super::tls::{Acceptor, Identity};
 use super::{Limits, admin, listener};
 use crate::certs::{Authority, ServiceName};
-use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::mutate::{self, keys};
-use crate::review::{self, Answer, Entry, Malformed, Outcome};
 use crate::shutdown::Shutdown;
 use crate::time;
+use javelin_core::config::Config;
+use javelin_core::mutate::{self, keys};
+use javelin_core::review::{self, Answer, Entry, Malformed, Outcome};
 
 const NAME: &str = "javelin.javelin-system.svc";
 const DEADLINE: Duration = Duration::from_secs(10);

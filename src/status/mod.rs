@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::config::{Config, DEFAULT_PROFILE, Profile};
-use crate::mutate::keys::{FROM_WORKLOAD, INJECT, INJECTED, MIRROR_POD, SKIPPED};
-use crate::mutate::pod::{Metadata, StringMap};
-use crate::mutate::{Owners, Receipt};
+use javelin_core::config::{Config, DEFAULT_PROFILE, Profile};
+use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT, INJECTED, MIRROR_POD, SKIPPED};
+use javelin_core::mutate::pod::{Metadata, StringMap};
+use javelin_core::mutate::{Owners, Receipt};
 
 mod crash;
 pub mod objects;

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::kinds::Kind;
-use crate::mutate::keys::{FROM_WORKLOAD, INJECT};
-use crate::mutate::pod::{OwnerReference, StringMap};
+use javelin_core::kinds::Kind;
+use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT};
+use javelin_core::mutate::pod::{OwnerReference, StringMap};
 
 /// Of any object.
 #[derive(Debug, Clone, Default, Deserialize)]

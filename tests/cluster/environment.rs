@@ -10,7 +10,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use javelin::{
+use javelin_core::{
     config::Delivery,
     mutate::{self, Decision, keys, pod::EnvVar},
 };

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
-use javelin::mutate::{Receipt, jvm_words, keys};
+use javelin_core::mutate::{Receipt, jvm_words, keys};
 use serde_json::{Value, json};
 
 use crate::{

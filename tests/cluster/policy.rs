@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use javelin::{
+use javelin_core::{
     config::Config,
     mutate::{
         Decision, Namespace as Home, NamespaceLabel, Owners, Reason, Subject, keys, pod::Pod,

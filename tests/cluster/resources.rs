@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use javelin::quantity;
+use javelin_core::quantity;
 use serde_json::{Value, json};
 
 use crate::{

@@ -674,7 +674,7 @@ fn throughout(time: Duration, ask: impl Fn() -> Result) -> Result {
 
 const ACCOUNT: &str = "system:serviceaccount:javelin-system:javelin";
 
-const ROTATE: &str = javelin::mutate::keys::ROTATE;
+const ROTATE: &str = javelin_core::mutate::keys::ROTATE;
 const WORKLOAD: &str = "workload.";
 const NAMESPACE_DEFAULT: &str = "namespace-default.";
 

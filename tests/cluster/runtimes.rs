@@ -3,7 +3,7 @@
 
 use std::process::{Output, Stdio};
 
-use javelin::mutate::keys;
+use javelin_core::mutate::keys;
 use serde_json::{Value, json};
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use javelin::mutate::keys;
+use javelin_core::mutate::keys;
 use serde_json::{Value, json};
 
 use crate::{

@@ -10,7 +10,7 @@
 use std::{sync::Mutex, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use javelin::mutate::keys;
+use javelin_core::mutate::keys;
 use serde_json::{Value, json};
 
 use crate::{

@@ -1,7 +1,7 @@
 //! A pod as it is, with the patch of this checkout's engine, and through the installed webhook: what the API server
 //! says to each.
 
-use javelin::{
+use javelin_core::{
     config::Config,
     mutate::{Decision, Namespace, NamespaceLabel, Owners, Subject, keys, pod::Pod},
     patch::{PodPath, Treatment},

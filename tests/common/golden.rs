@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use javelin::{
+use javelin_core::{
     config::Config,
     kinds,
     mutate::{Namespace, NamespaceLabel, Subject, pod::Pod},

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use javelin::mutate::keys;
+use javelin_core::mutate::keys;
 use proptest::{
     collection::vec,
     option,

@@ -10,7 +10,7 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use javelin::{
+use javelin_core::{
     config::Config,
     kinds::Kind,
     mutate::Decision,
@@ -84,7 +84,7 @@ fn workload_case(folder: &Path) -> String {
     let old = optional_yaml(&folder.join("old.yaml"));
     let kind = Kind::of(&document).expect("a kind that is labelled");
     let workload = Workload::from_value(kind, &document).expect("a readable workload");
-    let old = old["metadata"]["labels"][javelin::mutate::keys::INJECT].as_str();
+    let old = old["metadata"]["labels"][javelin_core::mutate::keys::INJECT].as_str();
     let namespace = document["metadata"]["namespace"].as_str();
     let labelling = workload::apply_label_rule(
         &workload,

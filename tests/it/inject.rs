@@ -117,8 +117,8 @@ fn kubectl_reads(kubectl: &Path, path: &Path) -> Vec<Value> {
 /// What we read ourselves, Lists taken apart.
 fn we_read(text: &str) -> Vec<Value> {
     let mut values = Vec::new();
-    for piece in javelin::manifest::Documents::of(text.as_bytes()) {
-        let value = javelin::manifest::Tree::parse(&piece.unwrap().text)
+    for piece in javelin_manifest::Documents::of(text.as_bytes()) {
+        let value = javelin_manifest::Tree::parse(&piece.unwrap().text)
             .unwrap()
             .value;
         match javelin::inject::items_of(&value) {
@@ -307,7 +307,9 @@ proptest! {
 
     #[test]
     fn any_pod_comes_back(mut pod in ugly::pod()) {
-        use javelin::{config::Config, inject::{Action, Injector}, manifest::{Syntax, Tree}, surroundings::Surroundings};
+        use javelin_core::{config::Config};
+        use javelin_manifest::{Syntax, Tree};
+        use javelin::{inject::{Action, Injector}, surroundings::Surroundings};
 
         if !pod["metadata"]["labels"].is_object() {
             pod["metadata"]["labels"] = json!({});

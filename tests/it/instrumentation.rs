@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use javelin::config::Config;
+use javelin_core::config::Config;
 
 use crate::cli::{check, javelin};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use javelin::{
+use javelin_core::{
     config::Config,
     mutate::{
         self, Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Verdict, keys,

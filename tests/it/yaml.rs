@@ -11,7 +11,7 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use javelin::manifest::{Documents, Syntax, Tree, edit, tree};
+use javelin_manifest::{Documents, Syntax, Tree, edit, tree};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

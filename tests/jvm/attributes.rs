@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use javelin::{
+use javelin_core::{
     config::Config,
     mutate::{Decision, List, Namespace, NamespaceLabel, Owners, Subject, keys, pod::Pod},
     patch::{PodPath, Treatment},

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use javelin::{
+use javelin_core::{
     config::Delivery,
     mutate::{Decision, List, jvm_words, keys},
     patch::PodPath,

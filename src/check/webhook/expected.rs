@@ -2,8 +2,8 @@
 //! together by the cluster's cases, where every check passes on what the chart has installed.
 
 use crate::check::objects::Expression;
-use crate::config::{Config, DEFAULT_PROFILE};
-use crate::mutate::keys::{FROM_WORKLOAD, INJECT, PROBE};
+use javelin_core::config::{Config, DEFAULT_PROFILE};
+use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT, PROBE};
 
 /// An entry as the chart makes it.
 #[derive(Debug, PartialEq, Eq)]

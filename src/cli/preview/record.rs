@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Skip, Treated, server::Trial};
-use crate::mutate::{Decision, Verdict};
+use javelin_core::mutate::{Decision, Verdict};
 
 pub(super) fn of(treated: &Treated) -> Value {
     let document = &treated.document;

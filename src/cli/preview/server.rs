@@ -10,11 +10,11 @@ use super::{
     super::{manifest::Document, person},
     Treated,
 };
-use crate::{
-    cluster::{
-        client,
-        objects::{Objects, Reference, Refusal},
-    },
+use crate::cluster::{
+    client,
+    objects::{Objects, Reference, Refusal},
+};
+use javelin_core::{
     mutate::{Decision, keys},
     patch::PodPath,
 };

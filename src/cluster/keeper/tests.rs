@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use super::super::client::Names;
 use super::*;
 use crate::certs::ServiceName;
-use crate::mutate::keys;
 use crate::shutdown::Shutdown;
+use javelin_core::mutate::keys;
 
 /// The two objects, and how often each was written.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What a manifest costs grows with the manifest: it is doubled, and steps are counted. Nothing is timed.
 
 use super::*;
-use crate::steps;
+use javelin_steps as steps;
 
 type Text = (&'static str, fn(usize) -> String);
 

@@ -4,7 +4,7 @@
 //! take becomes `InvalidImageName`, and the pod never starts. An algorithm of a digest must be one that it has.
 
 /// Refuses a reference that no kubelet takes, in a sentence that says why.
-pub(crate) fn check(reference: &str) -> Result<(), String> {
+pub fn check(reference: &str) -> Result<(), String> {
     parts(reference)
         .map_err(|problem| format!("{reference:?} is not an image reference: {problem}"))
 }

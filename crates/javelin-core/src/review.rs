@@ -101,23 +101,22 @@ pub const NO_TIME: &str = "it could not be decided in time; this call has left t
 
 /// What an answer rests on. A test puts in what is wrong, panics or fails: none of it may reach a pod.
 #[derive(Clone, Copy)]
-pub(crate) struct Engine {
-    pub(crate) decide: Rules,
-    pub(crate) encode: fn(&Patch) -> Result<Vec<u8>, serde_json::Error>,
+pub struct Engine {
+    /// What is to be done with a pod.
+    pub decide: Rules,
+    /// Writes what is sent.
+    pub encode: fn(&Patch) -> Result<Vec<u8>, serde_json::Error>,
 }
 
 impl Engine {
-    pub(crate) const OURS: Self = Self {
+    /// The one that [`answer`] has.
+    pub const OURS: Self = Self {
         decide: mutate::decide,
         encode: Patch::to_json,
     };
 
-    pub(crate) fn answer(
-        self,
-        entry: &Entry,
-        body: &[u8],
-        config: &Config,
-    ) -> Result<Answer, Malformed> {
+    /// As [`answer`] does.
+    pub fn answer(self, entry: &Entry, body: &[u8], config: &Config) -> Result<Answer, Malformed> {
         let request = Request::from_body(body)?;
         let on_pod = |inject| self.on_pod(&request, inject, config);
         let judged = match entry {

@@ -7,7 +7,6 @@ use super::{java::Agent, keys};
 
 /// Why a pod is left alone. Display gives one sentence that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Reason {
     /// Nothing asks for the agent, or the namespace is excluded.
     NotSelected,

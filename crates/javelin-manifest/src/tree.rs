@@ -17,7 +17,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
 use serde_json::{Map, Number, Value};
 
-use crate::steps;
+use javelin_steps as steps;
 
 /// A document that was read.
 #[derive(Debug)]

@@ -24,7 +24,7 @@ mod sidecars;
 mod variables;
 
 pub use error::ConfigError;
-pub(crate) use image::check as check_image;
+pub use image::check as check_image;
 pub use otlp::{Ca, ClientCertificate, Endpoint, KeyRef, Otlp, Protocol, Tls};
 pub use profile::{Agent, Delivery, Extensions, Profile, PullPolicy, SdkSettings};
 pub(crate) use profile::{MAX_PATH, is_attribute};

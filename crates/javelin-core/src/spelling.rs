@@ -1,19 +1,19 @@
 //! What somebody may have meant by a word that is none of the known ones.
 
 /// The known word that was probably meant, if one is near enough.
-pub(crate) fn meant<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn meant<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let (distance, nearest) = nearest(word, known)?;
     (distance <= nearest.len() / 3).then_some(nearest)
 }
 
 /// The known word that takes the fewest letters to be added, left out or exchanged, and how many; `None` without any.
-pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<(usize, &'a str)> {
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<(usize, &'a str)> {
     let distances = known.iter().map(|known| (distance(word, known), *known));
     distances.min()
 }
 
 /// How many letters have to be added, left out or exchanged (Levenshtein); upper and lower case are the same.
-pub(crate) fn distance(one: &str, other: &str) -> usize {
+pub fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (at, a) in one.bytes().enumerate() {
         // What the row above holds to the upper left, and what this row holds to the left.

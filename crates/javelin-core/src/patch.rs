@@ -46,7 +46,7 @@ pub struct Patch {
 }
 
 /// What decides about a pod: [`mutate::decide`], or in a test something that is wrong.
-pub(crate) type Rules = fn(&Subject<'_>, &Config) -> Decision;
+pub type Rules = fn(&Subject<'_>, &Config) -> Decision;
 
 /// Where the pod stands in its document: the whole of it, or a workload's template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl PodPath {
     }
 
     /// The same, to be changed.
-    pub(crate) fn of_mut(self, document: &mut Value) -> Option<&mut Value> {
+    pub fn of_mut(self, document: &mut Value) -> Option<&mut Value> {
         let around = match self.item {
             Some((list, index)) => find_mut(document, list)?.get_mut(index)?,
             None => document,

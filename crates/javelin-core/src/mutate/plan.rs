@@ -57,7 +57,6 @@ pub struct ContainerPlan {
 
 /// What the person should know although the agent is injected. Display gives one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Warning {
     /// A name in the list of containers that no container has.
     UnknownContainer {

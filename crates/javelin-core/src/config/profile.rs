@@ -51,7 +51,6 @@ pub struct Profile {
 
 /// How the jar gets into the pod, if it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Delivery {
     /// An init container copies it into an emptyDir.
     InitContainer {
@@ -99,7 +98,6 @@ pub struct Agent {
 
 /// Extensions of the agent (`otel.javaagent.extensions`), and where they come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Extensions {
     /// A folder of an image, which has `cp` in it: an init container copies it. With the delivery `image-volume` the
     /// image is mounted instead.

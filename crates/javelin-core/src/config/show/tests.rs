@@ -54,7 +54,7 @@ profiles:
 
 #[test]
 fn so_it_does_for_every_golden_case() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/pod");
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/pod");
     let mut found = 0;
     for case in fs::read_dir(cases).unwrap() {
         if let Ok(text) = fs::read_to_string(case.unwrap().path().join("config.yaml")) {

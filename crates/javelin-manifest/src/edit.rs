@@ -16,7 +16,7 @@ use super::{
     render::{self, JsonLayout, Layout},
     tree::{self, Node, Shape, Syntax, Tree},
 };
-use crate::steps;
+use javelin_steps as steps;
 
 /// A text that says what it must.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@
 
 use std::io::{self, BufRead};
 
-use crate::steps;
+use javelin_steps as steps;
 
 /// One document, with its marker, its comments and the end of its last line: all bytes up to the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! Names as DNS and Kubernetes write them (`apimachinery/pkg/util/validation`).
 
 /// A DNS label: a Service, a namespace, a profile.
-pub(crate) fn is_label(text: &str) -> bool {
+pub fn is_label(text: &str) -> bool {
     text.len() <= 63 && is_part(text)
 }
 
 /// A DNS subdomain: how Secrets and most other objects are called. Kubernetes bounds the whole, not its parts.
-pub(crate) fn is_subdomain(text: &str) -> bool {
+pub fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_part)
 }
 
