@@ -11,9 +11,6 @@ use std::{
     fmt,
 };
 
-use serde_json::Value;
-
-use crate::surroundings::Surroundings;
 use javelin_core::{
     config::Profile,
     mutate::{
@@ -22,6 +19,9 @@ use javelin_core::{
         predicted_environment,
     },
 };
+use serde_json::Value;
+
+use crate::surroundings::Surroundings;
 
 /// What the person should know. Display gives one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]

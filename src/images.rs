@@ -12,13 +12,12 @@ use std::{
     fmt,
 };
 
-use serde::Serialize;
-use serde_json::Value;
-
 use javelin_core::{
     config::{Config, Extensions, check_image},
     kinds::{self, Kind},
 };
+use serde::Serialize;
+use serde_json::Value;
 
 mod probable;
 

@@ -11,6 +11,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use javelin_core::review::Entry;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -21,7 +22,6 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::cluster::{events::Happening, probe};
 use crate::time::unix_seconds;
-use javelin_core::review::Entry;
 
 mod process;
 

@@ -7,9 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use javelin_core::mutate::keys;
+use serde_json::Value;
 
 /// Gathered over the whole input, before anything is decided: it holds names and keys, no values.
 #[derive(Debug, Default)]

@@ -70,7 +70,8 @@ pub fn editor(data: &[u8]) {
     } else {
         Syntax::Yaml
     };
-    let same = javelin_manifest::edit(text, &tree, &tree.value, syntax).expect("nothing is to be changed");
+    let same =
+        javelin_manifest::edit(text, &tree, &tree.value, syntax).expect("nothing is to be changed");
     assert_eq!(same.text, text);
     assert_eq!(same.rewritten, [0; 0]);
     let mut new = tree.value.clone();
@@ -81,7 +82,9 @@ pub fn editor(data: &[u8]) {
     if !new.is_object() {
         return;
     }
-    let edited = within_steps(text.len(), || javelin_manifest::edit(text, &tree, &new, syntax));
+    let edited = within_steps(text.len(), || {
+        javelin_manifest::edit(text, &tree, &new, syntax)
+    });
     let edited = edited.unwrap_or_else(|| panic!("cannot be made to say {new}:\n{text}"));
     let read = Tree::parse(&edited.text).expect("it can be read again");
     assert_eq!(read.value, new, "{}", edited.text);

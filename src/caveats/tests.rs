@@ -1,11 +1,11 @@
-use serde_json::{Value, json};
-
-use super::*;
 use javelin_core::{
     config::Config,
     mutate::{Decision, Namespace, NamespaceLabel, Owners, Subject},
     patch::{PodPath, Treatment},
 };
+use serde_json::{Value, json};
+
+use super::*;
 
 /// The caveats of a pod with this container, beside these objects.
 fn check(container: &Value, others: &[Value], expected: &[&str]) {

@@ -20,12 +20,11 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use javelin_core::dns;
 use pem::PemError;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::certificate::X509Certificate;
 use zeroize::Zeroizing;
-
-use javelin_core::dns;
 
 pub use authority::{Authority, AuthorityCertificate, AuthorityError};
 

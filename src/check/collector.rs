@@ -3,12 +3,12 @@
 //! The program usually runs outside of the cluster, so the API server's proxy puts the question: an OTLP/HTTP request
 //! without a span. A gRPC server cannot answer that, and gives itself away by how it fails.
 
+use javelin_core::config::{Config, Endpoint, Otlp, Protocol};
 use serde::Deserialize;
 
 use super::facts::Unseen;
 use super::objects::{Addresses, Service};
 use super::{Check, Facts, Findings, Seen, some};
-use javelin_core::config::{Config, Endpoint, Otlp, Protocol};
 
 /// Where some profiles send to, and what was found there.
 #[derive(Debug, Clone)]

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use javelin_core::config::Config;
 use serde_json::Value;
 
 use super::collector::Collector;
 use super::objects::{Addresses, Labelled, Node, Service, WebhookConfiguration};
 use super::trial::{Outcome, Trial};
-use javelin_core::config::Config;
 
 /// What could not be seen, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,15 +1,15 @@
 //! Keys and values that were meant otherwise: near misses of the label, annotations in its place, values that name no
 //! profile.
 
-use serde_json::Value;
-
-use super::objects::Labelled;
-use super::{Check, Facts, Findings, some};
 use javelin_core::config::Config;
 use javelin_core::kinds;
 use javelin_core::mutate::keys::INJECT;
 use javelin_core::mutate::pod::{Metadata, StringMap};
 use javelin_core::spelling::{self, distance};
+use serde_json::Value;
+
+use super::objects::Labelled;
+use super::{Check, Facts, Findings, some};
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     let unseen = facts.namespaces.as_ref().err().into_iter();

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use javelin_core::mutate::pod::Metadata;
 use serde::Deserialize;
 use serde_json::Value;
-
-use javelin_core::mutate::pod::Metadata;
 
 /// A `MutatingWebhookConfiguration`.
 #[derive(Debug, Clone, Default, Deserialize)]

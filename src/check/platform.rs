@@ -1,8 +1,9 @@
 //! The API server's version, Javelin's configuration, and who may do what.
 
+use javelin_core::config::{Config, Delivery};
+
 use super::objects::Node;
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
-use javelin_core::config::{Config, Delivery};
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     let minor = minor(&facts.version);

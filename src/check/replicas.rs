@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use javelin_core::config::Profile;
+
 use super::facts::{Certificates, Reach};
 use super::objects::Node;
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
-use javelin_core::config::Profile;
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     service(facts, findings);

@@ -1,5 +1,7 @@
 //! One thing is broken at a time, and exactly that check tells it, with what to do.
 
+use javelin_core::config::Config;
+use javelin_core::mutate::keys::{CA_BUNDLE, INJECT, INJECTED, SKIPPED};
 use serde_json::{Value, json};
 
 use super::collector::{Collector, Said};
@@ -11,8 +13,6 @@ use super::objects::{
 use super::trial::{Outcome, Trial};
 use super::webhook::expected::Expected;
 use super::*;
-use javelin_core::config::Config;
-use javelin_core::mutate::keys::{CA_BUNDLE, INJECT, INJECTED, SKIPPED};
 
 const CONFIG: &str = "
 excludedNamespaces: [kube-system, javelin-system]

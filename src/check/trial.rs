@@ -3,13 +3,13 @@
 //! The same pod without the label is tried as well when the first one is refused: a namespace that refuses both has
 //! nothing against the agent.
 
+use javelin_core::config::{Config, DEFAULT_PROFILE, Delivery};
+use javelin_core::mutate::keys::{AGENT_NAME, INJECT, INJECTED, SKIPPED};
+use javelin_core::mutate::{Receipt, pod::Metadata};
 use serde_json::{Value, json};
 
 use super::objects::TriedPod;
 use super::{Check, Facts, Findings, Unseen};
-use javelin_core::config::{Config, DEFAULT_PROFILE, Delivery};
-use javelin_core::mutate::keys::{AGENT_NAME, INJECT, INJECTED, SKIPPED};
-use javelin_core::mutate::{Receipt, pod::Metadata};
 
 /// A pod that was only pretended.
 #[derive(Debug, Clone)]

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::objects::{Entry, Expression, Selector, WebhookConfiguration};
-use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
 use javelin_core::config::DEFAULT_PROFILE;
 use javelin_core::mutate::keys::CA_BUNDLE;
+
+use super::objects::{Entry, Expression, Selector, WebhookConfiguration};
+use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
 
 pub(super) mod expected;
 

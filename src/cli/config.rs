@@ -9,13 +9,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use serde_json::Value;
-
-use super::{Exit, Hinted, manifest, note, preview, report};
 use javelin_core::config::{
     Config,
     instrumentation::{Conversion, is_instrumentation},
 };
+use serde_json::Value;
+
+use super::{Exit, Hinted, manifest, note, preview, report};
 
 /// Show and check configurations, or make one from the OpenTelemetry Operator's
 #[derive(Debug, clap::Args)]

@@ -7,6 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use javelin_core::config::Config;
+use javelin_manifest::{Edited, Tree, edit};
 use serde_json::Value;
 
 use super::{
@@ -20,8 +22,6 @@ use crate::{
     inject::{self, Action, InjectError, Injector, Outcome, Report, What},
     surroundings::Surroundings,
 };
-use javelin_core::config::Config;
-use javelin_manifest::{Edited, Tree, edit};
 
 /// Put the agent into manifests, or take it out again
 #[derive(Debug, clap::Args)]

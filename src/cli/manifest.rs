@@ -10,10 +10,10 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use javelin_manifest::{Documents, Piece, Syntax, TreeError, tree};
 use serde_json::Value;
 
 use crate::surroundings::Surroundings;
-use javelin_manifest::{Documents, Piece, Syntax, TreeError, tree};
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,9 +10,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-
-use super::{Exit, Hinted, note, person};
-use crate::cluster::client;
 use javelin_core::{
     config::Config,
     policy::{
@@ -21,6 +18,9 @@ use javelin_core::{
         version::{FIRST, KubernetesVersion},
     },
 };
+
+use super::{Exit, Hinted, note, person};
+use crate::cluster::client;
 
 /// Write admission policies that inject with no webhook, for Kubernetes 1.36 and later
 #[derive(Debug, clap::Args)]

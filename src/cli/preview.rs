@@ -7,6 +7,13 @@
 use std::{fs, io::Write, iter, path::PathBuf};
 
 use anyhow::Context as _;
+use javelin_core::{
+    config::Config,
+    kinds::{self, Kind},
+    mutate::{self, Decision, Namespace, NamespaceLabel, Reason, Step, Subject, pod::Pod},
+    patch::{PodPath, Treatment},
+    workload::{self, Workload},
+};
 use serde_json::Value;
 
 use self::server::{Server, Trial};
@@ -22,13 +29,6 @@ use crate::{
     cluster::objects::Reference,
     inject::{Action, Injector, What},
     surroundings::Surroundings,
-};
-use javelin_core::{
-    config::Config,
-    kinds::{self, Kind},
-    mutate::{self, Decision, Namespace, NamespaceLabel, Reason, Step, Subject, pod::Pod},
-    patch::{PodPath, Treatment},
-    workload::{self, Workload},
 };
 
 mod record;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use javelin_core::config::Config;
+use javelin_core::review;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -34,8 +36,6 @@ use crate::server::{Limits, admin, listener};
 use crate::shutdown::{Shutdown, Signals};
 use crate::telemetry::{self, LogFormat};
 use crate::time;
-use javelin_core::config::Config;
-use javelin_core::review;
 
 mod source;
 mod supervision;

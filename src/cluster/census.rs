@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use javelin_core::config::Config;
+use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -18,8 +20,6 @@ use crate::check::facts::Names;
 use crate::status::Facts;
 use crate::status::objects::{Namespace, Pod, Workload};
 use crate::status::rollout::{self, Progress};
-use javelin_core::config::Config;
-use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT};
 
 /// Where to look.
 #[derive(Debug, Clone, PartialEq, Eq)]

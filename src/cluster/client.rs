@@ -14,6 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hyper::Request;
+use javelin_core::mutate::keys;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
@@ -27,13 +28,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::reader::Reader;
 use crate::certs::ServiceName;
 use crate::certs::hidden::Hidden;
 use crate::certs::state::Entry;
 use crate::certs::store::authorities;
-use javelin_core::mutate::keys;
-
-use super::reader::Reader;
 
 /// The objects that Javelin reads and writes.
 #[derive(Debug, Clone)]

@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use javelin_core::config::Config;
 
 use crate::metrics::Metrics;
-use javelin_core::config::Config;
 
 /// The configuration that is in use, held against the entries that there are.
 #[derive(Debug)]

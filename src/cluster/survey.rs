@@ -7,6 +7,9 @@
 
 use std::collections::BTreeSet;
 
+use javelin_core::config::Config;
+use javelin_core::kinds;
+use javelin_core::mutate::keys::{AGENT_NAME, CA_BUNDLE, INJECT};
 use serde_json::{Value, json};
 
 use super::advice::{Place, Platform, next_step};
@@ -21,9 +24,6 @@ use crate::check::objects::{
 };
 use crate::check::trial::{self, Outcome, Trial};
 use crate::check::{Facts, Seen, Unseen};
-use javelin_core::config::Config;
-use javelin_core::kinds;
-use javelin_core::mutate::keys::{AGENT_NAME, CA_BUNDLE, INJECT};
 
 /// Reads all of it. `certificates` is asked only where the certificate is Javelin's own.
 pub async fn survey(

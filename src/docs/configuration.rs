@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{GENERATED, row};
 use javelin_core::{
     config::reference::{FILE, Key, Kind, PROFILE},
     mutate::keys,
 };
+
+use super::{GENERATED, row};
 
 pub(super) fn page() -> String {
     let mut page = format!("{GENERATED}{INTRODUCTION}");

@@ -1,7 +1,8 @@
 //! `docs/policy.md`: how to go without a webhook, and what that costs.
 
-use super::{GENERATED, row};
 use javelin_core::policy::difference::{DIFFERENCES, Effect};
+
+use super::{GENERATED, row};
 
 pub(super) fn page() -> String {
     let left_alone = DIFFERENCES.iter().filter_map(|difference| {

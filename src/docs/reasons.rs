@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::GENERATED;
-use crate::caveats::Caveat;
 use javelin_core::mutate::{Agent, Conflict, Reason, Source, Warning};
 use javelin_core::review;
+
+use super::GENERATED;
+use crate::caveats::Caveat;
 
 /// What is said of a code beside its own sentence.
 #[derive(Clone)]

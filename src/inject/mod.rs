@@ -14,9 +14,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
-
-use crate::{agent, caveats, surroundings::Surroundings};
 use javelin_core::{
     config::Config,
     kinds,
@@ -25,6 +22,9 @@ use javelin_core::{
     workload,
 };
 use javelin_manifest::{Edited, Syntax, Tree, TreeError};
+use serde_json::{Value, json};
+
+use crate::{agent, caveats, surroundings::Surroundings};
 
 pub mod remove;
 mod unique;

@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use data_encoding::HEXLOWER;
-use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
-
-use super::receipt_of;
 use javelin_core::{
     mutate::{Receipt, Undo, keys},
     patch::PodPath,
 };
 use javelin_steps as steps;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::receipt_of;
 
 /// The object without the agent; `None` where there is none, an error where that cannot be done for sure.
 pub fn taken_out(object: &Value, place: PodPath) -> Result<Option<Value>, String> {

@@ -7,9 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use javelin_core::{mutate::keys, patch::PodPath};
+use serde_json::Value;
 
 /// Leaves one entry of each name of ours; gives the sources of which too little is known otherwise.
 ///

@@ -1,8 +1,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
+use javelin_core::mutate::{Reason, Source};
+
 use super::*;
 use crate::server::refusals::Refusals;
-use javelin_core::mutate::{Reason, Source};
 
 #[test]
 fn names_are_stable_and_labels_closed() {

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use javelin_core::config::{Config, ConfigError};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::metrics::Metrics;
 use crate::time::now;
-use javelin_core::config::{Config, ConfigError};
 
 /// A file, and what was last read from it.
 #[derive(Debug)]

@@ -32,6 +32,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use bytes::Bytes;
+use javelin_core::config::Config;
+use javelin_core::review::{self, Answer, Entry, Malformed};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -41,8 +43,6 @@ use super::peers::Peer;
 use super::pool::Pool;
 use super::refusals::{Refusal, Refusals};
 use crate::metrics::{Metrics, entry_label};
-use javelin_core::config::Config;
-use javelin_core::review::{self, Answer, Entry, Malformed};
 
 /// What decides on a review. A parameter so that a test can put one in that panics; the webhook's is
 /// [`review::answer`].

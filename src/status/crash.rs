@@ -1,8 +1,9 @@
 //! Does a pod that has the agent not run, and what is said of it?
 
-use super::objects::{ContainerStatus, Pod};
 use javelin_core::mutate::Receipt;
 use javelin_core::mutate::keys;
+
+use super::objects::{ContainerStatus, Pod};
 
 /// The first container of ours, or with the agent, that does not run.
 pub(super) fn of(pod: &Pod, receipt: Option<&Receipt>) -> Option<String> {

@@ -9,12 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use javelin_core::config::{Config, DEFAULT_PROFILE, Profile};
 use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT, INJECTED, MIRROR_POD, SKIPPED};
 use javelin_core::mutate::pod::{Metadata, StringMap};
 use javelin_core::mutate::{Owners, Receipt};
+use serde::Serialize;
 
 mod crash;
 pub mod objects;

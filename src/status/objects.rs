@@ -1,11 +1,10 @@
 //! The few fields of Kubernetes objects that tell how pods stand. What is missing has its default.
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use javelin_core::kinds::Kind;
 use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT};
 use javelin_core::mutate::pod::{OwnerReference, StringMap};
+use serde::Deserialize;
+use serde_json::Value;
 
 /// Of any object.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -9,6 +9,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
+use testbed::spans::{self, Span};
 
 use crate::{
     kube::{
@@ -16,7 +17,6 @@ use crate::{
         javelin, kubectl, kubectl_output, kubectl_with, pods, wipe_ca_bundles,
     },
     settled::{javelin_is_gone, javelin_is_rolled_out},
-    spans::{self, Span},
 };
 
 pub(crate) const INJECT: &str = "instrumentation.opentelemetry.io/inject-java";

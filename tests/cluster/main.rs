@@ -39,8 +39,6 @@ mod runtimes;
 mod second_chance;
 mod security;
 mod settled;
-#[path = "../../xtask/src/spans.rs"]
-mod spans;
 mod status;
 mod trial;
 #[path = "../common/ugly.rs"]

@@ -37,8 +37,9 @@ use std::{
     time::Duration,
 };
 
-use attack::{Attacker, names, pod, post, review};
 use libtest_mimic::{Arguments, Trial};
+
+use attack::{Attacker, names, pod, post, review};
 use server::Server;
 
 fn main() -> ExitCode {

@@ -138,7 +138,7 @@ fn agrees(text: &str) {
 #[test]
 fn the_judge_is_of_the_same_versions_as_kubectl() {
     let read = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
-    let kubectl = read("xtask/tools/kubernetes/go.mod");
+    let kubectl = read("crates/testbed/tools/kubernetes/go.mod");
     let judge = read("tests/yaml-judge/go.mod");
     let required = |manifest: &str, module: &str| {
         let mut lines = manifest

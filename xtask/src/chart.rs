@@ -15,11 +15,11 @@ use std::thread;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use testbed::paths::Paths;
+use testbed::process::{create_folder, output, read, write};
+use testbed::toolchain::{self, Tool, Toolchain};
 
-use crate::paths::Paths;
-use crate::process::{create_folder, output, read, write};
 use crate::test::{cargo_command, succeed};
-use crate::toolchain::{self, Tool, Toolchain};
 
 mod dashboard;
 

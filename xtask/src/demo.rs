@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-
-use crate::cluster;
-use crate::images;
-use crate::kube::Cluster;
-use crate::paths::{Paths, variable};
-use crate::progress::{self, Hint};
-use crate::spans::{self, Span};
+use testbed::cluster;
+use testbed::images;
+use testbed::kube::Cluster;
+use testbed::paths::{Paths, variable};
+use testbed::progress::{self, Hint};
+use testbed::spans::{self, Span};
 
 /// How to run the demo.
 #[derive(Debug, Default, clap::Args)]

@@ -8,10 +8,9 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-
-use crate::paths::Paths;
-use crate::process::create_folder;
-use crate::progress::note;
+use testbed::paths::Paths;
+use testbed::process::create_folder;
+use testbed::progress::note;
 
 /// What to run.
 #[derive(Debug, clap::Args)]

@@ -18,32 +18,21 @@
 
 mod agent;
 mod chart;
-mod cluster;
 mod demo;
 mod fuzz;
-mod image;
-mod images;
-mod jdks;
-mod kube;
-mod packages;
-mod paths;
 mod plugin;
-mod process;
-mod progress;
-mod spans;
 mod test;
-mod toolchain;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
-
-use crate::kube::Cluster;
-use crate::paths::Paths;
-use crate::progress::Hint;
-use crate::toolchain::Tool;
+use testbed::kube::Cluster;
+use testbed::paths::Paths;
+use testbed::progress::Hint;
+use testbed::toolchain::Tool;
+use testbed::{cluster, images, progress, toolchain};
 
 fn main() -> ExitCode {
     match run(Arguments::parse()) {

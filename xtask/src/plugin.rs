@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
-
-use crate::image::hex;
-use crate::images;
-use crate::paths::Paths;
-use crate::process::{create_folder, read, write};
-use crate::progress::{self, Hint};
+use testbed::image::hex;
+use testbed::images;
+use testbed::paths::Paths;
+use testbed::process::{create_folder, read, write};
+use testbed::progress::{self, Hint};
 
 /// Writes both into a folder; gives the manifest. `base` is the address of the folder that the archive will be in.
 pub(crate) fn write_to(paths: &Paths, folder: &Path, base: &str) -> Result<PathBuf> {

@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
+use testbed::agent;
+use testbed::cluster;
+use testbed::image::Image;
+use testbed::images;
+use testbed::jdks;
+use testbed::kube::Cluster;
+use testbed::packages::{self, Group};
+use testbed::paths::{Paths, variable};
+use testbed::process::{create_folder, read, run as run_quietly, run_logged, write};
+use testbed::progress::{self, Hint, note};
+use testbed::toolchain::{self, Tool};
 
-use crate::agent;
 use crate::chart;
-use crate::cluster;
 use crate::demo;
-use crate::image::Image;
-use crate::images;
-use crate::jdks;
-use crate::kube::Cluster;
-use crate::packages::{self, Group};
-use crate::paths::{Paths, variable};
-use crate::process::{create_folder, read, run as run_quietly, run_logged, write};
-use crate::progress::{self, Hint, note};
-use crate::toolchain::{self, Tool};
 
 /// What to test.
 #[derive(Debug, clap::Args)]

@@ -10,13 +10,13 @@
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::ScalarStyle;
+use javelin_steps as steps;
 use serde_json::{Map, Value};
 
 use super::{
     render::{self, JsonLayout, Layout},
     tree::{self, Node, Shape, Syntax, Tree},
 };
-use javelin_steps as steps;
 
 /// A text that says what it must.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! - [`tree`] reads one of them and knows where in the text each value stands.
 //! - [`mod@edit`] changes the text until it says another value, and touches no other line.
 //!
-//! Deliberately not here: files and folders (see `cli::manifest`).
+//! Deliberately not here: files and folders.
 
 pub mod edit;
 mod render;
@@ -16,3 +16,8 @@ pub mod tree;
 pub use edit::{Edited, edit};
 pub use split::{Documents, Piece, SplitError};
 pub use tree::{Syntax, Tree, TreeError};
+
+/// The example in README.md is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -15,9 +15,8 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
-use serde_json::{Map, Number, Value};
-
 use javelin_steps as steps;
+use serde_json::{Map, Number, Value};
 
 /// A document that was read.
 #[derive(Debug)]

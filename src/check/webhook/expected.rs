@@ -1,9 +1,10 @@
 //! The entries that the chart makes for a configuration, as its `templates/webhook.yaml` has them: the two are held
 //! together by the cluster's cases, where every check passes on what the chart has installed.
 
-use crate::check::objects::Expression;
 use javelin_core::config::{Config, DEFAULT_PROFILE};
 use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT, PROBE};
+
+use crate::check::objects::Expression;
 
 /// An entry as the chart makes it.
 #[derive(Debug, PartialEq, Eq)]

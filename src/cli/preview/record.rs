@@ -1,9 +1,9 @@
 //! One object as JSON, for programs: a line with stable fields.
 
+use javelin_core::mutate::{Decision, Verdict};
 use serde_json::{Value, json};
 
 use super::{Skip, Treated, server::Trial};
-use javelin_core::mutate::{Decision, Verdict};
 
 pub(super) fn of(treated: &Treated) -> Value {
     let document = &treated.document;

@@ -3,6 +3,10 @@
 use std::fmt;
 
 use anyhow::Result;
+use javelin_core::{
+    mutate::{Decision, keys},
+    patch::PodPath,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -13,10 +17,6 @@ use super::{
 use crate::cluster::{
     client,
     objects::{Objects, Reference, Refusal},
-};
-use javelin_core::{
-    mutate::{Decision, keys},
-    patch::PodPath,
 };
 
 /// The cluster that a person has rights in.

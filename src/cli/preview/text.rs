@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
+use javelin_core::mutate::{Decision, Verdict};
 use similar::{ChangeTag, TextDiff};
 
 use super::{super::note, Skip, Treated};
 use crate::caveats::Caveat;
-use javelin_core::mutate::{Decision, Verdict};
 
 /// What was decided, on stderr. What is so of nearly every pod is said with the first.
 pub(super) fn tell(treated: &Treated, is_first_unseen: &mut bool) {

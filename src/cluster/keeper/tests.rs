@@ -10,6 +10,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http_body_util::BodyExt;
+use javelin_core::mutate::keys;
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -17,7 +18,6 @@ use super::super::client::Names;
 use super::*;
 use crate::certs::ServiceName;
 use crate::shutdown::Shutdown;
-use javelin_core::mutate::keys;
 
 /// The two objects, and how often each was written.
 #[derive(Debug)]

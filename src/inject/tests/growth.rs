@@ -1,7 +1,8 @@
 //! What a manifest costs grows with the manifest: it is doubled, and steps are counted. Nothing is timed.
 
-use super::*;
 use javelin_steps as steps;
+
+use super::*;
 
 type Text = (&'static str, fn(usize) -> String);
 

@@ -79,8 +79,10 @@ fn the_table_has_every_key_that_the_chart_has() {
             );
         }
     }
-    let schema: Value =
-        serde_json::from_str(include_str!("../../../../../deploy/chart/values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!(
+        "../../../../../deploy/chart/values.schema.json"
+    ))
+    .unwrap();
     let mut profile = BTreeSet::new();
     leaves(&schema["definitions"]["profile"], "", &mut profile);
     assert_eq!(paths(PROFILE), profile);

@@ -12,20 +12,20 @@ use anyhow::Result;
 
 /// What to tell about a step besides its name.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Hint<'a> {
+pub struct Hint<'a> {
     /// How long it takes the first time; a step without it is expected to take seconds.
-    pub(crate) first_time: Option<Duration>,
+    pub first_time: Option<Duration>,
     /// Where the output of what it runs goes.
-    pub(crate) log: Option<&'a Path>,
+    pub log: Option<&'a Path>,
 }
 
 /// Says something that is not a step.
-pub(crate) fn note(text: &str) {
+pub fn note(text: &str) {
     eprintln!("{text}");
 }
 
 /// Runs one step and tells how it goes.
-pub(crate) fn step<T>(name: &str, hint: Hint<'_>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn step<T>(name: &str, hint: Hint<'_>, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let started = Instant::now();
     let terminal = io::stderr().is_terminal();
     let mut details = Vec::new();

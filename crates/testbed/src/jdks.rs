@@ -9,19 +9,19 @@ use crate::images;
 use crate::progress::note;
 
 /// Where distributions put them.
-pub(crate) const FOLDER: &str = "/usr/lib/jvm";
+pub const FOLDER: &str = "/usr/lib/jvm";
 
 /// One that can be tested with.
 #[derive(Debug)]
-pub(crate) struct Jdk {
+pub struct Jdk {
     /// The number that people call it by.
-    pub(crate) major: u32,
+    pub major: u32,
     /// Its folder.
-    pub(crate) home: PathBuf,
+    pub home: PathBuf,
 }
 
 /// The one that compiles, then one of every other version, the oldest first.
-pub(crate) fn find() -> Result<Vec<Jdk>> {
+pub fn find() -> Result<Vec<Jdk>> {
     let compiler = images::java_home()?;
     let first = Jdk::at(&compiler).with_context(|| {
         format!(

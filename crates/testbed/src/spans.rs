@@ -8,30 +8,33 @@ use serde_json::Value;
 
 /// One span with the resource that sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) trace: String,
-    pub(crate) id: String,
+pub struct Span {
+    /// 32 hexadecimal digits.
+    pub trace: String,
+    /// 16 hexadecimal digits.
+    pub id: String,
     /// Empty at the root of a trace.
-    pub(crate) parent: String,
-    pub(crate) name: String,
+    pub parent: String,
+    /// As in `GET /cart`.
+    pub name: String,
     /// `service.name`, `k8s.*` and the rest, as text.
-    pub(crate) resource: BTreeMap<String, String>,
+    pub resource: BTreeMap<String, String>,
 }
 
 impl Span {
     /// A resource attribute, empty when it is missing.
-    pub(crate) fn attribute(&self, key: &str) -> &str {
+    pub fn attribute(&self, key: &str) -> &str {
         self.resource.get(key).map_or("", String::as_str)
     }
 
     /// `service.name`.
-    pub(crate) fn service(&self) -> &str {
+    pub fn service(&self) -> &str {
         self.attribute("service.name")
     }
 }
 
 /// All spans in a Collector's output. Lines that are something else are passed over.
-pub(crate) fn parse(output: &str) -> Vec<Span> {
+pub fn parse(output: &str) -> Vec<Span> {
     let batches = output
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());

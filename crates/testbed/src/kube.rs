@@ -16,11 +16,11 @@ use crate::toolchain::{self, Tool};
 
 /// A cluster that answers, and the programs to use it with.
 #[derive(Debug, Clone)]
-pub(crate) struct Cluster {
+pub struct Cluster {
     /// What `KUBECONFIG` is to be for it.
-    pub(crate) kubeconfig: PathBuf,
+    pub kubeconfig: PathBuf,
     /// The folder of our programs.
-    pub(crate) bin: PathBuf,
+    pub bin: PathBuf,
     whose: Whose,
 }
 
@@ -33,7 +33,8 @@ enum Whose {
 }
 
 impl Cluster {
-    pub(crate) fn own(kubeconfig: PathBuf, bin: PathBuf) -> Self {
+    /// The one that [`crate::cluster`] starts.
+    pub fn own(kubeconfig: PathBuf, bin: PathBuf) -> Self {
         Self {
             kubeconfig,
             bin,
@@ -42,7 +43,7 @@ impl Cluster {
     }
 
     /// The cluster that the environment names, when it names one. It may be that of `cluster up`.
-    pub(crate) fn from_env(paths: &Paths) -> Result<Option<Self>> {
+    pub fn from_env(paths: &Paths) -> Result<Option<Self>> {
         let Some(kubeconfig) = variable("KUBECONFIG").map(PathBuf::from) else {
             return Ok(None);
         };
@@ -70,7 +71,7 @@ impl Cluster {
     }
 
     /// The cluster that the environment names, else that of `cluster up`, which must be up.
-    pub(crate) fn of_the_user(paths: &Paths) -> Result<Self> {
+    pub fn of_the_user(paths: &Paths) -> Result<Self> {
         if let Some(cluster) = Self::from_env(paths)? {
             return Ok(cluster);
         }
@@ -83,27 +84,27 @@ impl Cluster {
     }
 
     /// Was it started by `cluster up`?
-    pub(crate) fn is_ours(&self) -> bool {
+    pub fn is_ours(&self) -> bool {
         self.whose == Whose::Ours
     }
 
     /// Runs `kubectl` and gives what it wrote to standard output.
-    pub(crate) fn kubectl<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
+    pub fn kubectl<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
         output(self.kubectl_command().args(arguments))
     }
 
     /// Runs `helm` and gives what it wrote to standard output.
-    pub(crate) fn helm<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
+    pub fn helm<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
         output(self.command("helm").args(arguments))
     }
 
     /// `kubectl` on this cluster, for those who want its input, its output or its exit code.
-    pub(crate) fn kubectl_command(&self) -> Command {
+    pub fn kubectl_command(&self) -> Command {
         self.command("kubectl")
     }
 
     /// Any of the programs, with `KUBECONFIG` set to this cluster.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let ours = self.bin.join(program);
         let theirs = (self.whose == Whose::Theirs)
             .then(|| find_program(program))
@@ -114,7 +115,7 @@ impl Cluster {
     }
 
     /// Is the image on the cluster's node, to the last bit? Of a cluster that is not ours nobody can tell from here.
-    pub(crate) fn has_image(&self, image: &Image) -> Result<bool> {
+    pub fn has_image(&self, image: &Image) -> Result<bool> {
         if self.whose == Whose::Theirs {
             return Ok(false);
         }
@@ -122,7 +123,7 @@ impl Cluster {
     }
 
     /// Makes an image known to the cluster's node, with no registry between.
-    pub(crate) fn load_image(&self, image: &Image) -> Result<()> {
+    pub fn load_image(&self, image: &Image) -> Result<()> {
         let archive = image.archive();
         let context = match self.whose {
             Whose::Ours => String::new(),
@@ -159,7 +160,7 @@ impl Cluster {
     }
 
     /// What to type to use it from a shell.
-    pub(crate) fn shell_lines(&self) -> String {
+    pub fn shell_lines(&self) -> String {
         format!(
             "export KUBECONFIG={}\nexport PATH={}:$PATH",
             self.kubeconfig.display(),

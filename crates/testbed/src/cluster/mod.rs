@@ -50,7 +50,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Starts the cluster, or finds that it is up.
-pub(crate) fn up(paths: &Paths) -> Result<Cluster> {
+pub fn up(paths: &Paths) -> Result<Cluster> {
     check_root()?;
     let tools = toolchain::ensure(
         paths,
@@ -104,7 +104,7 @@ pub(crate) fn up(paths: &Paths) -> Result<Cluster> {
 }
 
 /// Stops the cluster and removes everything but its logs.
-pub(crate) fn down(paths: &Paths) -> Result<()> {
+pub fn down(paths: &Paths) -> Result<()> {
     check_root()?;
     let _lock = lock(paths)?;
     let layout = Layout::for_removal(paths)?;
@@ -114,7 +114,7 @@ pub(crate) fn down(paths: &Paths) -> Result<()> {
 }
 
 /// What runs.
-pub(crate) fn status(paths: &Paths) -> Result<Status> {
+pub fn status(paths: &Paths) -> Result<Status> {
     // The environment of another user's processes, which says that they are the cluster's, is closed to others.
     check_root()?;
     let layout = Layout::for_removal(paths)?;
@@ -122,7 +122,7 @@ pub(crate) fn status(paths: &Paths) -> Result<Status> {
 }
 
 /// Stops and starts the API server of a cluster that is up, and waits until it answers again.
-pub(crate) fn restart_apiserver(paths: &Paths) -> Result<()> {
+pub fn restart_apiserver(paths: &Paths) -> Result<()> {
     check_root()?;
     let tools = toolchain::ensure(paths, &[Tool::Kubernetes, Tool::Containerd, Tool::CoreDns])?;
     let _lock = lock(paths)?;
@@ -139,7 +139,7 @@ pub(crate) fn restart_apiserver(paths: &Paths) -> Result<()> {
 }
 
 /// Loads an image archive into the cluster's containerd.
-pub(crate) fn load_image(bin: &Path, archive: &Path) -> Result<()> {
+pub fn load_image(bin: &Path, archive: &Path) -> Result<()> {
     run(Command::new(bin.join("ctr"))
         .arg("--address")
         .arg(containerd_socket())
@@ -148,7 +148,7 @@ pub(crate) fn load_image(bin: &Path, archive: &Path) -> Result<()> {
 }
 
 /// Does the cluster's containerd have this image under this name?
-pub(crate) fn has_image(bin: &Path, reference: &str, digest: &str) -> Result<bool> {
+pub fn has_image(bin: &Path, reference: &str, digest: &str) -> Result<bool> {
     let found = output(
         Command::new(bin.join("ctr"))
             .arg("--address")
@@ -160,17 +160,17 @@ pub(crate) fn has_image(bin: &Path, reference: &str, digest: &str) -> Result<boo
 }
 
 /// Where the cluster of this user keeps its kubeconfig, whether or not it is up.
-pub(crate) fn kubeconfig(paths: &Paths) -> PathBuf {
+pub fn kubeconfig(paths: &Paths) -> PathBuf {
     paths.cluster_state().join("kubeconfig")
 }
 
 /// Where the cluster of this user writes the logs of its processes: `kube-apiserver.log` and so on.
-pub(crate) fn logs(paths: &Paths) -> PathBuf {
+pub fn logs(paths: &Paths) -> PathBuf {
     paths.cluster_state().join("logs")
 }
 
 /// The network namespace in which the cluster's processes are.
-pub(crate) fn network() -> PathBuf {
+pub fn network() -> PathBuf {
     Path::new("/run/netns").join(NAME)
 }
 
@@ -244,7 +244,7 @@ impl Layout {
 
 /// What was found of a cluster.
 #[derive(Debug)]
-pub(crate) struct Status {
+pub struct Status {
     running: Vec<(&'static str, bool)>,
     answers: bool,
     node_ready: bool,
@@ -253,7 +253,8 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) fn is_up(&self) -> bool {
+    /// Does everything run that has to?
+    pub fn is_up(&self) -> bool {
         // The generation is written last.
         let whole = !self.generation.is_empty();
         whole && self.answers && self.node_ready && self.running.iter().all(|(_, running)| *running)

@@ -14,7 +14,7 @@ use crate::progress::{self, Hint};
 
 /// What a chore needs of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Group {
+pub enum Group {
     /// Running the one-node cluster.
     Cluster,
     /// Compiling C: the pause and witness images.
@@ -34,7 +34,7 @@ struct Need {
 }
 
 /// Makes sure that the groups' packages are there.
-pub(crate) fn ensure(paths: &Paths, groups: &[Group]) -> Result<()> {
+pub fn ensure(paths: &Paths, groups: &[Group]) -> Result<()> {
     let missing = missing(groups);
     if missing.is_empty() {
         return Ok(());
@@ -84,7 +84,7 @@ pub(crate) fn ensure(paths: &Paths, groups: &[Group]) -> Result<()> {
 
 /// Java 8 in a root of its own, from Debian's unstable distribution: no other has it, and nothing of that one is to come
 /// near this system. `work` is a folder to work in.
-pub(crate) fn unpack_java_8(paths: &Paths, work: &Path, root: &Path) -> Result<()> {
+pub fn unpack_java_8(paths: &Paths, work: &Path, root: &Path) -> Result<()> {
     if find_program("apt-get").is_none() || find_program("dpkg-deb").is_none() {
         bail!("there is no apt-get or no dpkg-deb here");
     }
@@ -142,7 +142,7 @@ pub(crate) fn unpack_java_8(paths: &Paths, work: &Path, root: &Path) -> Result<(
 }
 
 /// The folder of the CNI plugins: Debian's, or the one upstream names.
-pub(crate) fn cni_plugins() -> Option<&'static Path> {
+pub fn cni_plugins() -> Option<&'static Path> {
     ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"]
         .map(Path::new)
         .into_iter()

@@ -23,16 +23,26 @@ const RECIPE: &str = "1";
 
 /// What can be built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tool {
+pub enum Tool {
+    /// API server, kubelet, `kubectl` and the rest.
     Kubernetes,
+    /// With runc and what it needs of the network.
     Containerd,
+    /// Names in the cluster.
     CoreDns,
+    /// The newer of two majors that people have.
     Helm4,
+    /// The older one.
     Helm3,
+    /// With which `javelin inject` is a plugin.
     Kustomize,
+    /// OpenTelemetry's, which gets the traces.
     Collector,
+    /// Copies images between registries, and is one.
     Crane,
+    /// Reads YAML as kubectl does.
     YamlJudge,
+    /// Tests alerts.
     Promtool,
 }
 
@@ -68,18 +78,19 @@ const PLAIN: Recipe = Recipe {
 
 /// The folder of programs that the tools asked for are in.
 #[derive(Debug, Clone)]
-pub(crate) struct Toolchain {
+pub struct Toolchain {
     bin: PathBuf,
 }
 
 impl Toolchain {
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
+    /// Where this program is.
+    pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
 }
 
 /// Builds those of the tools that are missing.
-pub(crate) fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
+pub fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
     let mut builds = Vec::new();
     for tool in tools {
         builds.push(Build::of(*tool, paths)?);
@@ -103,7 +114,8 @@ pub(crate) fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 10] = [
+    /// In the order in which they are built.
+    pub const ALL: [Self; 10] = [
         Self::Kubernetes,
         Self::Containerd,
         Self::CoreDns,
@@ -120,7 +132,7 @@ impl Tool {
     fn folder(self) -> &'static str {
         match self {
             Self::YamlJudge => "tests",
-            _ => "xtask/tools",
+            _ => "crates/testbed/tools",
         }
     }
 

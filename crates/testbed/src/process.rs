@@ -13,12 +13,12 @@ use crate::progress::{self, Hint};
 const TAIL_LINES: usize = 20;
 
 /// Runs to the end; an exit code other than zero is an error that shows the end of the output.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     capture(command).map(drop)
 }
 
 /// Runs to the end and gives what it wrote to standard output, less the last line break.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let output = capture(command)?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.truncate(text.trim_end().len());
@@ -26,7 +26,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Runs to the end with all output in a log file. The program ends when this process is killed.
-pub(crate) fn run_logged(command: &Command, log: &Path) -> Result<()> {
+pub fn run_logged(command: &Command, log: &Path) -> Result<()> {
     if let Some(folder) = log.parent() {
         create_folder(folder)?;
     }
@@ -50,28 +50,31 @@ pub(crate) fn run_logged(command: &Command, log: &Path) -> Result<()> {
 }
 
 /// The last lines of a file, indented, for an error message.
-pub(crate) fn tail_of(file: &Path) -> String {
+pub fn tail_of(file: &Path) -> String {
     match fs::read(file) {
         Ok(bytes) => tail(&bytes),
         Err(error) => format!("    (cannot be read: {error})"),
     }
 }
 
-pub(crate) fn create_folder(folder: &Path) -> Result<()> {
+/// With all folders above it.
+pub fn create_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)
         .with_context(|| format!("failed to create {}: make it writable", folder.display()))
 }
 
-pub(crate) fn write(file: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
+/// In place of what is there.
+pub fn write(file: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
     fs::write(file, contents).with_context(|| format!("failed to write {}", file.display()))
 }
 
-pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
+/// All of it.
+pub fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("failed to read {}", file.display()))
 }
 
 /// Holds a lock file; it is let go when the result is dropped, or by the kernel when this process is killed.
-pub(crate) fn lock_file(path: &Path, waiting: &str) -> Result<File> {
+pub fn lock_file(path: &Path, waiting: &str) -> Result<File> {
     if let Some(folder) = path.parent() {
         create_folder(folder)?;
     }

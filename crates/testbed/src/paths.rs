@@ -8,14 +8,15 @@ use anyhow::{Context as _, Result, bail};
 
 /// The folders that every verb works in.
 #[derive(Debug, Clone)]
-pub(crate) struct Paths {
+pub struct Paths {
     root: PathBuf,
     cache: PathBuf,
     state: PathBuf,
 }
 
 impl Paths {
-    pub(crate) fn from_environment() -> Result<Self> {
+    /// By the variables that Cargo and XDG name.
+    pub fn from_environment() -> Result<Self> {
         // Cargo sets it for `cargo xtask`; the value from build time may be another checkout's, when the two share a
         // target folder.
         let manifest = variable("CARGO_MANIFEST_DIR")
@@ -32,38 +33,38 @@ impl Paths {
     }
 
     /// The root of the checkout.
-    pub(crate) fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// What is dear to make and can be made again: tools, images, the agent's jar.
-    pub(crate) fn cache(&self) -> &Path {
+    pub fn cache(&self) -> &Path {
         &self.cache
     }
 
     /// The tools under their usual names.
-    pub(crate) fn bin(&self) -> PathBuf {
+    pub fn bin(&self) -> PathBuf {
         self.cache.join("bin")
     }
 
     /// The logs of noisy builds.
-    pub(crate) fn build_log(&self, name: &str) -> PathBuf {
+    pub fn build_log(&self, name: &str) -> PathBuf {
         self.cache.join("logs").join(format!("{name}.log"))
     }
 
     /// What belongs to the running cluster.
-    pub(crate) fn cluster_state(&self) -> PathBuf {
+    pub fn cluster_state(&self) -> PathBuf {
         self.state.join("cluster")
     }
 }
 
 /// A variable that is set and not empty.
-pub(crate) fn variable(name: &str) -> Option<OsString> {
+pub fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Finds a program on `PATH` and in the system folders that a non-login shell may not have there.
-pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
     env::split_paths(&path)

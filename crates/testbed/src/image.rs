@@ -22,7 +22,7 @@ use crate::process::{create_folder, read};
 
 /// An archive that was written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Image {
+pub struct Image {
     reference: String,
     /// The manifest's: what a registry calls the image.
     digest: String,
@@ -34,21 +34,22 @@ pub(crate) struct Image {
 
 impl Image {
     /// The name under which a pod asks for it.
-    pub(crate) fn reference(&self) -> &str {
+    pub fn reference(&self) -> &str {
         &self.reference
     }
 
     /// The manifest's.
-    pub(crate) fn digest(&self) -> &str {
+    pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    pub(crate) fn archive(&self) -> &Path {
+    /// Where it lies.
+    pub fn archive(&self) -> &Path {
         &self.archive
     }
 
     /// Also keeps it elsewhere.
-    pub(crate) fn copy_to(&mut self, file: &Path) -> Result<()> {
+    pub fn copy_to(&mut self, file: &Path) -> Result<()> {
         fs::copy(&self.archive, file).with_context(|| {
             format!("failed to write {}: does its folder exist?", file.display())
         })?;
@@ -57,7 +58,7 @@ impl Image {
     }
 
     /// What its layers come to when a registry has compressed them, as megabytes.
-    pub(crate) fn compressed_size(&self) -> Result<String> {
+    pub fn compressed_size(&self) -> Result<String> {
         let file = File::open(&self.archive)
             .with_context(|| format!("failed to read {}", self.archive.display()))?;
         let mut archive = tar::Archive::new(file);
@@ -78,7 +79,7 @@ impl Image {
     }
 
     /// The image that is in the cache under this name.
-    pub(crate) fn cached(archive: &Path) -> Option<Self> {
+    pub fn cached(archive: &Path) -> Option<Self> {
         let image: Self = serde_json::from_slice(&fs::read(description(archive)).ok()?).ok()?;
         image.archive.is_file().then_some(image)
     }
@@ -95,7 +96,7 @@ impl fmt::Display for Image {
 
 /// What is to be in an image.
 #[derive(Debug)]
-pub(crate) struct ImageBuilder {
+pub struct ImageBuilder {
     reference: String,
     entrypoint: Vec<String>,
     user: String,
@@ -105,7 +106,8 @@ pub(crate) struct ImageBuilder {
 }
 
 impl ImageBuilder {
-    pub(crate) fn new(reference: impl Into<String>) -> Self {
+    /// Nothing but a name, as `localhost/shop:1`.
+    pub fn new(reference: impl Into<String>) -> Self {
         Self {
             reference: reference.into(),
             entrypoint: Vec::new(),
@@ -116,34 +118,43 @@ impl ImageBuilder {
         }
     }
 
-    pub(crate) fn entrypoint(mut self, words: &[&str]) -> Self {
+    /// What it runs when it is told nothing else.
+    #[must_use]
+    pub fn entrypoint(mut self, words: &[&str]) -> Self {
         self.entrypoint = words.iter().map(|word| String::from(*word)).collect();
         self
     }
 
     /// A number: the kubelet cannot tell whether a name is root.
-    pub(crate) fn user(mut self, id: u32) -> Self {
+    #[must_use]
+    pub fn user(mut self, id: u32) -> Self {
         self.user = format!("{id}:{id}");
         self
     }
 
-    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+    /// A variable of its processes.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push(format!("{name}={value}"));
         self
     }
 
-    pub(crate) fn label(mut self, name: &str, value: &str) -> Self {
+    /// Something that is said of it.
+    #[must_use]
+    pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.insert(String::from(name), String::from(value));
         self
     }
 
-    pub(crate) fn layer(mut self, layer: Layer) -> Self {
+    /// More files, over those that it has.
+    #[must_use]
+    pub fn layer(mut self, layer: Layer) -> Self {
         self.layers.push(layer);
         self
     }
 
     /// Writes the archive; what was there before is replaced when the new one is whole.
-    pub(crate) fn write(&self, archive: &Path) -> Result<Image> {
+    pub fn write(&self, archive: &Path) -> Result<Image> {
         let mut blobs = BTreeMap::new();
         let mut add = |bytes: Vec<u8>| {
             let digest = hex(&Sha256::digest(&bytes));
@@ -241,7 +252,7 @@ impl ImageBuilder {
 
 /// Files on top of the layers before.
 #[derive(Debug, Default)]
-pub(crate) struct Layer {
+pub struct Layer {
     /// By path without the slash at the beginning, so that they come sorted and folders before what is in them.
     entries: BTreeMap<String, Entry>,
 }
@@ -254,12 +265,16 @@ enum Entry {
 }
 
 impl Layer {
-    pub(crate) fn folder(mut self, path: &str, mode: u32) -> Self {
+    /// A folder; paths have no slash at their start.
+    #[must_use]
+    pub fn folder(mut self, path: &str, mode: u32) -> Self {
         self.insert(path, Entry::Folder { mode });
         self
     }
 
-    pub(crate) fn file(mut self, path: &str, mode: u32, contents: impl Into<Vec<u8>>) -> Self {
+    /// A file with these permissions.
+    #[must_use]
+    pub fn file(mut self, path: &str, mode: u32, contents: impl Into<Vec<u8>>) -> Self {
         self.insert(
             path,
             Entry::File {
@@ -270,19 +285,21 @@ impl Layer {
         self
     }
 
-    pub(crate) fn link(mut self, path: &str, target: &Path) -> Self {
+    /// A symbolic link.
+    #[must_use]
+    pub fn link(mut self, path: &str, target: &Path) -> Self {
         let target = target.to_owned();
         self.insert(path, Entry::Link { target });
         self
     }
 
     /// A file that is on this machine.
-    pub(crate) fn copy(self, path: &str, mode: u32, source: &Path) -> Result<Self> {
+    pub fn copy(self, path: &str, mode: u32, source: &Path) -> Result<Self> {
         Ok(self.file(path, mode, read(source)?))
     }
 
     /// A folder that is on this machine, with everything in it; what can be executed stays so.
-    pub(crate) fn copy_tree(mut self, path: &str, source: &Path) -> Result<Self> {
+    pub fn copy_tree(mut self, path: &str, source: &Path) -> Result<Self> {
         use std::os::unix::fs::PermissionsExt as _;
 
         let entries =
@@ -346,7 +363,7 @@ impl Layer {
 }
 
 /// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -354,7 +371,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// What Go, and so images, call this machine's architecture.
-pub(crate) fn go_architecture() -> &'static str {
+pub fn go_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -19,18 +19,18 @@ use crate::progress::{self, Hint};
 use crate::toolchain::{self, Tool};
 
 /// What holds a pod's namespaces open.
-pub(crate) const PAUSE: &str = "localhost/javelin-pause:1";
+pub const PAUSE: &str = "localhost/javelin-pause:1";
 /// The Java example application.
-pub(crate) const SHOP: &str = "localhost/javelin-shop:1";
+pub const SHOP: &str = "localhost/javelin-shop:1";
 /// An OpenTelemetry Collector.
-pub(crate) const COLLECTOR: &str = "localhost/javelin-collector:1";
+pub const COLLECTOR: &str = "localhost/javelin-collector:1";
 /// What tells the cluster suite how a container finds its environment and its files.
-pub(crate) const WITNESS: &str = "localhost/javelin-witness:1";
+pub const WITNESS: &str = "localhost/javelin-witness:1";
 /// Java runtimes beside the one of [`SHOP`], with a program that answers requests: `/opt/java-25` and so on, and
 /// `/opt/java-bare`, which is as small as that program allows and lacks `java.instrument`.
-pub(crate) const RUNTIMES: &str = "localhost/javelin-runtimes:1";
+pub const RUNTIMES: &str = "localhost/javelin-runtimes:1";
 /// Java 8 and the same program, in a root of Debian's.
-pub(crate) const JAVA_8: &str = "localhost/javelin-java-8:1";
+pub const JAVA_8: &str = "localhost/javelin-java-8:1";
 
 /// What the example and the agent use of the JDK.
 const MODULES: &str = "java.base,java.instrument,java.logging,java.management,java.naming,java.net.http,java.sql,\
@@ -40,7 +40,7 @@ const MODULES: &str = "java.base,java.instrument,java.logging,java.management,ja
 const BARE_MODULES: &str = "java.base,jdk.httpserver";
 
 /// The product: one static program and the agent's jar, and nothing else.
-pub(crate) fn javelin(paths: &Paths) -> Result<Image> {
+pub fn javelin(paths: &Paths) -> Result<Image> {
     let agent = agent::jar(paths)?;
     let program = static_program(paths)?;
     let version = env!("CARGO_PKG_VERSION");
@@ -61,7 +61,7 @@ pub(crate) fn javelin(paths: &Paths) -> Result<Image> {
 }
 
 /// The example: a small Java runtime, the libraries that it needs, and the compiled classes.
-pub(crate) fn shop(paths: &Paths) -> Result<Image> {
+pub fn shop(paths: &Paths) -> Result<Image> {
     packages::ensure(paths, &[Group::Java])?;
     let java_home = java_home()?;
     let sources = java_sources(&paths.root().join("deploy/examples/shop/src"))?;
@@ -103,7 +103,7 @@ pub(crate) fn shop(paths: &Paths) -> Result<Image> {
 }
 
 /// The runtimes of [`RUNTIMES`], and the versions among them.
-pub(crate) fn runtimes(paths: &Paths) -> Result<(Image, Vec<u32>)> {
+pub fn runtimes(paths: &Paths) -> Result<(Image, Vec<u32>)> {
     packages::ensure(paths, &[Group::Java])?;
     let jdks = jdks::find()?;
     let (first, others) = jdks.split_first().context("there is no JDK")?;
@@ -134,7 +134,7 @@ pub(crate) fn runtimes(paths: &Paths) -> Result<(Image, Vec<u32>)> {
 }
 
 /// Java 8, which few machines have: an error says why it cannot be had here.
-pub(crate) fn java_8(paths: &Paths) -> Result<Image> {
+pub fn java_8(paths: &Paths) -> Result<Image> {
     packages::ensure(paths, &[Group::Java])?;
     let compiler = jdks::find()?.into_iter().next();
     let compiler = compiler.context("there is no JDK")?;
@@ -163,7 +163,7 @@ pub(crate) fn java_8(paths: &Paths) -> Result<Image> {
 }
 
 fn hello(paths: &Paths) -> PathBuf {
-    paths.root().join("xtask/tools/hello/Hello.java")
+    paths.root().join("crates/testbed/tools/hello/Hello.java")
 }
 
 /// The program in `/app`, as Java 8 reads it too.
@@ -190,7 +190,7 @@ fn link(java_home: &Path, modules: &str, runtime: &Path) -> Result<()> {
 }
 
 /// A Collector that reads its configuration where the upstream images do not: `/etc/otelcol/config.yaml`.
-pub(crate) fn collector(paths: &Paths) -> Result<Image> {
+pub fn collector(paths: &Paths) -> Result<Image> {
     let tools = toolchain::ensure(paths, &[Tool::Collector])?;
     let program = fs::canonicalize(tools.program("otelcol"))
         .context("the Collector is gone from the cache: run `cargo xtask tools`")?;
@@ -214,17 +214,19 @@ pub(crate) fn collector(paths: &Paths) -> Result<Image> {
 }
 
 /// One static program that waits.
-pub(crate) fn pause(paths: &Paths) -> Result<Image> {
+pub fn pause(paths: &Paths) -> Result<Image> {
     c_program(paths, "pause", PAUSE)
 }
 
 /// One static program that prints its environment, and first reads the files that its arguments name.
-pub(crate) fn witness(paths: &Paths) -> Result<Image> {
+pub fn witness(paths: &Paths) -> Result<Image> {
     c_program(paths, "witness", WITNESS)
 }
 
 fn c_program(paths: &Paths, name: &str, reference: &str) -> Result<Image> {
-    let source = paths.root().join(format!("xtask/tools/{name}/{name}.c"));
+    let source = paths
+        .root()
+        .join(format!("crates/testbed/tools/{name}/{name}.c"));
     cached(paths, name, &[read(&source)?], |work| {
         packages::ensure(paths, &[Group::C])?;
         let program = work.join(name);
@@ -243,7 +245,7 @@ fn c_program(paths: &Paths, name: &str, reference: &str) -> Result<Image> {
 }
 
 /// The release build of `javelin`, linked so that it starts from an empty root.
-pub(crate) fn static_program(paths: &Paths) -> Result<PathBuf> {
+pub fn static_program(paths: &Paths) -> Result<PathBuf> {
     let cargo = variable("CARGO").unwrap_or_else(|| "cargo".into());
     let metadata = output(
         Command::new(&cargo)
@@ -343,7 +345,7 @@ fn archive(paths: &Paths, name: &str, key: &str) -> PathBuf {
 }
 
 /// Where the JDK is: what the environment says, else where `javac` is.
-pub(crate) fn java_home() -> Result<PathBuf> {
+pub fn java_home() -> Result<PathBuf> {
     if let Some(home) = variable("JAVA_HOME").map(PathBuf::from) {
         ensure!(
             home.join("bin/jlink").is_file(),

@@ -1,0 +1,23 @@
+//! A real Kubernetes to try things on, where there is no container engine.
+//!
+//! - [`toolchain`] builds the Kubernetes programs, Helm and a Collector from Go modules into a user cache.
+//! - [`cluster`] starts and stops a one-node Kubernetes in a network namespace of its own.
+//! - [`image`] writes image archives without a container engine; [`images`] says what is in each.
+//! - [`agent`] is the jar that `agent.lock` names.
+//! - [`kube`] is the handle that everything else uses on a cluster, ours or the user's.
+//!
+//! Progress goes to standard error.
+#![expect(clippy::print_stderr, reason = "what takes minutes says so")]
+
+pub mod agent;
+pub mod cluster;
+pub mod image;
+pub mod images;
+pub mod jdks;
+pub mod kube;
+pub mod packages;
+pub mod paths;
+pub mod process;
+pub mod progress;
+pub mod spans;
+pub mod toolchain;
