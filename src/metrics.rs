@@ -20,7 +20,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::cluster::{events::Happening, probe};
+use crate::controller::events::EventReason;
+use crate::probe;
 use crate::time::unix_seconds;
 
 mod process;
@@ -112,7 +113,7 @@ impl Metrics {
             metrics.config_reloads.get_or_create(&labels).inc_by(0);
             metrics.certificate_reloads.get_or_create(&labels).inc_by(0);
         }
-        for happening in Happening::ALL {
+        for happening in EventReason::ALL {
             let reason = happening.reason();
             metrics
                 .events

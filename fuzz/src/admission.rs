@@ -3,15 +3,13 @@
 use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use javelin::{
-    inject::{Action, Injector, What},
-    surroundings::Surroundings,
-};
+use javelin::offline::inject::{Action, Injector, What};
+use javelin::offline::inputs::Inputs;
 use javelin_core::{
     config::Config,
     kinds::Kind,
     mutate::{self, Decision, Namespace, NamespaceLabel, Reason, Subject, Verdict, keys, pod::Pod},
-    patch::{PodPath, Treatment},
+    patch::{Mutation, PodPath},
     review::{self, Answer, Entry},
 };
 use k8s_openapi::{
@@ -166,11 +164,11 @@ fn judge(object: &Value, config: &Config, label: Option<&str>) {
     if !is_of_kubernetes(kind, object) {
         if let Ok(pod) = Pod::from_value(object) {
             within_steps(length, || {
-                Treatment::of(&subject(&pod, label), object, PodPath::POD, config)
+                Mutation::of(&subject(&pod, label), object, PodPath::POD, config)
             });
         }
-        let surroundings = Surroundings::default();
-        let inject = Injector::new(config, &surroundings, Action::Inject);
+        let inputs = Inputs::default();
+        let inject = Injector::new(config, &inputs, Action::Inject);
         within_steps(length, || inject.value(object));
         return;
     }
@@ -219,20 +217,20 @@ fn has_names(value: &Value) -> bool {
 }
 
 fn judge_pod(object: &Value, config: &Config, label: Option<&str>) {
-    let (pod, treatment) = treat(object, config, label);
-    if let Decision::Skip(Reason::Internal(problem)) = &treatment.decision {
+    let (pod, mutation) = treat(object, config, label);
+    if let Decision::Skip(Reason::Internal(problem)) = &mutation.decision {
         panic!("{problem}: {object}");
     }
-    let patch = treatment.patch.to_json().expect("a patch is JSON");
+    let patch = mutation.patch.to_json().expect("a patch is JSON");
     let patch: json_patch::Patch = serde_json::from_slice(&patch).expect("a JSON Patch");
     let mut patched = object.clone();
     json_patch::patch(&mut patched, &patch).expect("a patch that applies");
     if !patch.0.is_empty() {
-        assert_eq!(&patched, treatment.patch.result());
+        assert_eq!(&patched, mutation.patch.result());
     }
     let (_, again) = treat(&patched, config, label);
     assert!(again.patch.is_empty(), "a second time: {object}");
-    let expected = match &treatment.decision {
+    let expected = match &mutation.decision {
         Decision::Inject(_) => Decision::Skip(Reason::AlreadyInjected),
         skip @ Decision::Skip(_) => skip.clone(),
     };
@@ -272,8 +270,8 @@ fn judge_workload(object: &Value, kind: &str, config: &Config) {
 fn judge_manifest(object: &Value, config: &Config, label: Option<&str>) {
     let labels = label.map(|label| (keys::INJECT.to_owned(), label.to_owned()));
     let labels: Vec<_> = labels.into_iter().collect();
-    let surroundings = Surroundings::new(Some("shop".to_owned()), &labels);
-    let inject = Injector::new(config, &surroundings, Action::Inject);
+    let inputs = Inputs::new(Some("shop".to_owned()), &labels);
+    let inject = Injector::new(config, &inputs, Action::Inject);
     let (Some(injected), reports) = inject.value(object) else {
         return;
     };
@@ -294,16 +292,16 @@ fn judge_manifest(object: &Value, config: &Config, label: Option<&str>) {
     {
         return;
     }
-    let remove = Injector::new(config, &surroundings, Action::Remove);
+    let remove = Injector::new(config, &inputs, Action::Remove);
     let (removed, _) = remove.value(&injected);
     assert_eq!(removed.as_ref(), Some(object), "there and back");
 }
 
 /// What the engine makes of a pod.
-pub(crate) fn treat(object: &Value, config: &Config, label: Option<&str>) -> (Pod, Treatment) {
+pub(crate) fn treat(object: &Value, config: &Config, label: Option<&str>) -> (Pod, Mutation) {
     let pod = Pod::from_value(object).expect("it can be read");
-    let treatment = Treatment::of(&subject(&pod, label), object, PodPath::POD, config);
-    (pod, treatment)
+    let mutation = Mutation::of(&subject(&pod, label), object, PodPath::POD, config);
+    (pod, mutation)
 }
 
 fn subject<'a>(pod: &'a Pod, label: Option<&'a str>) -> Subject<'a> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use javelin::images::Image;
+use javelin::offline::images::Image;
 use javelin_core::{
     config::Config,
     mutate::{
@@ -81,8 +81,8 @@ pub fn options(data: &[u8]) {
         "metadata": { "name": "fuzz", "labels": { "instrumentation.opentelemetry.io/inject-java": "true" } },
         "spec": { "containers": [{ "name": "app", "env": entries }] },
     });
-    let (pod, treatment) = admission::treat(&document, &Config::default(), None);
-    let Decision::Inject(_) = treatment.decision else {
+    let (pod, mutation) = admission::treat(&document, &Config::default(), None);
+    let Decision::Inject(_) = mutation.decision else {
         return;
     };
     let value = |pod: &Pod| {
@@ -92,7 +92,7 @@ pub fn options(data: &[u8]) {
     // From elsewhere: composed, and not to be seen from here.
     let Some(before) = before else { return };
     let mut expected = mutate::jvm_words(&before).expect("or it would be left alone");
-    let after = Pod::from_value(treatment.patch.result()).expect("it was read before");
+    let after = Pod::from_value(mutation.patch.result()).expect("it was read before");
     let after = value(&after).flatten().expect("a literal");
     let words = mutate::jvm_words(&after).expect("a value that the JVM reads");
     let is_ours = |word: &String| word.starts_with("-javaagent:/javelin-agent/");

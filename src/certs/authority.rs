@@ -287,7 +287,7 @@ pub enum AuthorityError {
 }
 
 /// The first 16 hexadecimal digits of a certificate's SHA-256, whoever's it is.
-pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+pub(crate) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let digest = Sha256::digest(certificate);
     HEXLOWER.encode(&digest).chars().take(16).collect()
 }

@@ -6,7 +6,6 @@
 //! state       what is stored, published and served + now -> actions   (pure)
 //! serving     which leaf is presented, and which can come back        (pure)
 //! trust       how long, and how surely, API servers trust an authority  (pure)
-//! report      the same for a person: what is there, what happens next, what is wrong   (pure)
 //! files       a certificate that somebody else made, from two files
 //! hidden      bytes that nobody is to see
 //! ```
@@ -31,7 +30,6 @@ pub use authority::{Authority, AuthorityCertificate, AuthorityError};
 pub mod authority;
 pub mod files;
 pub mod hidden;
-pub mod report;
 pub mod serving;
 pub mod state;
 pub mod store;
@@ -199,7 +197,7 @@ impl Validity {
         self.not_after - WEEK.min(whole / 10)
     }
 
-    fn of(certificate: &X509Certificate<'_>) -> Self {
+    pub(crate) fn of(certificate: &X509Certificate<'_>) -> Self {
         let validity = certificate.validity();
         Self {
             not_before: from_timestamp(validity.not_before.timestamp()),

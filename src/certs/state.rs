@@ -45,7 +45,7 @@
 use std::time::SystemTime;
 
 use super::store::{Contents, Retired, Stored};
-use super::trust::Standing;
+use super::trust::TrustLevel;
 use super::{AuthorityCertificate, Lifetimes, Validity};
 
 /// How things are.
@@ -62,7 +62,7 @@ pub struct Observed<'a> {
     /// The leaf that this replica serves.
     pub served: Option<&'a Served>,
     /// How authorities stand with API servers, as this replica has seen it. Those that are not named are unsettled.
-    pub standings: &'a [(AuthorityCertificate, Standing)],
+    pub trust_levels: &'a [(AuthorityCertificate, TrustLevel)],
     /// Has a client refused the last switch to another authority, a short while ago?
     pub held: bool,
     /// How long certificates are to live.
@@ -298,14 +298,14 @@ fn leaf(contents: &Contents, observed: &Observed<'_>) -> Option<Action> {
     if !served.validity.contains(observed.now) || !is_trusted {
         return Some(Action::Sign);
     }
-    match standing(signing, observed) {
-        Standing::Proven | Standing::Settled if served.is_ending(observed.now) => {
+    match trust_level(signing, observed) {
+        TrustLevel::Proven | TrustLevel::Settled if served.is_ending(observed.now) => {
             Some(Action::Sign)
         }
         _ if observed.held => None,
-        Standing::Proven => Some(Action::Sign),
-        Standing::Settled => Some(Action::Prove(signing.clone())),
-        Standing::Unsettled => None,
+        TrustLevel::Proven => Some(Action::Sign),
+        TrustLevel::Settled => Some(Action::Prove(signing.clone())),
+        TrustLevel::Unsettled => None,
     }
 }
 
@@ -334,12 +334,14 @@ fn rotation(contents: &Contents, observed: &Observed<'_>) -> Option<Action> {
         }
         // Too late to wait for a call to come through: the authority can hardly sign a whole leaf any more.
         let hurry = validity.not_after < now + observed.lifetimes.leaf;
-        return match standing(certificate, observed) {
+        return match trust_level(certificate, observed) {
             _ if expired => Some(Action::Promote(promoted(contents, next, observed))),
-            Standing::Proven => Some(Action::Promote(promoted(contents, next, observed))),
-            Standing::Settled if hurry => Some(Action::Promote(promoted(contents, next, observed))),
-            Standing::Settled => Some(Action::Prove(certificate.clone())),
-            Standing::Unsettled => None,
+            TrustLevel::Proven => Some(Action::Promote(promoted(contents, next, observed))),
+            TrustLevel::Settled if hurry => {
+                Some(Action::Promote(promoted(contents, next, observed)))
+            }
+            TrustLevel::Settled => Some(Action::Prove(certificate.clone())),
+            TrustLevel::Unsettled => None,
         };
     }
     if expired {
@@ -362,10 +364,10 @@ fn rotation(contents: &Contents, observed: &Observed<'_>) -> Option<Action> {
     pruned(contents, observed).map(Action::Prune)
 }
 
-fn standing(authority: &AuthorityCertificate, observed: &Observed<'_>) -> Standing {
-    let mut standings = observed.standings.iter();
-    let found = standings.find(|(each, _)| each == authority);
-    found.map_or(Standing::Unsettled, |(_, standing)| *standing)
+fn trust_level(authority: &AuthorityCertificate, observed: &Observed<'_>) -> TrustLevel {
+    let mut trust_levels = observed.trust_levels.iter();
+    let found = trust_levels.find(|(each, _)| each == authority);
+    found.map_or(TrustLevel::Unsettled, |(_, trust_level)| *trust_level)
 }
 
 fn prepare(contents: &Contents, cause: Cause) -> Action {
@@ -439,7 +441,7 @@ fn pruned(contents: &Contents, observed: &Observed<'_>) -> Option<Contents> {
 }
 
 /// In the ordinary way there is one predecessor at a time; whoever asks for rotations faster than leaves end has to wait.
-pub(super) const MOST_RETIRED: usize = 4;
+pub(crate) const MOST_RETIRED: usize = 4;
 
 /// Damage that comes back again and again must not grow the bundle without a limit.
 const MOST_KEPT: usize = 8;

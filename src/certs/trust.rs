@@ -14,7 +14,7 @@ use super::store::bundle_certificates;
 
 /// How far an authority has come with API servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
+pub enum TrustLevel {
     /// Some entry's bundle lacks it, or it has not been there for long.
     Unsettled,
     /// In every entry's bundle for as long as API servers need to read it.
@@ -84,22 +84,22 @@ impl Trust {
     }
 
     /// How `authority` stands `at` this moment, if `settle` is how long API servers may take.
-    pub fn standing(
+    pub fn trust_level(
         &self,
         authority: &AuthorityCertificate,
         settle: Duration,
         at: Instant,
-    ) -> Standing {
+    ) -> TrustLevel {
         let seen = self.seen.iter().find(|each| each.authority == *authority);
         match seen {
             Some(seen) if at.duration_since(seen.since) >= settle => {
                 if seen.proven {
-                    Standing::Proven
+                    TrustLevel::Proven
                 } else {
-                    Standing::Settled
+                    TrustLevel::Settled
                 }
             }
-            _ => Standing::Unsettled,
+            _ => TrustLevel::Unsettled,
         }
     }
 }

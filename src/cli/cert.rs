@@ -3,7 +3,7 @@
 //!
 //! Invariant: private keys come along with the Secret and go no further.
 //!
-//! Deliberately not here: what to make of what was read ([`certs::report`](crate::certs::report)), and doing anything
+//! Deliberately not here: what to make of what was read ([`certs::report`](crate::diagnose::certificates)), and doing anything
 //! about it: the running replicas do that.
 
 use std::io::{self, Write as _};
@@ -15,10 +15,10 @@ use tokio::time::sleep;
 use super::objects::Objects;
 use super::person::Home;
 use super::{Exit, Hinted, duration, note, person};
-use crate::certs::report::{Facts, Replica, Report, Rotation, Told};
+use crate::api::client::{self, Cluster, ClusterError};
 use crate::certs::state::Entry;
 use crate::certs::store::Stored;
-use crate::cluster::client::{self, Cluster, ClusterError};
+use crate::diagnose::certificates::{Facts, Replica, Report, Rotation, Told};
 use crate::time::{now, rfc3339};
 
 mod text;

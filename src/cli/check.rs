@@ -1,6 +1,6 @@
 //! `javelin check`: everything between a label and a trace, with the rights of the person who runs it.
 //!
-//! Deliberately not here: what is asked (`cluster::survey`), and what to make of it ([`check`](crate::check)).
+//! Deliberately not here: what is asked (`cluster::gather`), and what to make of it ([`check`](crate::diagnose::check)).
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,11 +14,11 @@ use tokio::time::sleep;
 use super::objects::Objects;
 use super::person::Home;
 use super::{Exit, cert, duration, note, person};
-use crate::certs::report::{Report, Role};
-use crate::check::facts::Certificates;
-use crate::check::{self, Finding, Section, Status, Unseen};
-use crate::cluster::client::{self, Cluster};
-use crate::cluster::survey::survey;
+use crate::api::client::{self, Cluster};
+use crate::diagnose::certificates::{Report, Role};
+use crate::diagnose::check::facts::Certificates;
+use crate::diagnose::check::{self, Finding, Section, Status, Unseen};
+use crate::diagnose::gather::gather;
 
 /// Check everything between a label and a trace, and say what to do
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,7 @@ async fn check(args: Args) -> Result<Exit> {
     let deadline = wait.map(|wait| Instant::now() + wait);
     let mut said = String::new();
     let findings = loop {
-        let asked = Box::pin(survey(
+        let asked = Box::pin(gather(
             &cluster,
             namespace.as_deref(),
             certificates(&cluster),

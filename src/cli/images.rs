@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{Exit, manifest::Input, note, preview};
-use crate::images::{self, Found, Image, Uses};
+use crate::offline::images::{self, Found, Image, Uses};
 
 /// List the images that a mirror has to have
 ///

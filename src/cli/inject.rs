@@ -18,10 +18,8 @@ use super::{
     preview::{key_value, read_config},
     progress::Progress,
 };
-use crate::{
-    inject::{self, Action, InjectError, Injector, Outcome, Report, What},
-    surroundings::Surroundings,
-};
+use crate::offline::inject::{self, Action, InjectError, Injector, Outcome, Report, What};
+use crate::offline::inputs::Inputs;
 
 /// Put the agent into manifests, or take it out again
 #[derive(Debug, clap::Args)]
@@ -75,10 +73,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     } = args;
     let config = read_config(config.as_ref())?;
     let input = open(filename, *in_place)?;
-    let mut surroundings = Surroundings::new(namespace.clone(), namespace_label);
-    input.teach(&mut surroundings)?;
+    let mut inputs = Inputs::new(namespace.clone(), namespace_label);
+    input.teach(&mut inputs)?;
     let run = Run {
-        surroundings,
+        inputs,
         config,
         action: match (remove, update) {
             (true, _) => Action::Remove,
@@ -166,7 +164,7 @@ fn open(files: &[PathBuf], in_place: bool) -> anyhow::Result<Input> {
 /// What is the same for all manifests.
 struct Run {
     config: Config,
-    surroundings: Surroundings,
+    inputs: Inputs,
     action: Action,
     is_quiet: bool,
 }
@@ -179,7 +177,7 @@ impl Run {
         out: &mut impl Write,
         progress: &mut Progress,
     ) -> anyhow::Result<Seen> {
-        let injector = Injector::new(&self.config, &self.surroundings, self.action);
+        let injector = Injector::new(&self.config, &self.inputs, self.action);
         let mut seen = Seen::default();
         for text in source.texts()? {
             let text = text?;
@@ -218,7 +216,7 @@ impl Run {
         }
         let own = function_config(&tree.value)?;
         let config = own.as_ref().unwrap_or(&self.config);
-        let injector = Injector::new(config, &self.surroundings, self.action);
+        let injector = Injector::new(config, &self.inputs, self.action);
         let (new, reports) = injector.value(&tree.value);
         let new = inject::with_results(new.as_ref().unwrap_or(&tree.value), &reports);
         let edited = (new != tree.value).then(|| {

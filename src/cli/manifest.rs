@@ -13,7 +13,7 @@ use anyhow::{Context as _, anyhow};
 use javelin_manifest::{Documents, Piece, Syntax, TreeError, tree};
 use serde_json::Value;
 
-use crate::surroundings::Surroundings;
+use crate::offline::inputs::Inputs;
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,9 +103,9 @@ impl Input {
 
     /// Tells what the objects say about others, wherever they stand: so manifests are read twice, but those that surely say
     /// nothing.
-    pub(super) fn teach(&self, surroundings: &mut Surroundings) -> anyhow::Result<()> {
-        for document in self.documents_of(|text| Surroundings::may_learn(&text.piece.text)) {
-            surroundings.learn(&document?.value);
+    pub(super) fn teach(&self, inputs: &mut Inputs) -> anyhow::Result<()> {
+        for document in self.documents_of(|text| Inputs::may_learn(&text.piece.text)) {
+            inputs.learn(&document?.value);
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
+use crate::api::client::Names;
 use crate::certs::ServiceName;
-use crate::cluster::client::Names;
 
 /// The names of Javelin's objects, as the chart gives them to a release called `javelin`.
 #[derive(Debug, Clone, clap::Args)]

@@ -8,9 +8,9 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::{Exit, Hinted, note};
+use crate::api::client::{self, Cluster, ClusterError, Names};
 use crate::certs::ServiceName;
-use crate::cluster::census::{Scope, Seen};
-use crate::cluster::client::{self, Cluster, ClusterError, Names};
+use crate::diagnose::inventory::{Scope, Seen};
 
 /// Where to look, and for which Javelin.
 #[derive(Debug, clap::Args)]

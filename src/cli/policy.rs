@@ -20,7 +20,7 @@ use javelin_core::{
 };
 
 use super::{Exit, Hinted, note, person};
-use crate::cluster::client;
+use crate::api::client;
 
 /// Write admission policies that inject with no webhook, for Kubernetes 1.36 and later
 #[derive(Debug, clap::Args)]

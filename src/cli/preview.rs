@@ -2,7 +2,7 @@
 //! gets.
 //!
 //! Deliberately not here: the decisions ([`mutate`](javelin_core::mutate)), what other manifests tell
-//! ([`caveats`](crate::caveats)), and changed manifests to keep: that is `javelin inject`.
+//! ([`lints`](crate::offline::lints)), and changed manifests to keep: that is `javelin inject`.
 
 use std::{fs, io::Write, iter, path::PathBuf};
 
@@ -11,7 +11,7 @@ use javelin_core::{
     config::Config,
     kinds::{self, Kind},
     mutate::{self, Decision, Namespace, NamespaceLabel, Reason, Step, Subject, pod::Pod},
-    patch::{PodPath, Treatment},
+    patch::{Mutation, PodPath},
     workload::{self, Workload},
 };
 use serde_json::Value;
@@ -23,13 +23,11 @@ use super::{
     note,
     progress::Progress,
 };
-use crate::{
-    agent,
-    caveats::{self, Caveat},
-    cluster::objects::Reference,
-    inject::{Action, Injector, What},
-    surroundings::Surroundings,
-};
+use crate::agent;
+use crate::api::objects::Reference;
+use crate::offline::inject::{Action, Injector, What};
+use crate::offline::inputs::Inputs;
+use crate::offline::lints::{self, Lint};
 
 mod record;
 mod server;
@@ -87,8 +85,8 @@ enum Output {
 /// One object, and what became of it.
 struct Treated {
     document: Document,
-    treatment: Treatment,
-    caveats: Vec<Caveat>,
+    mutation: Mutation,
+    lints: Vec<Lint>,
     /// Empty unless it was asked for.
     steps: Vec<Step>,
     /// What its pods are measured against, as far as the manifests tell.
@@ -126,12 +124,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             live.extend(server.read(reference, args.namespace.as_deref())?);
         }
     }
-    let mut surroundings = Surroundings::new(args.namespace.clone(), &args.namespace_label);
-    input.teach(&mut surroundings)?;
+    let mut inputs = Inputs::new(args.namespace.clone(), &args.namespace_label);
+    input.teach(&mut inputs)?;
     for document in &live {
-        surroundings.learn(&document.value);
+        inputs.learn(&document.value);
     }
-    let injector = Injector::new(&config, &surroundings, Action::Inject);
+    let injector = Injector::new(&config, &inputs, Action::Inject);
 
     let mut stdout = anstream::stdout().lock();
     let (mut exit, mut is_first_unseen) = (Exit::Done, true);
@@ -147,25 +145,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         let copies = iter::repeat_n(document, places.len());
         for (index, (path, document)) in places.into_iter().zip(copies).enumerate() {
-            let mut treated = treat(document, path, args.explain, &surroundings, &config)?;
+            let mut mutated = treat(document, path, args.explain, &inputs, &config)?;
             let Treated {
-                document,
-                treatment,
-                ..
-            } = &treated;
-            treated.not_by_inject = injector.obstacle(&document.value, path, treatment);
-            treated.is_first = index == 0;
-            if args.check && !treated.treatment.patch.is_empty() {
+                document, mutation, ..
+            } = &mutated;
+            mutated.not_by_inject = injector.obstacle(&document.value, path, mutation);
+            mutated.is_first = index == 0;
+            if args.check && !mutated.mutation.patch.is_empty() {
                 exit = exit.max(Exit::Found);
             }
             if let Some(server) = server.as_ref().filter(|_| args.server) {
-                let namespace = surroundings.namespace_of(&treated.document.value);
-                treated.trial = server.try_out(&treated, path, namespace)?;
-                if treated.trial.as_ref().is_some_and(Trial::is_refused) {
+                let namespace = inputs.namespace_of(&mutated.document.value);
+                mutated.trial = server.try_out(&mutated, path, namespace)?;
+                if mutated.trial.as_ref().is_some_and(Trial::is_refused) {
                     exit = exit.max(Exit::Found);
                 }
             }
-            treated.print(&mut stdout, args.output, &injector, &mut is_first_unseen)?;
+            mutated.print(&mut stdout, args.output, &injector, &mut is_first_unseen)?;
         }
     }
     Ok(exit)
@@ -232,7 +228,7 @@ fn unwrapped(mut document: Document, config: &Config) -> anyhow::Result<Option<D
 impl Treated {
     /// Why it stays as it is, if it does.
     fn skip(&self) -> Option<Skip> {
-        let Decision::Skip(reason) = &self.treatment.decision else {
+        let Decision::Skip(reason) = &self.mutation.decision else {
             return None;
         };
         let not_copied = kinds::label_not_copied(&self.document.value);
@@ -257,7 +253,7 @@ impl Treated {
         injector: &Injector<'_>,
         is_first_unseen: &mut bool,
     ) -> anyhow::Result<()> {
-        let patch = &self.treatment.patch;
+        let patch = &self.mutation.patch;
         match output {
             Output::Diff => {
                 text::tell(self, is_first_unseen);
@@ -287,7 +283,7 @@ impl Treated {
 
     /// The object as it will be.
     fn result(&self) -> &Value {
-        let patch = &self.treatment.patch;
+        let patch = &self.mutation.patch;
         if patch.is_empty() {
             &self.document.value
         } else {
@@ -300,15 +296,15 @@ fn treat(
     document: Document,
     path: PodPath,
     explain: bool,
-    surroundings: &Surroundings,
+    inputs: &Inputs,
     config: &Config,
 ) -> anyhow::Result<Treated> {
     let place = || format!("{}: {} cannot be read", document.origin, document.title());
     let pod = path.of(&document.value).unwrap_or(&Value::Null);
     let pod = Pod::from_value(pod).with_context(place)?;
-    let name = surroundings.namespace_of(&document.value);
-    let label = surroundings.inject_label(name);
-    let (owners, from_workload) = workload::surroundings(path, &document.value, &pod);
+    let name = inputs.namespace_of(&document.value);
+    let label = inputs.inject_label(name);
+    let (owners, from_workload) = workload::inputs(path, &document.value, &pod);
     let subject = Subject {
         pod: &pod,
         namespace: Namespace {
@@ -319,33 +315,32 @@ fn treat(
         from_workload,
         claims: workload::claims(path, &document.value),
     };
-    let treatment = Treatment::of(&subject, &document.value, path, config);
+    let mutation = Mutation::of(&subject, &document.value, path, config);
     let steps = if explain {
         mutate::explain(&subject, config)
     } else {
         Vec::new()
     };
-    let after = path.of(treatment.patch.result()).map(Pod::from_value);
-    let caveats = match (&treatment.decision, after) {
+    let after = path.of(mutation.patch.result()).map(Pod::from_value);
+    let lints = match (&mutation.decision, after) {
         (Decision::Inject(plan), Some(Ok(after))) => {
             let profile = config.profile(&plan.profile);
-            let of_nodes =
-                profile.and_then(|it| caveats::of_nodes(&pod, it, agent::architecture()));
-            let mut caveats = caveats::of(&pod, &after, plan, name, surroundings);
-            caveats.extend(of_nodes);
-            caveats
+            let of_nodes = profile.and_then(|it| lints::of_nodes(&pod, it, agent::architecture()));
+            let mut lints = lints::of(&pod, &after, plan, name, inputs);
+            lints.extend(of_nodes);
+            lints
         }
         _ => Vec::new(),
     };
-    let restrictions = surroundings.restrictions(name).map(str::to_owned);
+    let restrictions = inputs.restrictions(name).map(str::to_owned);
     Ok(Treated {
-        caveats,
+        lints,
         steps,
         restrictions: restrictions.collect(),
         trial: None,
         not_by_inject: None,
         is_first: true,
-        treatment,
+        mutation,
         document,
     })
 }

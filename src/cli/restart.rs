@@ -3,7 +3,7 @@
 //! Invariant: one after the other, and no further than the first that does not come up as it should: whatever is wrong
 //! with one may be wrong with all.
 //!
-//! Deliberately not here: which were missed, and what a restart is ([`status`](crate::status)).
+//! Deliberately not here: which were missed, and what a restart is ([`status`](crate::diagnose::status)).
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use anyhow::{Result, bail};
 use tokio::time::sleep;
 
 use super::{Exit, Hinted, duration, note, person};
-use crate::cluster::census::{Scope, census, progress, restart as send};
-use crate::cluster::client::Cluster;
-use crate::status::rollout::Progress;
-use crate::status::{self, Row};
+use crate::api::client::Cluster;
+use crate::diagnose::inventory::{Scope, inventory, progress, restart as send};
+use crate::diagnose::status::rollout::Progress;
+use crate::diagnose::status::{self, Row};
 use crate::time::{now, rfc3339};
 
 /// Restart workloads whose pods were missed, one after the other
@@ -55,7 +55,7 @@ async fn restart(args: Args) -> Result<Exit> {
         timeout,
     } = args;
     let (cluster, scope) = place.connect().await?;
-    let read = person::with_patience("asking the cluster", census(&cluster, &scope)).await;
+    let read = person::with_patience("asking the cluster", inventory(&cluster, &scope)).await;
     let rows = status::rows(&person::seen(read)?.facts);
     let missed = rows.into_iter().filter(|row| row.missed > 0);
     let (rows, left): (Vec<_>, Vec<_>) = missed.partition(|row| row.no_restart.is_none());
@@ -134,7 +134,7 @@ async fn one(cluster: &Cluster, row: &Row, timeout: Duration) -> Result<Result<(
     }
     // New pods without the agent would be missed again, and so would all others.
     let scope = Scope::Namespace(row.namespace.clone());
-    let seen = census(cluster, &scope).await.map_err(person::explain)?;
+    let seen = inventory(cluster, &scope).await.map_err(person::explain)?;
     let after = status::rows(&seen.facts)
         .into_iter()
         .find(|each| each.title() == row.title());

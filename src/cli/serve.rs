@@ -24,7 +24,7 @@ use super::duration;
 use super::objects::Objects;
 use crate::certs::Lifetimes;
 use crate::certs::files::CertificateFiles;
-use crate::cluster::events::OwnPod;
+use crate::controller::events::OwnPod;
 use crate::metrics::{Metrics, most_descriptors};
 use crate::server::config_file::ConfigFile;
 use crate::server::connection::Transport;

@@ -1,6 +1,6 @@
 //! `javelin status`: which workloads have the agent, and why others do not, with the rights of the person who runs it.
 //!
-//! Deliberately not here: what is read (`cluster::census`), and what to make of it ([`status`](crate::status)).
+//! Deliberately not here: what is read (`cluster::inventory`), and what to make of it ([`status`](crate::diagnose::status)).
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,8 +9,8 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
 use super::{Exit, note, person};
-use crate::cluster::census::census;
-use crate::status::{self, Row};
+use crate::diagnose::inventory::inventory;
+use crate::diagnose::status::{self, Row};
 
 /// Show which workloads have the agent, which were missed, and why others are without it
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,7 @@ async fn show(args: Args) -> Result<Exit> {
         check,
     } = args;
     let (cluster, scope) = place.connect().await?;
-    let read = person::with_patience("asking the cluster", census(&cluster, &scope)).await;
+    let read = person::with_patience("asking the cluster", inventory(&cluster, &scope)).await;
     let seen = person::seen(read)?;
     let mut rows = status::rows(&seen.facts);
     if missed {

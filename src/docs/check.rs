@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::GENERATED;
-use crate::check::{Check, Section};
+use crate::diagnose::check::{Check, Section};
 
 /// What a check looks at, and what to do when it is not as it should be. A match, so that a new one does not compile without.
 #[expect(clippy::too_many_lines, reason = "a table")]

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::GENERATED;
+use crate::api::client::Names;
 use crate::certs::ServiceName;
-use crate::cluster::advice::{Place, Platform, next_step};
-use crate::cluster::client::Names;
-use crate::cluster::probe::Finding;
+use crate::probe::Finding;
+use crate::probe::advice::{Place, Platform, next_step};
 
 /// A finding with an example of what the API server says. Written so that a new one does not compile without.
 fn findings() -> Vec<Finding> {

@@ -6,7 +6,7 @@ use javelin_core::mutate::{Agent, Conflict, Reason, Source, Warning};
 use javelin_core::review;
 
 use super::GENERATED;
-use crate::caveats::Caveat;
+use crate::offline::lints::Lint;
 
 /// What is said of a code beside its own sentence.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub(super) fn page() -> String {
         "{GENERATED}{INTRODUCTION}{}\n## Warnings\n{WARNINGS}{}\n## What only the command line tells\n{CAVEATS}{}",
         sections(&[reasons(), vec![no_time()]].concat()),
         sections(&warnings()),
-        sections(&caveats())
+        sections(&lints())
     )
 }
 
@@ -247,33 +247,33 @@ fn warnings() -> Vec<Row> {
     }
 }
 
-fn told_of_caveat(caveat: &Caveat) -> &'static str {
-    match caveat {
-        Caveat::OtherArchitecture { .. } => "by `javelin preview` and `javelin inject`.",
+fn told_of_caveat(lint: &Lint) -> &'static str {
+    match lint {
+        Lint::OtherArchitecture { .. } => "by `javelin preview` and `javelin inject`.",
         _ => "by `javelin preview`.",
     }
 }
 
-fn caveats() -> Vec<Row> {
+fn lints() -> Vec<Row> {
     let container = || "app".to_owned();
     let image = || "registry.example.com/shop/orders:2.3".to_owned();
-    rows! { Caveat, told_of_caveat, |_| false;
-        Caveat::UnseenEnvFrom { .. } = Caveat::UnseenEnvFrom { container: container(), source: "ConfigMap app".to_owned() } =>
+    rows! { Lint, told_of_caveat, |_| false;
+        Lint::UnseenEnvFrom { .. } = Lint::UnseenEnvFrom { container: container(), source: "ConfigMap app".to_owned() } =>
             "What it brings is known only when the container starts. Options are then joined with ours, and settings of the SDK are kept.",
             "nothing, or put it among the manifests to see what it has.";
-        Caveat::EnvFromSets { .. } = Caveat::EnvFromSets { container: container(), source: "ConfigMap app".to_owned(), variables: vec!["OTEL_SERVICE_NAME".to_owned()] } =>
+        Lint::EnvFromSets { .. } = Lint::EnvFromSets { container: container(), source: "ConfigMap app".to_owned(), variables: vec!["OTEL_SERVICE_NAME".to_owned()] } =>
             "Those are yours and stay in effect, but for what ADR 5 names.",
             "nothing.";
-        Caveat::WrongPort { .. } = Caveat::WrongPort { container: container(), variable: "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint: "http://collector:4317".to_owned(), protocol: "http/protobuf".to_owned() } =>
+        Lint::WrongPort { .. } = Lint::WrongPort { container: container(), variable: "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint: "http://collector:4317".to_owned(), protocol: "http/protobuf".to_owned() } =>
             "The agent would speak HTTP to a port of gRPC, or the other way round: nothing arrives, and only the application's log says so.",
             "set the port, or `OTEL_EXPORTER_OTLP_PROTOCOL`; or remove both, and the profile's are set.";
-        Caveat::OldJava { .. } = Caveat::OldJava { container: container(), image: "openjdk:7-jre".to_owned() } =>
+        Lint::OldJava { .. } = Lint::OldJava { container: container(), image: "openjdk:7-jre".to_owned() } =>
             "The agent needs Java 8 or later; an older JVM ends at once.",
             "opt the pod out by the label's value `false`.";
-        Caveat::OtherArchitecture { .. } = Caveat::OtherArchitecture { nodes: "arm64".to_owned(), ours: "amd64" } =>
+        Lint::OtherArchitecture { .. } = Lint::OtherArchitecture { nodes: "arm64".to_owned(), ours: "amd64" } =>
             "The init container is a program of one architecture, that of the build of its image. On a node of another it ends with `exec format error`, and so the pod does not start.",
             "build the image for both, put the jar in by `image-volume` or `preinstalled`, or keep the pod to nodes of the image's architecture.";
-        Caveat::UnseenImage { .. } = Caveat::UnseenImage { container: container(), image: image() } =>
+        Lint::UnseenImage { .. } = Lint::UnseenImage { container: container(), image: image() } =>
             "The image's own `ENV JAVA_TOOL_OPTIONS` is hidden by ours, which it is already where the container sets the variable itself; and a runtime that jlink made without `java.instrument` does not start with an agent. It is told once, of the first container.",
             "look with `docker inspect` or `crane config`, and with `java --list-modules`.";
     }

@@ -460,14 +460,14 @@ fn golden_cases() -> Result<Vec<Case>> {
 fn of_folder(folder: &Path) -> Result<Option<Case>> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let case = PodCase::read(folder);
-    let treatment = case.treatment();
+    let mutation = case.mutation();
     let PodCase {
         document,
         place,
         config,
         ..
     } = case;
-    let Decision::Inject(plan) = &treatment.decision else {
+    let Decision::Inject(plan) = &mutation.decision else {
         return Ok(None);
     };
     let Some(target) = plan.containers.first() else {
@@ -484,7 +484,7 @@ fn of_folder(folder: &Path) -> Result<Option<Case>> {
     };
     let is_init = usize::from(target.list == mutate::List::InitContainers);
     let before = container(&document, 0).ok_or("no container")?;
-    let after = container(treatment.patch.result(), is_init).ok_or("no container")?;
+    let after = container(mutation.patch.result(), is_init).ok_or("no container")?;
     // One is about a source that no Kubernetes knows yet.
     let is_known = |variable: &Value| {
         let from = &variable["valueFrom"];

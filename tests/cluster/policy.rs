@@ -10,7 +10,7 @@ use javelin_core::{
     mutate::{
         Decision, Namespace as Home, NamespaceLabel, Owners, Reason, Subject, keys, pod::Pod,
     },
-    patch::{PodPath, Treatment},
+    patch::{Mutation, PodPath},
     policy::{
         Documents,
         difference::{DIFFERENCES, Effect},
@@ -286,15 +286,15 @@ impl Try {
                 from_workload: None,
                 claims: Vec::new(),
             };
-            Ok(Treatment::of(&subject, document, PodPath::POD, config))
+            Ok(Mutation::of(&subject, document, PodPath::POD, config))
         });
         let treatments = treatments.collect::<Result<Vec<_>>>()?;
         let originals: Vec<_> = pods.iter().map(opted_out).collect();
-        let patched = treatments.iter().zip(pods).map(|(treatment, pod)| {
-            opted_out(if treatment.patch.is_empty() {
+        let patched = treatments.iter().zip(pods).map(|(mutation, pod)| {
+            opted_out(if mutation.patch.is_empty() {
                 pod
             } else {
-                treatment.patch.result()
+                mutation.patch.result()
             })
         });
         let patched: Vec<_> = patched.collect();
@@ -303,8 +303,8 @@ impl Try {
         let live = api.dry_run(namespace, pods)?;
         let answers = originals.into_iter().zip(patched).zip(live);
         let tried = answers.zip(treatments);
-        let tried = tried.map(|(((original, patched), live), treatment)| Self {
-            decision: treatment.decision,
+        let tried = tried.map(|(((original, patched), live), mutation)| Self {
+            decision: mutation.decision,
             original,
             patched,
             live,

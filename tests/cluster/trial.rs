@@ -4,7 +4,7 @@
 use javelin_core::{
     config::Config,
     mutate::{Decision, Namespace, NamespaceLabel, Owners, Subject, keys, pod::Pod},
-    patch::{PodPath, Treatment},
+    patch::{Mutation, PodPath},
 };
 use serde_json::{Value, json};
 
@@ -61,16 +61,16 @@ impl Engine {
             from_workload: None,
             claims: Vec::new(),
         };
-        let treatment = Treatment::of(&subject, document, PodPath::POD, &self.0);
-        let patched = if treatment.patch.is_empty() {
+        let mutation = Mutation::of(&subject, document, PodPath::POD, &self.0);
+        let patched = if mutation.patch.is_empty() {
             document
         } else {
-            treatment.patch.result()
+            mutation.patch.result()
         };
         Ok(Pair {
             original: opted_out(document),
             patched: opted_out(patched),
-            is_injected: matches!(treatment.decision, Decision::Inject(_)),
+            is_injected: matches!(mutation.decision, Decision::Inject(_)),
         })
     }
 

@@ -9,7 +9,7 @@ use javelin_core::{
     config::Config,
     kinds,
     mutate::{Namespace, NamespaceLabel, Subject, pod::Pod},
-    patch::{PodPath, Treatment},
+    patch::{Mutation, PodPath},
     workload,
 };
 use serde_json::Value;
@@ -38,7 +38,7 @@ impl PodCase {
     }
 
     /// What the engine makes of it.
-    pub(crate) fn treatment(&self) -> Treatment {
+    pub(crate) fn mutation(&self) -> Mutation {
         let Self {
             document,
             place,
@@ -47,7 +47,7 @@ impl PodCase {
         } = self;
         let text = |key: &str| facts[key].as_str();
         let pod = Pod::from_value(place.of(document).expect("a pod")).expect("a readable pod");
-        let (owners, from_workload) = workload::surroundings(*place, document, &pod);
+        let (owners, from_workload) = workload::inputs(*place, document, &pod);
         let subject = Subject {
             pod: &pod,
             namespace: Namespace {
@@ -62,7 +62,7 @@ impl PodCase {
             from_workload,
             claims: workload::claims(*place, document),
         };
-        Treatment::of(&subject, document, *place, config)
+        Mutation::of(&subject, document, *place, config)
     }
 }
 

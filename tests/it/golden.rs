@@ -14,7 +14,7 @@ use javelin_core::{
     config::Config,
     kinds::Kind,
     mutate::Decision,
-    patch::{Patch, Treatment},
+    patch::{Mutation, Patch},
     workload::{self, Workload},
 };
 
@@ -37,12 +37,12 @@ fn the_label_rule_does_what_is_expected() {
 
 fn pod_case(folder: &Path) -> String {
     let case = PodCase::read(folder);
-    report(&case.treatment(), &case.config)
+    report(&case.mutation(), &case.config)
 }
 
 fn again_case(folder: &Path) -> String {
     let mut case = PodCase::read(folder);
-    let first = case.treatment();
+    let first = case.mutation();
     assert!(
         matches!(first.decision, Decision::Inject(_)),
         "{}: {:?}",
@@ -53,11 +53,11 @@ fn again_case(folder: &Path) -> String {
         serde_json::from_value(yaml(&folder.join("change.yaml"))).unwrap();
     case.document = first.patch.result().clone();
     json_patch::patch(&mut case.document, &change).unwrap();
-    report(&case.treatment(), &case.config)
+    report(&case.mutation(), &case.config)
 }
 
-fn report(treatment: &Treatment, config: &Config) -> String {
-    let mut text = match &treatment.decision {
+fn report(mutation: &Mutation, config: &Config) -> String {
+    let mut text = match &mutation.decision {
         Decision::Skip(reason) => format!("skip {}: {reason}\n", reason.code()),
         Decision::Inject(plan) => {
             let warnings = plan
@@ -71,7 +71,7 @@ fn report(treatment: &Treatment, config: &Config) -> String {
             )
         }
     };
-    text.push_str(&operations(&treatment.patch));
+    text.push_str(&operations(&mutation.patch));
     // It changes with every new key of the configuration; that it does is tested there.
     let profiles = ["true", "checkout"]
         .into_iter()

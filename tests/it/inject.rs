@@ -121,7 +121,7 @@ fn we_read(text: &str) -> Vec<Value> {
         let value = javelin_manifest::Tree::parse(&piece.unwrap().text)
             .unwrap()
             .value;
-        match javelin::inject::items_of(&value) {
+        match javelin::offline::inject::items_of(&value) {
             Some(items) => values.extend(items.iter().cloned()),
             None if value.is_null() => {}
             None => values.push(value),
@@ -307,17 +307,18 @@ proptest! {
 
     #[test]
     fn any_pod_comes_back(mut pod in ugly::pod()) {
-        use javelin_core::{config::Config};
+        use javelin_core::config::Config;
         use javelin_manifest::{Syntax, Tree};
-        use javelin::{inject::{Action, Injector}, surroundings::Surroundings};
+        use javelin::offline::inject::{Action, Injector};
+        use javelin::offline::inputs::Inputs;
 
         if !pod["metadata"]["labels"].is_object() {
             pod["metadata"]["labels"] = json!({});
         }
         pod["metadata"]["labels"]["instrumentation.opentelemetry.io/inject-java"] = json!("true");
-        let (config, surroundings) = (Config::default(), Surroundings::default());
-        let inject = Injector::new(&config, &surroundings, Action::Inject);
-        let remove = Injector::new(&config, &surroundings, Action::Remove);
+        let (config, inputs) = (Config::default(), Inputs::default());
+        let inject = Injector::new(&config, &inputs, Action::Inject);
+        let remove = Injector::new(&config, &inputs, Action::Remove);
         for (text, syntax) in spellings(&pod).into_iter().zip([Syntax::Yaml, Syntax::Json, Syntax::Json]) {
             let before = Tree::parse(&text).unwrap().value;
             let outcome = inject.document(&text, syntax).unwrap();

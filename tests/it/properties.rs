@@ -8,7 +8,7 @@ use javelin_core::{
         self, Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Verdict, keys,
         pod::{Container, EnvVar, Pod},
     },
-    patch::{PodPath, Treatment},
+    patch::{Mutation, PodPath},
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -21,16 +21,16 @@ proptest! {
     /// A defect of ours would show as `internal-error`: the patch did not apply, or a second pass was not empty.
     #[test]
     fn every_patch_applies_and_is_complete(pod in pod()) {
-        let (before, treatment) = treat(&pod);
-        if let Decision::Skip(Reason::Internal(problem)) = &treatment.decision {
+        let (before, mutation) = treat(&pod);
+        if let Decision::Skip(Reason::Internal(problem)) = &mutation.decision {
             panic!("{problem}: {pod}");
         }
-        if let Decision::Inject(_) = treatment.decision {
-            let (_, again) = treat(treatment.patch.result());
+        if let Decision::Inject(_) = mutation.decision {
+            let (_, again) = treat(mutation.patch.result());
             prop_assert_eq!(again.decision, Decision::Skip(Reason::AlreadyInjected));
             prop_assert!(again.patch.is_empty());
         }
-        prop_assert_eq!(&treat(&pod).1, &treatment, "the same input gives the same output: {:?}", before);
+        prop_assert_eq!(&treat(&pod).1, &mutation, "the same input gives the same output: {:?}", before);
     }
 
     /// The explanation stops where the decision does, and for the same reason.
@@ -53,9 +53,9 @@ proptest! {
 
     #[test]
     fn nothing_of_the_users_is_lost_or_reordered(pod in pod()) {
-        let (before, treatment) = treat(&pod);
-        let Decision::Inject(_) = treatment.decision else { return Ok(()) };
-        let after = Pod::from_value(treatment.patch.result()).unwrap();
+        let (before, mutation) = treat(&pod);
+        let Decision::Inject(_) = mutation.decision else { return Ok(()) };
+        let after = Pod::from_value(mutation.patch.result()).unwrap();
         for (old, new) in before.spec.containers.iter().zip(&after.spec.containers) {
             let touched = ["JAVA_TOOL_OPTIONS", "OTEL_RESOURCE_ATTRIBUTES"];
             let users = |env: &[EnvVar]| -> Vec<EnvVar> {
@@ -79,18 +79,18 @@ proptest! {
     /// With all of ours taken out again, and the variables that the receipt names out of both, the documents are equal.
     #[test]
     fn whatever_the_receipt_does_not_name_is_as_it_was(pod in pod()) {
-        let (_, treatment) = treat(&pod);
-        let Decision::Inject(_) = treatment.decision else { return Ok(()) };
-        let receipt = &treatment.patch.result()["metadata"]["annotations"][keys::INJECTED];
+        let (_, mutation) = treat(&pod);
+        let Decision::Inject(_) = mutation.decision else { return Ok(()) };
+        let receipt = &mutation.patch.result()["metadata"]["annotations"][keys::INJECTED];
         let receipt: Value = serde_json::from_str(receipt.as_str().unwrap()).unwrap();
-        prop_assert_eq!(without_ours(treatment.patch.result(), &receipt), without_ours(&pod, &receipt));
+        prop_assert_eq!(without_ours(mutation.patch.result(), &receipt), without_ours(&pod, &receipt));
     }
 
     #[test]
     fn no_name_is_repeated_and_no_reference_of_ours_can_stay_literal(pod in pod()) {
-        let (before, treatment) = treat(&pod);
-        let Decision::Inject(_) = treatment.decision else { return Ok(()) };
-        let after = Pod::from_value(treatment.patch.result()).unwrap();
+        let (before, mutation) = treat(&pod);
+        let Decision::Inject(_) = mutation.decision else { return Ok(()) };
+        let after = Pod::from_value(mutation.patch.result()).unwrap();
         for (old, new) in before.spec.containers.iter().zip(&after.spec.containers) {
             for (at, variable) in new.env().iter().enumerate() {
                 prop_assert!(variable.value.is_none() || variable.value_from.is_none());
@@ -168,10 +168,10 @@ fn pruned(value: Value) -> Value {
     }
 }
 
-fn treat(document: &Value) -> (Pod, Treatment) {
+fn treat(document: &Value) -> (Pod, Mutation) {
     let pod = Pod::from_value(document).unwrap();
-    let treatment = Treatment::of(&subject(&pod), document, PodPath::POD, &config());
-    (pod, treatment)
+    let mutation = Mutation::of(&subject(&pod), document, PodPath::POD, &config());
+    (pod, mutation)
 }
 
 fn config() -> Config {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use javelin_core::{
     config::Config,
     mutate::{Decision, List, Namespace, NamespaceLabel, Owners, Subject, keys, pod::Pod},
-    patch::{PodPath, Treatment},
+    patch::{Mutation, PodPath},
 };
 use serde_json::json;
 
@@ -89,11 +89,11 @@ fn start(
     };
     let config =
         Config::parse(golden_case::DEFAULT_CONFIG, "config").map_err(|error| error.to_string())?;
-    let treatment = Treatment::of(&subject, &document, PodPath::POD, &config);
-    let Decision::Inject(_) = treatment.decision else {
-        return Err(format!("not injected: {:?}", treatment.decision));
+    let mutation = Mutation::of(&subject, &document, PodPath::POD, &config);
+    let Decision::Inject(_) = mutation.decision else {
+        return Err(format!("not injected: {:?}", mutation.decision));
     };
-    let patched = pod(PodPath::POD, treatment.patch.result());
+    let patched = pod(PodPath::POD, mutation.patch.result());
     let app = container(patched, List::Containers, "app");
     let mut environment = kubelet::environment(app, &World::new());
     environment.extend(QUIET.map(|(name, value)| (name.to_owned(), value.to_owned())));

@@ -110,12 +110,12 @@ pub(crate) fn golden_cases(jdk: &Jdk, workshop: &Workshop) -> Result<(), String>
 /// What a case's targets give to the JVM, in each world; an error when the user's own words are not all there.
 fn options_of(folder: &Path) -> Result<BTreeSet<String>, String> {
     let case = PodCase::read(folder);
-    let treatment = case.treatment();
-    let Decision::Inject(plan) = &treatment.decision else {
+    let mutation = case.mutation();
+    let Decision::Inject(plan) = &mutation.decision else {
         return Ok(BTreeSet::new());
     };
     let before = pod(case.place, &case.document);
-    let after = pod(case.place, treatment.patch.result());
+    let after = pod(case.place, mutation.patch.result());
     let profile = case
         .config
         .profile(&plan.profile)

@@ -91,7 +91,7 @@ pub fn label_not_copied(object: &Value) -> Option<String> {
 pub const NOT_COPIED: &str = "label-not-copied";
 
 /// What a person should know who puts an agent into such an object.
-pub fn caveat(object: &Value) -> Option<&'static str> {
+pub fn lint(object: &Value) -> Option<&'static str> {
     Kind::of(object).filter(|kind| kind.group == KNATIVE)?;
     Some(
         "knative: Knative takes it only with the features kubernetes.podspec-init-containers and kubernetes.podspec-fieldref; \

@@ -29,7 +29,7 @@ mod check;
 
 /// What becomes of a document: the decision that stands in the end, and its patch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Treatment {
+pub struct Mutation {
     /// What was decided, or the defect that kept it from being done.
     pub decision: Decision,
     /// What to do to the document; often nothing.
@@ -80,7 +80,7 @@ pub enum PatchError {
     Repeated(&'static str, String),
 }
 
-impl Treatment {
+impl Mutation {
     /// Decides about a pod and carries the decision out on its document.
     ///
     /// A skip that the user did not ask for leaves a word on a pod; in a workload's template the same word

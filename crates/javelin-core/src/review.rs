@@ -19,7 +19,7 @@ use crate::{
         self, Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Warning, keys,
         pod::{Metadata, Pod},
     },
-    patch::{Patch, PodPath, Rules, Treatment},
+    patch::{Mutation, Patch, PodPath, Rules},
     steps,
     workload::{self, Labelling, Workload},
 };
@@ -148,8 +148,8 @@ impl Engine {
             from_workload: None,
             claims: Vec::new(),
         };
-        let Treatment { decision, patch } =
-            Treatment::by(self.decide, &subject, &document, PodPath::POD, config);
+        let Mutation { decision, patch } =
+            Mutation::by(self.decide, &subject, &document, PodPath::POD, config);
         let patch = self.encoded(&patch)?;
         let verdict = match &decision {
             Decision::Skip(reason) => Verdict {

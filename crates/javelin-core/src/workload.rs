@@ -29,7 +29,7 @@ pub struct Workload {
     metadata: Metadata,
     template: Pod,
     /// Why its pods do not change by themselves, if so.
-    caveat: Option<&'static str>,
+    lint: Option<&'static str>,
 }
 
 /// What the label rule does to a workload.
@@ -69,7 +69,7 @@ impl Workload {
             kind,
             metadata: metadata.unwrap_or_default(),
             template: Pod::from_value(template)?,
-            caveat: caveat(kind, document),
+            lint: lint(kind, document),
         })
     }
 
@@ -106,11 +106,7 @@ pub fn claims(place: PodPath, document: &Value) -> Vec<&str> {
 }
 
 /// What an object says about the pod in it beside the pod itself: its owners, and the label to be copied.
-pub fn surroundings<'a>(
-    place: PodPath,
-    document: &'a Value,
-    pod: &Pod,
-) -> (Owners, Option<&'a str>) {
+pub fn inputs<'a>(place: PodPath, document: &'a Value, pod: &Pod) -> (Owners, Option<&'a str>) {
     if place == PodPath::POD {
         return (Owners::of_pod(&pod.metadata), None);
     }
@@ -242,12 +238,12 @@ fn outlook(
                 .collect()
         }
     };
-    warnings.extend(workload.caveat.map(str::to_owned));
+    warnings.extend(workload.lint.map(str::to_owned));
     warnings
 }
 
 /// What keeps a new template from reaching the pods.
-fn caveat(kind: &Kind, document: &Value) -> Option<&'static str> {
+fn lint(kind: &Kind, document: &Value) -> Option<&'static str> {
     let at = |pointer: &str| document.pointer(pointer).unwrap_or(&Value::Null);
     if at("/spec/paused") == &Value::Bool(true) {
         return Some("it is paused: its pods change when it is resumed");

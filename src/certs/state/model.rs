@@ -349,16 +349,16 @@ impl Model {
             // On the next day it is due, and about to end.
             renew_at: day(leaf.signed) + DAY / 3,
         });
-        let standing = |id: Id| {
-            let standing = match 1 << id {
-                bit if question.proven & bit != 0 => Standing::Proven,
-                bit if question.settled & bit != 0 => Standing::Settled,
-                _ => Standing::Unsettled,
+        let trust_level = |id: Id| {
+            let trust_level = match 1 << id {
+                bit if question.proven & bit != 0 => TrustLevel::Proven,
+                bit if question.settled & bit != 0 => TrustLevel::Settled,
+                _ => TrustLevel::Unsettled,
             };
-            (self.certificate(id), standing)
+            (self.certificate(id), trust_level)
         };
-        let standings: Vec<_> = (0..AUTHORITIES)
-            .map(|id| standing(u8::try_from(id).unwrap()))
+        let trust_levels: Vec<_> = (0..AUTHORITIES)
+            .map(|id| trust_level(u8::try_from(id).unwrap()))
             .collect();
         let known = question.known.map(|held| self.contents(&held));
         let actions = next(&Observed {
@@ -367,7 +367,7 @@ impl Model {
             known: known.as_ref(),
             entries: Some(&entries),
             served: served.as_ref(),
-            standings: &standings,
+            trust_levels: &trust_levels,
             held: question.held,
             lifetimes: Lifetimes {
                 leaf: DAY,

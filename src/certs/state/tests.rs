@@ -61,7 +61,7 @@ struct World {
     known: Option<Contents>,
     entries: Vec<Entry>,
     served: Option<Served>,
-    standings: Vec<(AuthorityCertificate, Standing)>,
+    trust_levels: Vec<(AuthorityCertificate, TrustLevel)>,
     held: bool,
     now: SystemTime,
 }
@@ -74,7 +74,7 @@ impl World {
             known: None,
             entries: Vec::new(),
             served: None,
-            standings: Vec::new(),
+            trust_levels: Vec::new(),
             held: false,
             now: start(),
         }
@@ -97,7 +97,7 @@ impl World {
             known: self.known.as_ref(),
             entries: Some(&self.entries),
             served: self.served.as_ref(),
-            standings: &self.standings,
+            trust_levels: &self.trust_levels,
             held: self.held,
             lifetimes: Lifetimes::default(),
             now: self.now,
@@ -230,9 +230,9 @@ fn a_rotation_goes_step_by_step() {
     world.check("publish a b");
     world.entries = vec![entry("a", prepared.bundle()), entry("b", prepared.bundle())];
     world.check("");
-    world.standings = vec![(next.clone(), Standing::Settled)];
+    world.trust_levels = vec![(next.clone(), TrustLevel::Settled)];
     world.check("prove");
-    world.standings = vec![(next.clone(), Standing::Proven)];
+    world.trust_levels = vec![(next.clone(), TrustLevel::Proven)];
     world.check("promote +1");
 
     let Some(Action::Promote(promoted)) = world.next().pop() else {
@@ -242,9 +242,9 @@ fn a_rotation_goes_step_by_step() {
     // The same bundle: nothing is published again.
     world.stored = stored(&promoted);
     world.check("sign");
-    world.standings = vec![(next.clone(), Standing::Settled)];
+    world.trust_levels = vec![(next.clone(), TrustLevel::Settled)];
     world.check("prove");
-    world.standings = Vec::new();
+    world.trust_levels = Vec::new();
     world.check("");
 
     world.served = Some(served(&next, start()));
@@ -281,7 +281,7 @@ fn a_request_discards_the_successor_that_leaked_with_the_authority() {
     contents.next = Some(leaked.clone());
     let mut world = World {
         requested: true,
-        standings: vec![(leaked.certificate().clone(), Standing::Proven)],
+        trust_levels: vec![(leaked.certificate().clone(), TrustLevel::Proven)],
         ..World::steady(&contents)
     };
 
@@ -313,10 +313,10 @@ fn an_authority_that_can_hardly_sign_any_more_does_not_wait_for_the_proof() {
     world.served = Some(served(contents.authority.certificate(), late));
 
     world.check("");
-    world.standings = vec![(next.certificate().clone(), Standing::Settled)];
+    world.trust_levels = vec![(next.certificate().clone(), TrustLevel::Settled)];
     world.check("promote +1");
 
-    world.standings = Vec::new();
+    world.trust_levels = Vec::new();
     world.now = start() + LIFE + DAY;
     world.check("sign, promote +1");
 }
@@ -365,20 +365,20 @@ fn a_new_authoritys_leaf_waits_until_every_entry_trusts_it_and_calls_come_throug
 
     world.entries = vec![entry("a", new.bundle())];
     let ending = start() + DAY * 5 / 6;
-    for (now, standing, held, expected) in [
-        (start(), Standing::Unsettled, false, ""),
-        (start(), Standing::Settled, false, "prove"),
-        (start(), Standing::Proven, false, "sign"),
-        (start(), Standing::Settled, true, ""),
-        (start(), Standing::Proven, true, ""),
+    for (now, trust_level, held, expected) in [
+        (start(), TrustLevel::Unsettled, false, ""),
+        (start(), TrustLevel::Settled, false, "prove"),
+        (start(), TrustLevel::Proven, false, "sign"),
+        (start(), TrustLevel::Settled, true, ""),
+        (start(), TrustLevel::Proven, true, ""),
         // Before it ends, it is exchanged for what has settled at least, refused or not.
-        (ending, Standing::Unsettled, false, ""),
-        (ending, Standing::Settled, false, "sign"),
-        (ending, Standing::Settled, true, "sign"),
-        (ending, Standing::Proven, true, "sign"),
+        (ending, TrustLevel::Unsettled, false, ""),
+        (ending, TrustLevel::Settled, false, "sign"),
+        (ending, TrustLevel::Settled, true, "sign"),
+        (ending, TrustLevel::Proven, true, "sign"),
     ] {
         world.now = now;
-        world.standings = vec![(signing.clone(), standing)];
+        world.trust_levels = vec![(signing.clone(), trust_level)];
         world.held = held;
         world.check(expected);
     }
@@ -392,7 +392,7 @@ fn whoever_refuses_for_ever_delays_a_switch_and_nothing_else() {
     new.next = Some(next.clone());
     let mut world = World {
         served: Some(served(old.authority.certificate(), start())),
-        standings: vec![(next.certificate().clone(), Standing::Proven)],
+        trust_levels: vec![(next.certificate().clone(), TrustLevel::Proven)],
         held: true,
         ..World::steady(&new)
     };
@@ -632,7 +632,7 @@ fn a_missing_secret_is_created_while_there_is_a_configuration() {
         known: world.known.as_ref(),
         entries: None,
         served: world.served.as_ref(),
-        standings: &[],
+        trust_levels: &[],
         held: false,
         lifetimes: Lifetimes::default(),
         now: world.now,

@@ -28,23 +28,50 @@ fn an_authority_settles_in_every_entry_and_is_proven_after_that() {
     let later = |seconds| at + Duration::from_secs(seconds);
 
     trust.observe(&[entry(&all), entry(&[&old])], all.into_iter(), at);
-    assert_eq!(trust.standing(&old, SETTLE, later(10)), Standing::Settled);
-    assert_eq!(trust.standing(&new, SETTLE, later(10)), Standing::Unsettled);
+    assert_eq!(
+        trust.trust_level(&old, SETTLE, later(10)),
+        TrustLevel::Settled
+    );
+    assert_eq!(
+        trust.trust_level(&new, SETTLE, later(10)),
+        TrustLevel::Unsettled
+    );
 
     trust.observe(&[entry(&all), entry(&all)], all.into_iter(), later(5));
-    assert_eq!(trust.standing(&new, SETTLE, later(14)), Standing::Unsettled);
-    assert_eq!(trust.standing(&new, SETTLE, later(15)), Standing::Settled);
+    assert_eq!(
+        trust.trust_level(&new, SETTLE, later(14)),
+        TrustLevel::Unsettled
+    );
+    assert_eq!(
+        trust.trust_level(&new, SETTLE, later(15)),
+        TrustLevel::Settled
+    );
     trust.observe(&[entry(&all), entry(&all)], all.into_iter(), later(16));
-    assert_eq!(trust.standing(&new, SETTLE, later(16)), Standing::Settled);
+    assert_eq!(
+        trust.trust_level(&new, SETTLE, later(16)),
+        TrustLevel::Settled
+    );
     trust.prove(&new);
-    assert_eq!(trust.standing(&new, SETTLE, later(16)), Standing::Proven);
-    assert_eq!(trust.standing(&old, SETTLE, later(16)), Standing::Settled);
+    assert_eq!(
+        trust.trust_level(&new, SETTLE, later(16)),
+        TrustLevel::Proven
+    );
+    assert_eq!(
+        trust.trust_level(&old, SETTLE, later(16)),
+        TrustLevel::Settled
+    );
 
     // Wiped in between, however short: API servers may have seen that, too.
     trust.observe(&[entry(&all), entry(&[])], all.into_iter(), later(17));
     trust.observe(&[entry(&all), entry(&all)], all.into_iter(), later(18));
-    assert_eq!(trust.standing(&new, SETTLE, later(27)), Standing::Unsettled);
-    assert_eq!(trust.standing(&new, SETTLE, later(28)), Standing::Settled);
+    assert_eq!(
+        trust.trust_level(&new, SETTLE, later(27)),
+        TrustLevel::Unsettled
+    );
+    assert_eq!(
+        trust.trust_level(&new, SETTLE, later(28)),
+        TrustLevel::Settled
+    );
 }
 
 #[test]
@@ -54,17 +81,20 @@ fn what_a_client_has_refused_begins_again() {
     let mut trust = Trust::default();
     trust.observe(&[entry(&[&new])], [&new].into_iter(), at);
     trust.prove(&new);
-    assert_eq!(trust.standing(&new, SETTLE, at + SETTLE), Standing::Proven);
+    assert_eq!(
+        trust.trust_level(&new, SETTLE, at + SETTLE),
+        TrustLevel::Proven
+    );
 
     trust.forget(&new);
     trust.observe(&[entry(&[&new])], [&new].into_iter(), at + SETTLE);
 
     assert_eq!(
-        trust.standing(&new, SETTLE, at + SETTLE),
-        Standing::Unsettled
+        trust.trust_level(&new, SETTLE, at + SETTLE),
+        TrustLevel::Unsettled
     );
     assert_eq!(
-        trust.standing(&new, SETTLE, at + SETTLE * 2),
-        Standing::Settled
+        trust.trust_level(&new, SETTLE, at + SETTLE * 2),
+        TrustLevel::Settled
     );
 }

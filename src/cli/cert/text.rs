@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use crate::certs::report::{EntryReport, Moment, Report, Role, State};
+use crate::diagnose::certificates::{EntryReport, Moment, Report, Role, State};
 use crate::time::rfc3339;
 
 pub(super) fn of(report: &Report) -> String {

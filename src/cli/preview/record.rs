@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::{Skip, Treated, server::Trial};
 
-pub(super) fn of(treated: &Treated) -> Value {
-    let document = &treated.document;
+pub(super) fn of(mutated: &Treated) -> Value {
+    let document = &mutated.document;
     let text = |path: &[&str]| document.text(path).map_or(Value::Null, Value::from);
-    let (decision, reason, message) = match treated.skip() {
+    let (decision, reason, message) = match mutated.skip() {
         None => ("inject", None, None),
         Some(Skip { code, why }) => ("skip", Some(code), Some(why)),
     };
@@ -20,14 +20,14 @@ pub(super) fn of(treated: &Treated) -> Value {
         "decision": decision,
         "reason": reason,
         "message": message,
-        "warnings": warnings(treated),
-        "patch": treated.treatment.patch,
+        "warnings": warnings(mutated),
+        "patch": mutated.mutation.patch,
     });
     let Some(fields) = record.as_object_mut() else {
         return record;
     };
-    if !treated.steps.is_empty() {
-        let steps = treated.steps.iter();
+    if !mutated.steps.is_empty() {
+        let steps = mutated.steps.iter();
         let steps = steps.map(|step| {
             let verdict = match step.verdict {
                 Verdict::Applies => "applies",
@@ -38,27 +38,27 @@ pub(super) fn of(treated: &Treated) -> Value {
         });
         fields.insert("explanation".to_owned(), steps.collect());
     }
-    if let Some(why) = &treated.not_by_inject {
+    if let Some(why) = &mutated.not_by_inject {
         fields.insert("notByInject".to_owned(), why.as_str().into());
     }
-    if let Some(trial) = &treated.trial {
+    if let Some(trial) = &mutated.trial {
         fields.insert("server".to_owned(), of_trial(trial));
     }
     record
 }
 
-fn warnings(treated: &Treated) -> Vec<Value> {
+fn warnings(mutated: &Treated) -> Vec<Value> {
     let warning = |code: &str, message: String| json!({ "code": code, "message": message });
-    let plan = match &treated.treatment.decision {
+    let plan = match &mutated.mutation.decision {
         Decision::Inject(plan) => plan.warnings.as_slice(),
         Decision::Skip(_) => &[],
     };
     let of_plan = plan
         .iter()
         .map(|each| warning(each.code(), each.to_string()));
-    let caveats = treated.caveats.iter();
+    let lints = mutated.lints.iter();
     of_plan
-        .chain(caveats.map(|each| warning(each.code(), each.to_string())))
+        .chain(lints.map(|each| warning(each.code(), each.to_string())))
         .collect()
 }
 

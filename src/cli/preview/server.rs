@@ -14,10 +14,8 @@ use super::{
     super::{manifest::Document, person},
     Treated,
 };
-use crate::cluster::{
-    client,
-    objects::{Objects, Reference, Refusal},
-};
+use crate::api::client;
+use crate::api::objects::{Objects, Reference, Refusal};
 
 /// The cluster that a person has rights in.
 pub(super) struct Server {
@@ -96,11 +94,11 @@ impl Server {
     /// Tries the pod with the agent, and without it where it is refused. `None` for one that is left alone.
     pub(super) fn try_out(
         &self,
-        treated: &Treated,
+        mutated: &Treated,
         path: PodPath,
         namespace: Option<&str>,
     ) -> Result<Option<Trial>> {
-        if matches!(treated.treatment.decision, Decision::Skip(_)) {
+        if matches!(mutated.mutation.decision, Decision::Skip(_)) {
             return Ok(None);
         }
         let namespace = namespace.unwrap_or_else(|| self.objects.default_namespace());
@@ -110,11 +108,11 @@ impl Server {
         };
         let template = |object| path.of(object).unwrap_or(&Value::Null);
         Ok(Some(
-            match create(&pod_of(template(treated.result()), namespace, None))? {
+            match create(&pod_of(template(mutated.result()), namespace, None))? {
                 Ok(_) => Trial::Admitted,
                 Err(refusal) => {
                     // Said out loud, or a webhook that runs there would bring the agent.
-                    let without = template(&treated.document.value);
+                    let without = template(&mutated.document.value);
                     let without = pod_of(without, namespace, Some("false"));
                     Trial::Refused {
                         also_without: create(&without)?.is_err(),

@@ -7,15 +7,15 @@ use javelin_core::mutate::{Decision, Verdict};
 use similar::{ChangeTag, TextDiff};
 
 use super::{super::note, Skip, Treated};
-use crate::caveats::Caveat;
+use crate::offline::lints::Lint;
 
 /// What was decided, on stderr. What is so of nearly every pod is said with the first.
-pub(super) fn tell(treated: &Treated, is_first_unseen: &mut bool) {
-    let title = treated.document.title();
-    if let Some(Skip { code, why }) = treated.skip() {
+pub(super) fn tell(mutated: &Treated, is_first_unseen: &mut bool) {
+    let title = mutated.document.title();
+    if let Some(Skip { code, why }) = mutated.skip() {
         note(&format!("{title}: skipped: {code}: {why}"));
     }
-    match &treated.treatment.decision {
+    match &mutated.mutation.decision {
         Decision::Skip(_) => {}
         Decision::Inject(plan) => {
             let what = plan.brings();
@@ -34,40 +34,36 @@ pub(super) fn tell(treated: &Treated, is_first_unseen: &mut bool) {
             warnings.for_each(|warning| note(&format!("{title}: warning: {}", warning.line())));
         }
     }
-    for caveat in &treated.caveats {
-        if !caveat.is_general() || std::mem::take(is_first_unseen) {
-            note(&format!("{title}: {}", line(caveat)));
+    for lint in &mutated.lints {
+        if !lint.is_general() || std::mem::take(is_first_unseen) {
+            note(&format!("{title}: {}", line(lint)));
         }
     }
-    if let Some(why) = &treated.not_by_inject {
+    if let Some(why) = &mutated.not_by_inject {
         note(&format!(
             "{title}: in the cluster the webhook does this; javelin inject does not: {why}"
         ));
     }
-    if let Some(trial) = &treated.trial {
+    if let Some(trial) = &mutated.trial {
         note(&format!("{title}: {trial}"));
     }
 }
 
-fn line(caveat: &Caveat) -> String {
-    let word = if caveat.is_general() {
-        "note"
-    } else {
-        "warning"
-    };
-    format!("{word}: {}", caveat.line())
+fn line(lint: &Lint) -> String {
+    let word = if lint.is_general() { "note" } else { "warning" };
+    format!("{word}: {}", lint.line())
 }
 
 /// Every rule that was looked at: `+` changes or decides something, `x` stops.
-pub(super) fn explanation(out: &mut impl Write, treated: &Treated) -> io::Result<()> {
-    if treated.steps.is_empty() {
+pub(super) fn explanation(out: &mut impl Write, mutated: &Treated) -> io::Result<()> {
+    if mutated.steps.is_empty() {
         return Ok(());
     }
-    let (bold, title) = (Style::new().bold(), treated.document.title());
-    writeln!(out, "{bold}{title} ({}){bold:#}", treated.document.origin)?;
-    let width = treated.steps.iter().map(|step| step.rule.len()).max();
+    let (bold, title) = (Style::new().bold(), mutated.document.title());
+    writeln!(out, "{bold}{title} ({}){bold:#}", mutated.document.origin)?;
+    let width = mutated.steps.iter().map(|step| step.rule.len()).max();
     let width = width.unwrap_or_default();
-    for step in &treated.steps {
+    for step in &mutated.steps {
         let (sign, style) = match step.verdict {
             Verdict::Applies => ('+', AnsiColor::Green.on_default()),
             Verdict::Passes => (' ', Style::new().dimmed()),
@@ -79,8 +75,8 @@ pub(super) fn explanation(out: &mut impl Write, treated: &Treated) -> io::Result
             step.rule, step.why
         )?;
     }
-    let is_injected = matches!(treated.treatment.decision, Decision::Inject(_));
-    for restriction in treated.restrictions.iter().filter(|_| is_injected) {
+    let is_injected = matches!(mutated.mutation.decision, Decision::Inject(_));
+    for restriction in mutated.restrictions.iter().filter(|_| is_injected) {
         let style = Style::new().dimmed();
         writeln!(
             out,
@@ -92,13 +88,13 @@ pub(super) fn explanation(out: &mut impl Write, treated: &Treated) -> io::Result
 }
 
 /// A unified diff of the object; nothing where it stays as it is.
-pub(super) fn diff(out: &mut impl Write, treated: &Treated) -> anyhow::Result<()> {
-    if treated.treatment.patch.is_empty() {
+pub(super) fn diff(out: &mut impl Write, mutated: &Treated) -> anyhow::Result<()> {
+    if mutated.mutation.patch.is_empty() {
         return Ok(());
     }
-    let document = &treated.document;
+    let document = &mutated.document;
     let before = serde_saphyr::to_string(&document.value)?;
-    let after = serde_saphyr::to_string(treated.result())?;
+    let after = serde_saphyr::to_string(mutated.result())?;
     let (bold, title, origin) = (Style::new().bold(), document.title(), &document.origin);
     writeln!(out, "{bold}--- {title} ({origin}){bold:#}")?;
     writeln!(out, "{bold}+++ {title} with the agent{bold:#}")?;

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::{Background, Followed};
+use crate::api::client::{self, Cluster, Names};
 use crate::certs::files::CertificateFiles;
 use crate::certs::{Lifetimes, ServiceName};
 use crate::cli::objects::Objects;
-use crate::cluster::client::{self, Cluster, Names};
-use crate::cluster::coverage::Coverage;
-use crate::cluster::events::{OwnPod, Reporter};
-use crate::cluster::keeper::Keeper;
-use crate::cluster::{probe, watch};
+use crate::controller::coverage::Coverage;
+use crate::controller::events::{EventRecorder, OwnPod};
+use crate::controller::reconciler::Reconciler;
+use crate::controller::watch;
 use crate::metrics::Metrics;
+use crate::probe;
 use crate::server::certificate_files::FollowedCertificate;
 use crate::server::readiness::{Condition, Readiness};
 use crate::server::tls::Identity;
@@ -121,13 +122,13 @@ impl OwnAuthority {
             ..
         } = names.clone();
         let cluster = Cluster::new(api_server, names)?;
-        let (reporter, reports) = Reporter::new(Arc::clone(&parts.metrics));
-        let keeper = Keeper::new(
+        let (recorder, reports) = EventRecorder::new(Arc::clone(&parts.metrics));
+        let reconciler = Reconciler::new(
             cluster.clone(),
             Arc::clone(&parts.identity),
             Arc::clone(&parts.readiness),
             Arc::clone(&parts.metrics),
-            reporter.clone(),
+            recorder.clone(),
             self.lifetimes,
             Coverage::new(Arc::clone(&config.current), Arc::clone(&parts.metrics)),
         );
@@ -141,7 +142,7 @@ impl OwnAuthority {
             "watch of the webhook configuration",
             watch::changes(cluster.configurations(), configuration, Arc::clone(changed)),
         );
-        background.spawn("certificates", keeper.run(Arc::clone(changed)));
+        background.spawn("certificates", reconciler.run(Arc::clone(changed)));
         background.spawn("events", reports.write(cluster.clone(), self.pod));
         background.spawn(
             "probe",
@@ -149,7 +150,7 @@ impl OwnAuthority {
                 cluster,
                 Arc::clone(&parts.readiness),
                 Arc::clone(&parts.metrics),
-                reporter,
+                recorder,
                 parts.port,
             ),
         );

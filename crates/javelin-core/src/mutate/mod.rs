@@ -314,7 +314,7 @@ impl Context<'_> {
         if let Some(Naming::Variable(name)) = &naming {
             environment.push_default(resource::SERVICE_NAME, name);
         }
-        let users = sdk::Users::of(&environment, container, base);
+        let users = sdk::UserSettings::of(&environment, container, base);
         let place = sdk::place(&environment, users, profile, self.before.is_some());
         sdk::add_profile(&mut environment, users, profile, place);
         delivery::add_extensions(&mut environment, profile);

@@ -42,7 +42,7 @@ pub(crate) struct Defaults {
     clippy::struct_excessive_bools,
     reason = "four answers to four questions"
 )]
-pub(super) struct Users {
+pub(super) struct UserSettings {
     /// Endpoint or protocol, by variables or by system properties, which outrank those?
     has_otlp: bool,
     /// A file of settings? The agent reads one.
@@ -53,7 +53,7 @@ pub(super) struct Users {
     may_hide_otlp: bool,
 }
 
-impl Users {
+impl UserSettings {
     /// Looks at what there is before the profile's settings are added.
     pub(super) fn of(environment: &Environment, container: &Container, base: Option<&str>) -> Self {
         let brings = |name: &str| {
@@ -82,7 +82,7 @@ impl Users {
 /// Where the profile's settings go for this container, which other entries of ours may have been added to.
 pub(super) fn place(
     environment: &Environment,
-    users: Users,
+    users: UserSettings,
     profile: &Profile,
     is_again: bool,
 ) -> Place {
@@ -123,7 +123,7 @@ pub(super) fn add_annotated(environment: &mut Environment, pod: &Pod) -> Result<
 /// Adds what the profile says.
 pub(super) fn add_profile(
     environment: &mut Environment,
-    users: Users,
+    users: UserSettings,
     profile: &Profile,
     place: Place,
 ) {

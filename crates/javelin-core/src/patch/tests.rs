@@ -95,10 +95,10 @@ fn our_own_agent_is_known_whatever_its_length() {
         "spec": { "containers": [{ "name": "app" }] },
     });
     let pod = Pod::from_value(&document).unwrap();
-    let treatment = Treatment::of(&subject(&pod), &document, PodPath::POD, &config);
+    let mutation = Mutation::of(&subject(&pod), &document, PodPath::POD, &config);
     assert!(
-        matches!(treatment.decision, Decision::Inject(_)),
+        matches!(mutation.decision, Decision::Inject(_)),
         "{:?}",
-        treatment.decision
+        mutation.decision
     );
 }

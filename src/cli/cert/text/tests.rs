@@ -1,7 +1,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use crate::certs::report::{AuthorityReport, ReplicaReport, SecretReport, Step};
+use crate::diagnose::certificates::{AuthorityReport, ReplicaReport, SecretReport, Step};
 
 const DAY: Duration = Duration::from_hours(24);
 

@@ -1,0 +1,672 @@
+//! The requests that Javelin makes of the API server: each of one named object, each with a time limit. Pods, which have
+//! no names to know, are read for a person only, never by the webhook.
+//!
+//! Invariants: a write names the resource version that it was computed from, so that a stale one is refused
+//! ([`ClusterError::Conflict`]). The webhook configuration is written by strategic-merge PATCH, by entry name,
+//! and never by server-side apply: an applier co-owns the whole entry, and then Helm 4, Flux and `kubectl apply
+//! --server-side` can no longer remove or rename it.
+//!
+//! Deliberately not here: what to write, and when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use hyper::Request;
+use javelin_core::mutate::keys;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, GetParams, ListParams, Patch, PatchParams, PostParams};
+use kube::config::KubeConfigOptions;
+use kube::core::request;
+use kube::{Client, Config, Resource as _};
+use serde::de;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::reader::Reader;
+use crate::certs::ServiceName;
+use crate::certs::hidden::Hidden;
+use crate::certs::state::Entry;
+use crate::certs::store::authorities;
+
+/// The objects that Javelin reads and writes.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// The Service that API servers call. The Secret and the probe's `ConfigMap` are in its namespace.
+    pub service: ServiceName,
+    /// The Secret with the certificate authority.
+    pub secret: String,
+    /// The `MutatingWebhookConfiguration`.
+    pub configuration: String,
+    /// The `ConfigMap` of the probe, which never comes to be.
+    pub probe: String,
+}
+
+/// A client for those objects. Clones share its connections.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    secrets: Api<Secret>,
+    configurations: Api<MutatingWebhookConfiguration>,
+    config_maps: Api<ConfigMap>,
+    events: Api<Event>,
+    names: Names,
+}
+
+/// The Secret's data, and the version to name when changing it.
+#[derive(Debug)]
+pub struct SecretState {
+    /// To compare and swap.
+    pub version: String,
+    /// Decoded.
+    pub data: BTreeMap<String, Hidden>,
+    /// Does it carry somebody's request ([`keys::ROTATE`]) to replace the authority?
+    pub requested: bool,
+}
+
+/// What to change in the Secret.
+#[derive(Debug)]
+pub struct SecretChange {
+    /// `None` removes a key.
+    pub data: BTreeMap<&'static str, Option<Hidden>>,
+    /// What state that is, for people ([`keys::CERTIFICATES`]).
+    pub description: String,
+    /// Is this what [`keys::ROTATE`] asked for? Then the request goes.
+    pub fulfils_request: bool,
+}
+
+/// The entries of the webhook configuration that call our Service, and the version to name when changing them.
+#[derive(Debug)]
+pub struct ConfigurationState {
+    /// To compare and swap.
+    pub version: String,
+    /// Other people's entries are left out.
+    pub entries: Vec<Entry>,
+    /// Profiles that one of the entries is for, by its path.
+    pub profiles: BTreeSet<String>,
+}
+
+/// A pod behind our Service.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PodState {
+    /// Its name.
+    pub name: String,
+    /// Does the Service send calls to it?
+    pub ready: bool,
+    /// The port of its metrics, by the name that the chart gives it.
+    pub admin_port: Option<u16>,
+    /// The node that it is on.
+    pub node: Option<String>,
+    /// The account that it acts as.
+    pub account: Option<String>,
+}
+
+/// The address and credentials of the API server as a person has them: a context of the kubeconfig, or what [`infer`]
+/// finds without one.
+pub async fn of_context(context: Option<&str>) -> Result<Config, ClusterError> {
+    let Some(context) = context else {
+        return Config::infer()
+            .await
+            .map_err(|source| ClusterError::NoCluster(Box::new(source)));
+    };
+    let options = KubeConfigOptions {
+        context: Some(context.to_owned()),
+        ..KubeConfigOptions::default()
+    };
+    Config::from_kubeconfig(&options)
+        .await
+        .map_err(|source| ClusterError::NoCluster(Box::new(source)))
+}
+
+/// The address and credentials of the API server: from a kubeconfig, or the pod's own.
+pub async fn infer() -> Result<Config, ClusterError> {
+    Config::infer()
+        .await
+        .map_err(|source| ClusterError::Connect(Box::new(kube::Error::InferConfig(source))))
+}
+
+/// What the API server says of its own version, to somebody who is interested in nothing else.
+pub async fn server_version(config: Config) -> Result<String, ClusterError> {
+    let client =
+        Client::try_from(config).map_err(|source| ClusterError::Connect(Box::new(source)))?;
+    version_by(&client).await
+}
+
+async fn version_by(client: &Client) -> Result<String, ClusterError> {
+    let target = Target {
+        kind: "path",
+        name: "/version".to_owned(),
+        remedy: VERSION_REMEDY,
+    };
+    let version = within(REQUEST, client.apiserver_version(), &target).await?;
+    Ok(version.git_version)
+}
+
+impl Cluster {
+    /// For the objects called `names`. Connects when first used.
+    pub fn new(config: Config, names: Names) -> Result<Self, ClusterError> {
+        let client =
+            Client::try_from(config).map_err(|source| ClusterError::Connect(Box::new(source)))?;
+        Ok(Self::over(client, names))
+    }
+
+    /// The same, for somebody who wants to know what the API server says, also when it says that something is not
+    /// available: the client itself would ask again until it is.
+    pub fn impatient(mut config: Config, names: Names) -> Result<Self, ClusterError> {
+        config.default_retry = false;
+        Self::new(config, names)
+    }
+
+    /// The same, over a client that is there already.
+    pub(crate) fn over(client: Client, names: Names) -> Self {
+        let namespace = names.service.namespace();
+        Self {
+            secrets: Api::namespaced(client.clone(), namespace),
+            config_maps: Api::namespaced(client.clone(), namespace),
+            events: Api::namespaced(client.clone(), namespace),
+            configurations: Api::all(client.clone()),
+            client,
+            names,
+        }
+    }
+
+    /// For any object, with the rights of whoever runs this.
+    pub fn reader(&self) -> Reader {
+        Reader::over(self.client.clone())
+    }
+
+    /// The objects' names.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// To watch the Secret.
+    pub fn secrets(&self) -> Api<Secret> {
+        self.secrets.clone()
+    }
+
+    /// To watch the webhook configuration.
+    pub fn configurations(&self) -> Api<MutatingWebhookConfiguration> {
+        self.configurations.clone()
+    }
+
+    /// Reads the Secret.
+    pub async fn secret(&self) -> Result<SecretState, ClusterError> {
+        let request = self
+            .about_secret()
+            .get(&self.names.secret, &GetParams::default());
+        let text = self.send_about_secret(request).await?;
+        let secret: Secret = serde_json::from_str(&text).map_err(|error| {
+            // Without its words: they may have a part of what could not be read.
+            let place = format!("line {} column {}", error.line(), error.column());
+            let error = de::Error::custom(format!("that is no Secret: {place}"));
+            explain(kube::Error::SerdeError(error), self.secret_target())
+        })?;
+        let annotations = secret.metadata.annotations.unwrap_or_default();
+        let data = secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, ByteString(value))| (key, Hidden::from(value)))
+            .collect();
+        Ok(SecretState {
+            version: secret.metadata.resource_version.unwrap_or_default(),
+            data,
+            requested: annotations.contains_key(keys::ROTATE),
+        })
+    }
+
+    /// Changes the Secret, if it still is at `version`.
+    pub async fn write_secret(
+        &self,
+        version: &str,
+        change: SecretChange,
+    ) -> Result<(), ClusterError> {
+        let SecretChange {
+            data,
+            description,
+            fulfils_request,
+        } = change;
+        let data: BTreeMap<_, _> = data
+            .into_iter()
+            .map(|(key, value)| (key, value.map(|value| ByteString(value.bytes().to_vec()))))
+            .collect();
+        let mut annotations = BTreeMap::from([(keys::CERTIFICATES, Some(description))]);
+        if fulfils_request {
+            annotations.insert(keys::ROTATE, None);
+        }
+        let metadata = json!({ "resourceVersion": version, "annotations": annotations });
+        let patch = json!({ "metadata": metadata, "data": data });
+        self.patch_secret(&writing(), &Patch::Merge(patch)).await
+    }
+
+    /// Asks whoever keeps the Secret to replace the authority, if it still is at `version`. `value` is for people. In a dry
+    /// run the API server only says whether it would take it.
+    pub async fn request_rotation(
+        &self,
+        version: &str,
+        value: &str,
+        dry_run: bool,
+    ) -> Result<(), ClusterError> {
+        let annotations = json!({ (keys::ROTATE): value });
+        let metadata = json!({ "resourceVersion": version, "annotations": annotations });
+        let params = PatchParams {
+            dry_run,
+            field_manager: Some("javelin-cli".to_owned()),
+            ..Default::default()
+        };
+        let request = Patch::Merge(json!({ "metadata": metadata }));
+        self.patch_secret(&params, &request).await
+    }
+
+    /// Creates the Secret, as empty as the chart ships it. An apply, because only so is the right to create limited to
+    /// the one name; without force, so that of two replicas one is refused.
+    pub async fn create_secret(&self) -> Result<(), ClusterError> {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": self.names.secret },
+            "type": "Opaque",
+        });
+        self.patch_secret(&writing(), &Patch::Apply(body)).await
+    }
+
+    /// What comes back is the Secret, and of no interest.
+    async fn patch_secret(
+        &self,
+        params: &PatchParams,
+        patch: &Patch<Value>,
+    ) -> Result<(), ClusterError> {
+        let request = self.about_secret().patch(&self.names.secret, params, patch);
+        self.send_about_secret(request).await?;
+        Ok(())
+    }
+
+    fn about_secret(&self) -> request::Request {
+        request::Request::new(Secret::url_path(&(), Some(self.names.service.namespace())))
+    }
+
+    /// Sends that, and gives the text of the answer. The client would log all of a text that it cannot read, the
+    /// authority's key with it.
+    async fn send_about_secret(
+        &self,
+        request: Result<Request<Vec<u8>>, request::Error>,
+    ) -> Result<Zeroizing<String>, ClusterError> {
+        let sent = async {
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client.request_text(request).await
+        };
+        let text = within(REQUEST, sent, &self.secret_target()).await?;
+        Ok(Zeroizing::new(text))
+    }
+
+    /// Tells people that something happened. Without a name of its own: the API server makes one.
+    pub async fn create_event(&self, event: &Event) -> Result<(), ClusterError> {
+        let target = Target {
+            kind: "Event",
+            name: event.reason.clone().unwrap_or_default(),
+            remedy: EVENT_REMEDY,
+        };
+        let params = PostParams::default();
+        let sent = self.events.create(&params, event);
+        within(REQUEST, sent, &target).await?;
+        Ok(())
+    }
+
+    /// Reads the webhook configuration.
+    pub async fn configuration(&self) -> Result<ConfigurationState, ClusterError> {
+        let target = self.configuration_target();
+        let configuration = within(
+            REQUEST,
+            self.configurations.get(&self.names.configuration),
+            &target,
+        )
+        .await?;
+        let annotations = configuration.metadata.annotations.as_ref();
+        if annotations.is_some_and(|all| all.contains_key(keys::CA_BUNDLE)) {
+            return Err(ClusterError::Elsewhere(target));
+        }
+        let version = configuration
+            .metadata
+            .resource_version
+            .clone()
+            .unwrap_or_default();
+        let own = own_entries(configuration, &self.names.service);
+        Ok(ConfigurationState {
+            version,
+            profiles: own.iter().filter_map(profile_of).collect(),
+            entries: own
+                .into_iter()
+                .map(|entry| to_entry(entry, &self.names.service))
+                .collect(),
+        })
+    }
+
+    /// Writes `bundle` to the entries called `entries`, if the configuration still is at `version`.
+    pub async fn write_bundle(
+        &self,
+        version: &str,
+        entries: &[String],
+        bundle: &str,
+    ) -> Result<(), ClusterError> {
+        let bundle = ByteString(bundle.as_bytes().to_vec());
+        let webhooks: Vec<Value> = entries
+            .iter()
+            .map(|name| json!({ "name": name, "clientConfig": { "caBundle": bundle } }))
+            .collect();
+        let patch = json!({ "metadata": { "resourceVersion": version }, "webhooks": webhooks });
+        let (params, request) = (writing(), Patch::Strategic(patch));
+        let sent = self
+            .configurations
+            .patch(&self.names.configuration, &params, &request);
+        within(REQUEST, sent, &self.configuration_target()).await?;
+        Ok(())
+    }
+
+    /// Has the API server pretend to create the probe's `ConfigMap`. Would it carry the annotation that only we
+    /// set? If the call failed, the error has the API server's words for it
+    /// ([`Finding::of`](super::probe::Finding::of)).
+    pub async fn probe(&self) -> Result<bool, ClusterError> {
+        let target = Target {
+            kind: "ConfigMap",
+            name: self.names.probe.clone(),
+            remedy: PROBE_REMEDY,
+        };
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": self.names.probe, "labels": { (keys::PROBE): "true" } },
+        });
+        let params = PatchParams {
+            dry_run: true,
+            field_manager: Some("javelin-probe".to_owned()),
+            ..Default::default()
+        };
+        let request = Patch::Apply(body);
+        let sent = self.config_maps.patch(&self.names.probe, &params, &request);
+        let config_map = within(PROBE_REQUEST, sent, &target).await?;
+        Ok(config_map
+            .metadata
+            .annotations
+            .unwrap_or_default()
+            .contains_key(keys::PROBE))
+    }
+
+    /// The pods behind the Service, but for those on their way out.
+    pub async fn pods(&self) -> Result<Vec<PodState>, ClusterError> {
+        let (namespace, service) = (self.names.service.namespace(), self.names.service.service());
+        let services: Api<Service> = Api::namespaced(self.client.clone(), namespace);
+        let target = Target {
+            kind: "Service",
+            name: format!("{namespace}/{service}"),
+            remedy: SERVICE_REMEDY,
+        };
+        let found = within(REQUEST, services.get(service), &target).await?;
+        // Without a selector it has no pods of its own, and an empty one would select those of everybody.
+        let Some(selector) = found.spec.and_then(|spec| spec.selector) else {
+            return Ok(Vec::new());
+        };
+        let selector: Vec<_> = selector
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let target = Target {
+            kind: "Pods",
+            name: format!("of Service {namespace}/{service}"),
+            remedy: SERVICE_REMEDY,
+        };
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let params = ListParams::default()
+            .labels(&selector.join(","))
+            .limit(MOST_PODS);
+        let list = within(REQUEST, pods.list(&params), &target).await?;
+        let pods = list.items.into_iter();
+        Ok(pods
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+            .map(to_pod)
+            .collect())
+    }
+
+    /// A pod's metrics, which the API server fetches for us.
+    pub async fn metrics(&self, pod: &str, port: u16) -> Result<String, ClusterError> {
+        let namespace = self.names.service.namespace();
+        let target = Target {
+            kind: "pods/proxy",
+            name: format!("{namespace}/{pod}"),
+            remedy: POD_REMEDY,
+        };
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics");
+        let request = Request::get(path).body(Vec::new());
+        let sent = async {
+            let request = request.map_err(kube::Error::HttpError)?;
+            self.client.request_text(request).await
+        };
+        within(REQUEST, sent, &target).await
+    }
+
+    /// What the API server says of its own version, as `v1.37.2`. Every authenticated client may read it.
+    pub async fn version(&self) -> Result<String, ClusterError> {
+        version_by(&self.client).await
+    }
+
+    fn secret_target(&self) -> Target {
+        let name = format!("{}/{}", self.names.service.namespace(), self.names.secret);
+        Target {
+            kind: "Secret",
+            name,
+            remedy: SECRET_REMEDY,
+        }
+    }
+
+    fn configuration_target(&self) -> Target {
+        let name = self.names.configuration.clone();
+        Target {
+            kind: "MutatingWebhookConfiguration",
+            name,
+            remedy: CONFIGURATION_REMEDY,
+        }
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a request was about, and what to do if it is not there.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) remedy: &'static str,
+}
+
+impl Target {
+    pub(super) fn new(kind: &'static str, name: String, remedy: &'static str) -> Self {
+        Self { kind, name, remedy }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// A request to the API server failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// There is no API server to speak to.
+    #[error(
+        "no Kubernetes API server is configured; give --tls-cert and --tls-key to serve without one"
+    )]
+    Connect(#[source] Box<kube::Error>),
+    /// A person has none to speak to.
+    #[error("there is no Kubernetes cluster to ask")]
+    NoCluster(#[source] Box<dyn Error + Send + Sync>),
+    /// Somebody else was faster: read again.
+    #[error("{0} has changed in the meantime")]
+    Conflict(Target),
+    /// The object is not there.
+    #[error("{0} does not exist; {remedy}", remedy = .0.remedy)]
+    Missing(Target),
+    /// It is there, and not ours to write.
+    #[error(
+        "the caBundles of {0} are somebody else's, by its annotation {annotation}: the certificate comes from \
+         tls.existingSecret or tls.certManager",
+        annotation = keys::CA_BUNDLE
+    )]
+    Elsewhere(Target),
+    /// We may not do that.
+    #[error(
+        "access to {target} is denied ({message}); the Role and ClusterRole of the chart allow it"
+    )]
+    Denied {
+        /// What we asked for.
+        target: Target,
+        /// The API server's words.
+        message: String,
+    },
+    /// The API server said no.
+    #[error("the API server refused the request for {target}: {code} {message}")]
+    Refused {
+        /// What we asked for.
+        target: Target,
+        /// The HTTP status.
+        code: u16,
+        /// The API server's words.
+        message: String,
+    },
+    /// No answer, or none that can be read.
+    #[error("the request for {target} failed")]
+    Transport {
+        /// What we asked for.
+        target: Target,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No answer in time.
+    #[error("the API server did not answer the request for {0} in time")]
+    TimedOut(Target),
+}
+
+/// Runs one request: with a limit, since the client itself waits for ever on a connection that has gone silent.
+pub(super) async fn within<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, kube::Error>>,
+    target: &Target,
+) -> Result<T, ClusterError> {
+    match timeout(limit, Box::pin(request)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(explain(error, target.clone())),
+        Err(_) => Err(ClusterError::TimedOut(target.clone())),
+    }
+}
+
+fn explain(error: kube::Error, target: Target) -> ClusterError {
+    match error {
+        kube::Error::Api(status) if status.is_conflict() => ClusterError::Conflict(target),
+        kube::Error::Api(status) if status.is_not_found() => ClusterError::Missing(target),
+        kube::Error::Api(status) if matches!(status.code, 401 | 403) => ClusterError::Denied {
+            target,
+            message: status.message,
+        },
+        kube::Error::Api(status) => ClusterError::Refused {
+            target,
+            code: status.code,
+            message: status.message,
+        },
+        source => ClusterError::Transport {
+            target,
+            source: Box::new(source),
+        },
+    }
+}
+
+fn writing() -> PatchParams {
+    PatchParams {
+        field_manager: Some("javelin-ca".to_owned()),
+        ..Default::default()
+    }
+}
+
+fn own_entries(
+    configuration: MutatingWebhookConfiguration,
+    service: &ServiceName,
+) -> Vec<MutatingWebhook> {
+    let entries = configuration.webhooks.unwrap_or_default().into_iter();
+    entries
+        .filter(|entry| {
+            let called = entry.client_config.service.as_ref();
+            called.is_some_and(|called| {
+                called.name == service.service() && called.namespace == service.namespace()
+            })
+        })
+        .collect()
+}
+
+fn to_pod(pod: Pod) -> PodState {
+    let conditions = pod.status.and_then(|status| status.conditions);
+    let mut conditions = conditions.unwrap_or_default().into_iter();
+    let spec = pod.spec.unwrap_or_default();
+    let containers = spec.containers;
+    let ports = containers
+        .into_iter()
+        .filter_map(|container| container.ports);
+    let admin = ports
+        .flatten()
+        .find(|port| port.name.as_deref() == Some("admin"));
+    PodState {
+        name: pod.metadata.name.unwrap_or_default(),
+        ready: conditions.any(|each| each.type_ == "Ready" && each.status == "True"),
+        admin_port: admin.and_then(|port| u16::try_from(port.container_port).ok()),
+        node: spec.node_name,
+        account: spec.service_account_name,
+    }
+}
+
+/// The profile of an entry for namespaces.
+fn profile_of(entry: &MutatingWebhook) -> Option<String> {
+    let path = entry.client_config.service.as_ref()?.path.as_deref()?;
+    path.strip_prefix("/mutate/namespace/").map(str::to_owned)
+}
+
+fn to_entry(entry: MutatingWebhook, service: &ServiceName) -> Entry {
+    let ByteString(bundle) = entry.client_config.ca_bundle.unwrap_or_default();
+    Entry {
+        name: entry.name,
+        authorities: authorities(&bundle, service),
+        bundle,
+    }
+}
+
+const SECRET_REMEDY: &str =
+    "it is made again; if that is refused, run the same `helm upgrade` again to bring it back";
+const CONFIGURATION_REMEDY: &str =
+    "the chart ships it: run the same `helm upgrade` again, or correct --webhook-configuration";
+const SERVICE_REMEDY: &str = "the chart ships it: give --namespace and --service as it has them";
+const POD_REMEDY: &str = "it has just ended";
+const EVENT_REMEDY: &str = "its namespace seems to be gone";
+const PROBE_REMEDY: &str = "its namespace seems to be gone";
+const VERSION_REMEDY: &str = "is that an API server?";
+
+/// An ordinary request takes milliseconds; a busy API server queues one for a few seconds.
+pub(super) const REQUEST: Duration = Duration::from_secs(10);
+
+/// Far more than the chart's users have replicas.
+const MOST_PODS: u32 = 100;
+
+/// A probe waits for the webhook's own timeout, 30 s at most, and the request's.
+const PROBE_REQUEST: Duration = Duration::from_secs(40);
+
+#[cfg(test)]
+mod tests;

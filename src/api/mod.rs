@@ -1,0 +1,14 @@
+//! The Kubernetes API: the only code that names its client.
+//!
+//! - [`client`] makes the few requests of the webhook, each with a limit: get and patch of three objects by name.
+//! - [`reader`] reads any object, for the person at the terminal and with that person's rights.
+//! - [`objects`] reads single objects and tries pods, for `preview`.
+//!
+//! Rights of the webhook, limited by `resourceNames`: `get`, `watch`, `patch` on one Secret and on one
+//! `MutatingWebhookConfiguration`; `create` on the Secret, which an apply needs to bring it back; `create`, `patch` on
+//! one `ConfigMap` (a dry run; nothing is stored). And `create` on Events of its own namespace. There is no `list`: a
+//! watch from resource version 0 begins with the object as it is.
+
+pub mod client;
+pub mod objects;
+pub mod reader;

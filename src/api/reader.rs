@@ -1,0 +1,367 @@
+//! Requests for the person at the terminal: any object by its path, with that person's rights.
+//!
+//! Invariants: each request has a time limit; lists come in pages, and of each object only the asked-for fields are kept.
+//! Nothing is written but what [`Reader::restart`] and the dry run of [`Reader::dry_run`] say.
+//!
+//! Deliberately not here: which objects (`gather`, `inventory`), and what to make of them ([`check`](crate::diagnose::check),
+//! [`status`](crate::diagnose::status)). The webhook itself asks for nothing of this.
+
+use std::time::Duration;
+
+use hyper::{Request, header};
+use kube::Client;
+use kube::client::Body;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::client::{ClusterError, REQUEST, Target, within};
+
+/// Asks the API server for anything. Clones share its connections.
+#[derive(Clone)]
+pub struct Reader {
+    client: Client,
+}
+
+/// What was answered, whatever it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// How much of each object is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// All of it.
+    Whole,
+    /// Its metadata alone.
+    Metadata,
+}
+
+/// A kind that the API server serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// `apps/v1`, or `v1` of the core group.
+    pub api_version: String,
+    /// Such as `Deployment`.
+    pub name: String,
+    /// Such as `deployments`.
+    pub resource: String,
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+struct Page<T> {
+    #[serde(default)]
+    metadata: PageMetadata,
+    /// Metadata alone comes with `null` for an empty list.
+    items: Option<Vec<T>>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMetadata {
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+impl Reader {
+    pub(super) fn over(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Reads what stands at `path`. `kind` and `name` are for the error.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        kind: &'static str,
+        name: &str,
+        path: &str,
+    ) -> Result<T, ClusterError> {
+        let target = target(kind, name);
+        let request = Request::get(path).header(header::ACCEPT, "application/json");
+        let answer = self.send(request, Vec::new(), REQUEST, &target).await?;
+        decode(&answer, &target)
+    }
+
+    /// Reads a whole list, page by page. `query` is what comes after the `?`.
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        kind: &'static str,
+        path: &str,
+        query: &str,
+        form: Form,
+    ) -> Result<Vec<T>, ClusterError> {
+        self.list_of(kind, path, query, form, |_| true).await
+    }
+
+    /// The same, and of each page only what is to be kept: of pods, for example, there may be very many.
+    pub async fn list_of<T: DeserializeOwned>(
+        &self,
+        kind: &'static str,
+        path: &str,
+        query: &str,
+        form: Form,
+        keep: impl Fn(&T) -> bool,
+    ) -> Result<Vec<T>, ClusterError> {
+        let target = target(kind, "");
+        let accept = match form {
+            Form::Whole => "application/json",
+            Form::Metadata => METADATA,
+        };
+        let mut items = Vec::new();
+        let mut next = String::new();
+        let mut restarts = 0;
+        loop {
+            let uri = format!("{path}?limit={PAGE}&{query}&continue={next}");
+            let request = Request::get(uri).header(header::ACCEPT, accept);
+            let answer = self.send(request, Vec::new(), PAGE_LIMIT, &target).await?;
+            // The pages belong to one moment, and a slow reader may come too late for the next of them.
+            if answer.status == GONE && restarts == 0 {
+                restarts += 1;
+                items.clear();
+                next.clear();
+                continue;
+            }
+            let page: Page<T> = decode(&answer, &target)?;
+            items.extend(page.items.into_iter().flatten().filter(&keep));
+            if page.metadata.next.is_empty() {
+                return Ok(items);
+            }
+            next = page.metadata.next;
+        }
+    }
+
+    /// Does the cluster have kinds of that API group? Whoever asks for one that it does not have may be told that he lacks
+    /// the right.
+    pub async fn has_group(&self, group: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Groups {
+            groups: Vec<Group>,
+        }
+        #[derive(Deserialize)]
+        struct Group {
+            name: String,
+        }
+        let found: Result<Groups, _> = self.get("path", "/apis", "/apis").await;
+        found.is_ok_and(|found| found.groups.iter().any(|each| each.name == group))
+    }
+
+    /// The namespaced kinds that can be listed, each in its preferred version, but those of the core group: aggregated
+    /// discovery, which all supported versions of Kubernetes have (KEP-3352).
+    pub async fn kinds(&self) -> Result<Vec<Served>, ClusterError> {
+        #[derive(Deserialize)]
+        struct Groups {
+            items: Vec<Group>,
+        }
+        #[derive(Deserialize)]
+        struct Group {
+            metadata: Name,
+            #[serde(default)]
+            versions: Vec<Version>,
+        }
+        #[derive(Deserialize)]
+        struct Name {
+            name: String,
+        }
+        #[derive(Deserialize)]
+        struct Version {
+            version: String,
+            #[serde(default)]
+            resources: Vec<Resource>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Resource {
+            #[serde(rename = "resource")]
+            plural: String,
+            response_kind: Kind,
+            scope: String,
+            verbs: Vec<String>,
+        }
+        #[derive(Deserialize)]
+        struct Kind {
+            kind: String,
+        }
+        let target = target("path", "/apis");
+        let request = Request::get("/apis").header(header::ACCEPT, DISCOVERY);
+        let answer = self.send(request, Vec::new(), REQUEST, &target).await?;
+        let groups: Groups = decode(&answer, &target)?;
+        let mut kinds = Vec::new();
+        for group in groups.items {
+            let Some(version) = group.versions.into_iter().next() else {
+                continue;
+            };
+            let listed = version.resources.into_iter().filter(|each| {
+                each.scope == "Namespaced" && each.verbs.iter().any(|verb| verb == "list")
+            });
+            kinds.extend(listed.map(|each| Served {
+                api_version: format!("{}/{}", group.metadata.name, version.version),
+                name: each.response_kind.kind,
+                resource: each.plural,
+            }));
+        }
+        Ok(kinds)
+    }
+
+    /// Puts a question that is an object: a review of somebody's rights.
+    pub async fn review(&self, path: &str, question: &Value) -> Result<Value, ClusterError> {
+        let target = target("path", path);
+        let answer = self.post(path, question, &target).await?;
+        decode(&answer, &target)
+    }
+
+    /// Has the API server pretend to create an object at `path`; nothing is stored.
+    pub async fn dry_run(&self, path: &str, object: &Value) -> Result<Answer, ClusterError> {
+        let uri = format!("{path}?dryRun=All&fieldManager=javelin-cli");
+        self.post(&uri, object, &target("path", path)).await
+    }
+
+    /// Posts something by way of the API server's proxy, and takes any answer.
+    pub async fn through_proxy(&self, path: &str, body: &Value) -> Result<Answer, ClusterError> {
+        self.post(path, body, &target("path", path)).await
+    }
+
+    /// Changes a workload so that its pods are replaced, or pretends to.
+    pub async fn restart(
+        &self,
+        path: &str,
+        change: &Value,
+        dry_run: bool,
+    ) -> Result<(), ClusterError> {
+        let target = target("path", path);
+        let dry_run = if dry_run { "&dryRun=All" } else { "" };
+        let request = Request::patch(format!("{path}?fieldManager=javelin-cli{dry_run}"))
+            .header(header::CONTENT_TYPE, "application/merge-patch+json");
+        let body = change.to_string().into_bytes();
+        let answer = self.send(request, body, REQUEST, &target).await?;
+        accept(&answer, &target)
+    }
+
+    async fn post(&self, uri: &str, body: &Value, target: &Target) -> Result<Answer, ClusterError> {
+        let request = Request::post(uri).header(header::CONTENT_TYPE, "application/json");
+        let body = body.to_string().into_bytes();
+        // A webhook, or whoever is behind a proxy, may be slow.
+        self.send(request, body, SLOW_REQUEST, target).await
+    }
+
+    async fn send(
+        &self,
+        request: hyper::http::request::Builder,
+        body: Vec<u8>,
+        limit: Duration,
+        target: &Target,
+    ) -> Result<Answer, ClusterError> {
+        let request = request.body(Body::from(body));
+        let sent = async {
+            let request = request.map_err(kube::Error::HttpError)?;
+            let (head, body) = self.client.send(request).await?.into_parts();
+            let body = body.collect_bytes().await?;
+            Ok(Answer {
+                status: head.status.as_u16(),
+                body: body.to_vec(),
+            })
+        };
+        within(limit, sent, target).await
+    }
+}
+
+impl Served {
+    /// Where all of them are listed, of all namespaces.
+    pub fn path(&self) -> String {
+        let Self {
+            api_version,
+            resource,
+            ..
+        } = self;
+        let root = if api_version.contains('/') {
+            "apis"
+        } else {
+            "api"
+        };
+        format!("/{root}/{api_version}/{resource}")
+    }
+}
+
+impl Answer {
+    /// Was it done?
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The API server's sentence when it refuses, or the body as it is.
+    pub fn message(&self) -> String {
+        #[derive(Deserialize)]
+        struct Status {
+            message: String,
+        }
+        serde_json::from_slice::<Status>(&self.body).map_or_else(
+            |_| {
+                let text = String::from_utf8_lossy(&self.body);
+                text.trim().chars().take(MOST_SHOWN).collect()
+            },
+            |status| status.message,
+        )
+    }
+}
+
+fn decode<T: DeserializeOwned>(answer: &Answer, target: &Target) -> Result<T, ClusterError> {
+    accept(answer, target)?;
+    serde_json::from_slice(&answer.body).map_err(|source| ClusterError::Transport {
+        target: target.clone(),
+        source: Box::new(kube::Error::SerdeError(source)),
+    })
+}
+
+fn accept(answer: &Answer, target: &Target) -> Result<(), ClusterError> {
+    if answer.is_success() {
+        return Ok(());
+    }
+    let target = target.clone();
+    Err(match answer.status {
+        404 => ClusterError::Missing(target),
+        409 => ClusterError::Conflict(target),
+        401 | 403 => ClusterError::Denied {
+            target,
+            message: answer.message(),
+        },
+        code => ClusterError::Refused {
+            target,
+            code,
+            message: answer.message(),
+        },
+    })
+}
+
+fn target(kind: &'static str, name: &str) -> Target {
+    Target {
+        kind,
+        name: name.to_owned(),
+        remedy: "look for it with kubectl",
+    }
+}
+
+/// Objects in one answer; `kubectl` asks for as many.
+const PAGE: u32 = 500;
+
+/// A page of large objects takes its time.
+const PAGE_LIMIT: Duration = Duration::from_secs(30);
+
+/// More than a webhook's own timeout.
+const SLOW_REQUEST: Duration = Duration::from_secs(35);
+
+/// What the API server answers to a page of a list that it no longer has.
+const GONE: u16 = 410;
+
+/// Of an answer that is no sentence of the API server's.
+const MOST_SHOWN: usize = 300;
+
+/// Asks for all groups with their kinds at once.
+const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// Asks for a list of nothing but metadata.
+const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+
+#[cfg(test)]
+mod tests;

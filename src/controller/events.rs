@@ -1,0 +1,238 @@
+//! What happened to certificates and to calls, for people: a log line, a Kubernetes Event, a counter.
+//!
+//! Events are about the replica's own pod, where `kubectl describe pod` shows them, or about the Secret where the pod is
+//! not known.
+//!
+//! Invariants: telling never waits and never fails; an Event that cannot be written is dropped, since the log line has
+//! said the same. The same reason makes at most one Event a minute.
+//!
+//! Deliberately not here: what is worth telling.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::api::client::{Cluster, Names};
+use crate::metrics::Metrics;
+use crate::time::now;
+
+/// What can happen. The name is the Event's reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventReason {
+    /// The first authority.
+    AuthorityMade,
+    /// What the Secret had held was written back.
+    AuthorityRestored,
+    /// An authority that could not be used was replaced at once.
+    AuthorityReplaced,
+    /// A successor is there, and waits until API servers trust it.
+    AuthorityPrepared,
+    /// The successor signs.
+    AuthorityPromoted,
+    /// An authority that our leaf comes from was missing in the Secret.
+    AuthorityAdopted,
+    /// Authorities whose time is over are not trusted any more.
+    AuthorityPruned,
+    /// The Secret was gone, and was created.
+    SecretCreated,
+    /// Somebody had overwritten a caBundle.
+    CaBundleRepaired,
+    /// A client refused the certificate after a switch, and the previous one is served again.
+    CertificateRefused,
+    /// Calls of the API server come through.
+    WebhookReached,
+    /// Calls of the API server do not come through.
+    WebhookNotReached,
+}
+
+impl EventReason {
+    /// Each of them.
+    pub(crate) const ALL: [Self; 12] = [
+        Self::AuthorityMade,
+        Self::AuthorityRestored,
+        Self::AuthorityReplaced,
+        Self::AuthorityPrepared,
+        Self::AuthorityPromoted,
+        Self::AuthorityAdopted,
+        Self::AuthorityPruned,
+        Self::SecretCreated,
+        Self::CaBundleRepaired,
+        Self::CertificateRefused,
+        Self::WebhookReached,
+        Self::WebhookNotReached,
+    ];
+
+    /// The Event's reason, and the counter's label.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::AuthorityMade => "AuthorityMade",
+            Self::AuthorityRestored => "AuthorityRestored",
+            Self::AuthorityReplaced => "AuthorityReplaced",
+            Self::AuthorityPrepared => "AuthorityPrepared",
+            Self::AuthorityPromoted => "AuthorityPromoted",
+            Self::AuthorityAdopted => "AuthorityAdopted",
+            Self::AuthorityPruned => "AuthorityPruned",
+            Self::SecretCreated => "SecretCreated",
+            Self::CaBundleRepaired => "CaBundleRepaired",
+            Self::CertificateRefused => "CertificateRefused",
+            Self::WebhookReached => "WebhookReached",
+            Self::WebhookNotReached => "WebhookNotReached",
+        }
+    }
+
+    /// Should somebody look at it?
+    fn is_warning(self) -> bool {
+        match self {
+            Self::AuthorityRestored
+            | Self::AuthorityReplaced
+            | Self::AuthorityAdopted
+            | Self::SecretCreated
+            | Self::CaBundleRepaired
+            | Self::CertificateRefused
+            | Self::WebhookNotReached => true,
+            Self::AuthorityMade
+            | Self::AuthorityPrepared
+            | Self::AuthorityPromoted
+            | Self::AuthorityPruned
+            | Self::WebhookReached => false,
+        }
+    }
+}
+
+/// The pod that this process runs in, by the downward API.
+#[derive(Debug, Clone)]
+pub struct OwnPod {
+    /// Its name.
+    pub name: String,
+    /// Its UID: `kubectl describe` finds Events by it.
+    pub uid: String,
+}
+
+/// Whom to tell. Clones tell the same.
+#[derive(Debug, Clone)]
+pub struct EventRecorder {
+    metrics: Arc<Metrics>,
+    events: Sender<(EventReason, String)>,
+    told: Arc<Mutex<Vec<(EventReason, Instant)>>>,
+}
+
+impl EventRecorder {
+    /// One, and what it tells.
+    pub fn new(metrics: Arc<Metrics>) -> (Self, Reports) {
+        let (events, reports) = channel(WAITING);
+        let recorder = Self {
+            metrics,
+            events,
+            told: Arc::default(),
+        };
+        (recorder, Reports(reports))
+    }
+
+    /// Tells that `what` has happened; `note` is a sentence with the details.
+    pub fn tell(&self, what: EventReason, note: String) {
+        let reason = what.reason();
+        if what.is_warning() {
+            tracing::warn!(reason, "{note}");
+        } else {
+            tracing::info!(reason, "{note}");
+        }
+        self.metrics.happened(reason);
+        if self.is_news(what, Instant::now()) {
+            // Full: nobody reads them, and the log has it.
+            let _ = self.events.try_send((what, note));
+        }
+    }
+
+    fn is_news(&self, what: EventReason, at: Instant) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|(_, when)| at.duration_since(*when) < QUIET);
+        let is_news = told.iter().all(|(other, _)| *other != what);
+        if is_news {
+            told.push((what, at));
+        }
+        is_news
+    }
+}
+
+/// What waits to be written as Events.
+#[derive(Debug)]
+pub struct Reports(Receiver<(EventReason, String)>);
+
+impl Reports {
+    /// Writes them, one after the other.
+    pub async fn write(mut self, cluster: Cluster, pod: Option<OwnPod>) -> Infallible {
+        loop {
+            let Some((what, note)) = self.0.recv().await else {
+                // Nobody is left who could tell anything.
+                return std::future::pending().await;
+            };
+            let event = event(what, &note, cluster.names(), pod.as_ref());
+            if let Err(error) = cluster.create_event(&event).await {
+                let error = anyhow::Error::from(error);
+                tracing::debug!(error = format!("{error:#}"), "an Event was not written");
+            }
+        }
+    }
+}
+
+fn event(what: EventReason, note: &str, names: &Names, pod: Option<&OwnPod>) -> Event {
+    let namespace = Some(names.service.namespace().to_owned());
+    let secret = ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Secret".to_owned()),
+        name: Some(names.secret.clone()),
+        namespace: namespace.clone(),
+        ..ObjectReference::default()
+    };
+    let of_pod = pod.map(|pod| ObjectReference {
+        kind: Some("Pod".to_owned()),
+        name: Some(pod.name.clone()),
+        uid: Some(pod.uid.clone()),
+        ..secret.clone()
+    });
+    let related = of_pod.is_some().then(|| secret.clone());
+    let instance = pod.map_or("javelin", |pod| &pod.name);
+    Event {
+        action: Some("Certificates".to_owned()),
+        event_time: Some(MicroTime(Timestamp::try_from(now()).unwrap_or_default())),
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{}-", names.service.service())),
+            namespace,
+            ..ObjectMeta::default()
+        },
+        note: Some(note.chars().take(MAX_NOTE).collect()),
+        reason: Some(what.reason().to_owned()),
+        regarding: Some(of_pod.unwrap_or(secret)),
+        related,
+        reporting_controller: Some("javelin.dev/webhook".to_owned()),
+        reporting_instance: Some(instance.chars().take(MAX_INSTANCE).collect()),
+        type_: Some(
+            if what.is_warning() {
+                "Warning"
+            } else {
+                "Normal"
+            }
+            .to_owned(),
+        ),
+        ..Event::default()
+    }
+}
+
+/// More than ever happens at once.
+const WAITING: usize = 64;
+
+/// The same reason again within this time is in the log only.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// Of `events.k8s.io/v1`: a note has at most 1 kB, an instance 128 characters.
+const MAX_NOTE: usize = 1_000;
+const MAX_INSTANCE: usize = 128;
+
+#[cfg(test)]
+mod tests;

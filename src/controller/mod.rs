@@ -1,0 +1,16 @@
+//! What a replica does to the cluster beside answering: it keeps certificate and caBundles as they have to be.
+//!
+//! - [`reconciler`] is the loop: read, ask [`certs::state`](crate::certs::state), act, read again.
+//! - [`watch`] tells that a named object has changed.
+//! - [`backoff`] is how long to wait before doing the same again.
+//! - [`coverage`] compares profiles with webhook entries.
+//! - [`events`] tells people what happened: log, Event, counter.
+//!
+//! Invariants: no leader. Every write is a compare-and-swap on the resource version, and every replica computes
+//! the same content from the same Secret, so that two of them cannot fight. No object of anybody else is touched.
+
+pub mod backoff;
+pub mod coverage;
+pub mod events;
+pub mod reconciler;
+pub mod watch;

@@ -1,0 +1,211 @@
+//! The entries that the chart makes for a configuration, as its `templates/webhook.yaml` has them: the two are held
+//! together by the cluster's cases, where every check passes on what the chart has installed.
+
+use javelin_core::config::{Config, DEFAULT_PROFILE};
+use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT, PROBE};
+
+use crate::diagnose::check::objects::Expression;
+
+/// An entry as the chart makes it.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::diagnose::check) struct Expected {
+    pub(in crate::diagnose::check) name: String,
+    pub(in crate::diagnose::check) path: String,
+    pub(in crate::diagnose::check) namespace: Vec<Expression>,
+    pub(in crate::diagnose::check) object: Vec<Expression>,
+    pub(in crate::diagnose::check) conditions: Vec<&'static str>,
+}
+
+/// All of them. `own_namespace` is Javelin's; `second_chances` has each entry that often again, for what a failed call
+/// has left undecided.
+pub(in crate::diagnose::check) fn entries(
+    config: &Config,
+    own_namespace: &str,
+    second_chances: usize,
+) -> Vec<Expected> {
+    let mut pods = of_pods(config);
+    pods.extend(of_namespaces(config));
+    let opt_out = config
+        .reads_annotations()
+        .then_some("not-opted-out-by-annotation");
+    let mut all = with_second_chances(pods, second_chances, opt_out);
+    all.extend(with_second_chances(
+        of_workloads().into(),
+        second_chances,
+        None,
+    ));
+    for entry in &mut all {
+        let elsewhere = expression(NAME_OF_NAMESPACE, "NotIn", config.excluded_namespaces());
+        entry.namespace.push(elsewhere);
+    }
+    let own = [expression(NAME_OF_NAMESPACE, "In", [own_namespace])];
+    let probe = [expression(PROBE, "In", ["true"])];
+    all.push(entry("probe", "/probe", &own, &probe));
+    all
+}
+
+/// Each entry, and what the chart repeats of it. `further` is one more condition of the repeated.
+fn with_second_chances(
+    entries: Vec<Expected>,
+    second_chances: usize,
+    further: Option<&'static str>,
+) -> Vec<Expected> {
+    let again = |entry: &Expected, attempt| {
+        let name = entry.name.strip_suffix(OUR_ENTRIES).unwrap_or(&entry.name);
+        let conditions = entry.conditions.iter().copied();
+        Expected {
+            name: format!("{name}{}", second_chance(attempt)),
+            path: entry.path.replacen("/mutate/", "/second-chance/", 1),
+            namespace: entry.namespace.clone(),
+            object: entry.object.clone(),
+            conditions: conditions.chain(["undecided"]).chain(further).collect(),
+        }
+    };
+    let each = |entry: Expected| {
+        let again: Vec<_> = (1..=second_chances)
+            .map(|attempt| again(&entry, attempt))
+            .collect();
+        std::iter::once(entry).chain(again)
+    };
+    entries.into_iter().flat_map(each).collect()
+}
+
+/// How often the entries of these names are repeated; the chart allows no more than [`MOST_SECOND_CHANCES`].
+pub(super) fn second_chances(names: &[&str]) -> usize {
+    (1..=MOST_SECOND_CHANCES)
+        .take_while(|attempt| {
+            let suffix = second_chance(*attempt);
+            names.iter().any(|name| name.ends_with(&suffix))
+        })
+        .count()
+}
+
+/// How the name of an entry ends that is there for the `attempt`th time after the first.
+fn second_chance(attempt: usize) -> String {
+    match attempt {
+        1 => format!(".second-chance{OUR_ENTRIES}"),
+        further => format!(".second-chance-{further}{OUR_ENTRIES}"),
+    }
+}
+
+/// Pods that ask themselves, or whose workload does, in namespaces that say nothing or no.
+fn of_pods(config: &Config) -> Vec<Expected> {
+    let labelled = [is_there(), is_not_false(INJECT)];
+    let copied = [is_absent(), is_copied(), is_not_false(FROM_WORKLOAD)];
+    let mut all = Vec::new();
+    for (opted_out, namespace) in [
+        ("", is_absent()),
+        ("-opted-out", expression(INJECT, "In", ["false"])),
+    ] {
+        let namespace = [namespace];
+        let name = format!("pod{opted_out}");
+        all.push(entry(&name, "/mutate/pod", &namespace, &labelled));
+        let name = format!("pod{opted_out}-from-workload");
+        all.push(entry(&name, "/mutate/pod", &namespace, &copied));
+        if config.reads_annotations() {
+            let name = format!("pod-annotated{opted_out}");
+            all.push(Expected {
+                conditions: vec!["annotated", "not-by-workload"],
+                ..entry(&name, "/mutate/pod", &namespace, &[is_absent()])
+            });
+        }
+    }
+    all
+}
+
+/// Pods of labelled namespaces: the path says the profile.
+fn of_namespaces(config: &Config) -> Vec<Expected> {
+    let profiles = config.profiles().map(|profile| profile.name.as_str());
+    let further: Vec<_> = profiles.filter(|name| *name != DEFAULT_PROFILE).collect();
+    let default = vec!["true", DEFAULT_PROFILE];
+    let known = ["true", "false", DEFAULT_PROFILE].into_iter();
+    let unknown = expression(INJECT, "NotIn", known.chain(further.iter().copied()));
+    let profiles = std::iter::once((DEFAULT_PROFILE, default))
+        .chain(further.iter().map(|name| (*name, vec![*name])));
+    let mut all: Vec<_> = profiles
+        .map(|(profile, values)| {
+            let namespace = [expression(INJECT, "In", values)];
+            let path = format!("/mutate/namespace/{profile}");
+            entry(
+                &format!("namespace-{profile}"),
+                &path,
+                &namespace,
+                &[is_not_false(INJECT)],
+            )
+        })
+        .collect();
+    all.push(entry(
+        "namespace-unknown",
+        "/mutate/namespace",
+        &[is_there(), unknown],
+        &[is_not_false(INJECT)],
+    ));
+    for entry in &mut all {
+        entry.conditions = vec!["not-opted-out-by-workload"];
+    }
+    all
+}
+
+/// Workloads that are labelled, or were.
+fn of_workloads() -> [Expected; 2] {
+    let path = "/mutate/workload";
+    [
+        entry("workload", path, &[], &[is_there()]),
+        entry(
+            "workload-unlabelled",
+            path,
+            &[],
+            &[is_absent(), is_copied()],
+        ),
+    ]
+    .map(|entry| Expected {
+        conditions: vec!["not-made-by-a-controller"],
+        ..entry
+    })
+}
+
+fn entry(name: &str, path: &str, namespace: &[Expression], object: &[Expression]) -> Expected {
+    Expected {
+        name: format!("{name}{OUR_ENTRIES}"),
+        path: path.to_owned(),
+        namespace: namespace.to_vec(),
+        object: object.to_vec(),
+        conditions: Vec::new(),
+    }
+}
+
+fn is_there() -> Expression {
+    expression(INJECT, "Exists", [])
+}
+
+fn is_absent() -> Expression {
+    expression(INJECT, "DoesNotExist", [])
+}
+
+fn is_copied() -> Expression {
+    expression(FROM_WORKLOAD, "Exists", [])
+}
+
+fn is_not_false(key: &str) -> Expression {
+    expression(key, "NotIn", ["false"])
+}
+
+pub(super) fn expression<'a>(
+    key: &str,
+    operator: &str,
+    values: impl IntoIterator<Item = &'a str>,
+) -> Expression {
+    Expression {
+        key: key.to_owned(),
+        operator: operator.to_owned(),
+        values: values.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// How the chart's entries end.
+pub(super) const OUR_ENTRIES: &str = ".javelin.dev";
+
+/// As `values.schema.json` has it.
+const MOST_SECOND_CHANCES: usize = 3;
+
+const NAME_OF_NAMESPACE: &str = "kubernetes.io/metadata.name";

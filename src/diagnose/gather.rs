@@ -1,0 +1,524 @@
+//! All that `javelin check` looks at: requests in, [`Facts`] out.
+//!
+//! Invariant: whatever is refused or missing becomes a fact of its own; only a cluster that does not answer at all ends
+//! the survey. Written is nothing: the probe and the pod of the trial are dry runs.
+//!
+//! Deliberately not here: what to make of it ([`check`](crate::diagnose::check)), and certificates, which `javelin cert` reads.
+
+use std::collections::BTreeSet;
+
+use javelin_core::config::Config;
+use javelin_core::kinds;
+use javelin_core::mutate::keys::{AGENT_NAME, CA_BUNDLE, INJECT};
+use serde_json::{Value, json};
+
+use crate::api::client::{Cluster, ClusterError};
+use crate::api::reader::{Answer, Form, Reader, Served};
+use crate::causes::with_causes;
+use crate::diagnose::check::collector::{Collector, Place as CollectorPlace, Said, ServicePlace};
+use crate::diagnose::check::facts::{Certificates, Names, Pull, Reach, Replica, Right};
+use crate::diagnose::check::objects::{
+    Addresses, EndpointSlice, Event, Labelled, Service, WebhookConfiguration,
+};
+use crate::diagnose::check::trial::{self, Outcome, Trial};
+use crate::diagnose::check::{Facts, Seen, Unseen};
+use crate::probe::advice::{Place, Platform, next_step};
+use crate::probe::{self, Finding};
+
+/// Reads all of it. `certificates` is asked only where the certificate is Javelin's own.
+pub async fn gather(
+    cluster: &Cluster,
+    trial_in: Option<&str>,
+    certificates: impl Future<Output = Certificates>,
+) -> Result<Facts, ClusterError> {
+    let reader = cluster.reader();
+    // Whoever does not even tell its version is not there.
+    let version = cluster.version().await?;
+    let pods = seen(cluster.pods().await);
+    let called = cluster.names().service.service();
+    let acts_as = pods.iter().flatten().find_map(|pod| pod.account.clone());
+    let names = Names {
+        namespace: cluster.names().service.namespace().to_owned(),
+        service: called.to_owned(),
+        account: acts_as.unwrap_or_else(|| called.to_owned()),
+        configuration: cluster.names().configuration.clone(),
+    };
+    let config = config(&reader, &names).await;
+    let parsed = config.as_ref().ok().and_then(|config| config.as_ref().ok());
+    let (configuration, others) = configurations(&reader, &names).await;
+    let is_elsewhere = configuration.as_ref().is_ok_and(|found| {
+        let annotations = found.metadata.annotations.as_ref();
+        annotations.is_some_and(|all| all.contains_key(CA_BUNDLE))
+    });
+    let addresses = addresses(&reader, &names.namespace, &names.service).await;
+    let port = addresses
+        .as_ref()
+        .ok()
+        .and_then(|found| Some(found.ports.first()?.1));
+    let (workloads, workloads_unseen) = workloads(&reader).await;
+    let (other_kinds, other_kinds_unseen) = other_kinds(&reader).await;
+    Ok(Facts {
+        nodes: seen(reader.list("Nodes", "/api/v1/nodes", "", Form::Whole).await),
+        account: if is_elsewhere {
+            Ok(Vec::new())
+        } else {
+            account(&reader, cluster, &names.account).await
+        },
+        service: service(&reader, &names.namespace, &names.service).await,
+        replicas: pods.map(|pods| {
+            let pods = pods.into_iter();
+            pods.map(|pod| Replica {
+                name: pod.name,
+                ready: pod.ready,
+                node: pod.node,
+            })
+            .collect()
+        }),
+        certificates: if is_elsewhere {
+            Certificates::Elsewhere
+        } else {
+            certificates.await
+        },
+        reach: reach(cluster, &version, port).await,
+        pulls: pulls(&reader, parsed).await,
+        collectors: collectors(&reader, parsed).await,
+        namespaces: namespaces(&reader).await,
+        trial: match trial_in {
+            Some(namespace) => Some(try_in(&reader, namespace).await),
+            None => None,
+        },
+        names,
+        version,
+        config,
+        configuration,
+        others,
+        addresses,
+        workloads,
+        workloads_unseen,
+        other_kinds,
+        other_kinds_unseen,
+    })
+}
+
+/// The configuration as the chart mounts it.
+pub(super) async fn config(reader: &Reader, names: &Names) -> Seen<Result<Config, String>> {
+    let Names {
+        namespace, service, ..
+    } = names;
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps/{service}");
+    let name = format!("{namespace}/{service}");
+    let found: Value = seen(reader.get("ConfigMap", &name, &path).await)?;
+    let text = found.pointer("/data/config.yaml").and_then(Value::as_str);
+    Ok(match text {
+        Some(text) => Config::parse(text, "config.yaml").map_err(|error| error.to_string()),
+        None => Err("it has no key config.yaml".to_owned()),
+    })
+}
+
+async fn configurations(
+    reader: &Reader,
+    names: &Names,
+) -> (Seen<WebhookConfiguration>, Seen<Vec<WebhookConfiguration>>) {
+    let wanted = &names.configuration;
+    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+    let is_ours = |each: &WebhookConfiguration| each.metadata.name.as_ref() == Some(wanted);
+    let kind = "MutatingWebhookConfiguration";
+    match seen(
+        reader
+            .list::<WebhookConfiguration>(kind, path, "", Form::Whole)
+            .await,
+    ) {
+        Ok(all) => {
+            let (mut ours, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_ours);
+            let ours = ours
+                .pop()
+                .ok_or_else(|| Unseen::Missing(format!("{kind} {wanted}")));
+            (ours, Ok(others))
+        }
+        Err(unseen) => {
+            let path = format!("{path}/{wanted}");
+            (seen(reader.get(kind, wanted, &path).await), Err(unseen))
+        }
+    }
+}
+
+async fn service(reader: &Reader, namespace: &str, name: &str) -> Seen<Service> {
+    let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
+    seen(
+        reader
+            .get("Service", &format!("{namespace}/{name}"), &path)
+            .await,
+    )
+}
+
+async fn addresses(reader: &Reader, namespace: &str, name: &str) -> Seen<Addresses> {
+    let path = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
+    let query = format!("labelSelector=kubernetes.io/service-name={name}");
+    let slices = reader
+        .list::<EndpointSlice>("EndpointSlices", &path, &query, Form::Whole)
+        .await;
+    Ok(Addresses::of(&seen(slices)?))
+}
+
+/// Asks for each right of the chart's Role and `ClusterRole`, as `templates/rbac.yaml` has them.
+async fn account(reader: &Reader, cluster: &Cluster, account: &str) -> Seen<Vec<Right>> {
+    let names = cluster.names();
+    let namespace = names.service.namespace();
+    let secret = (namespace, "", "secrets", names.secret.as_str());
+    let probe = (namespace, "", "configmaps", names.probe.as_str());
+    let entries = (
+        "",
+        "admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations",
+        names.configuration.as_str(),
+    );
+    let asked = [
+        (secret, &["get", "watch", "patch", "create"][..]),
+        (probe, &["create", "patch"]),
+        ((namespace, "events.k8s.io", "events", ""), &["create"]),
+        (entries, &["get", "watch", "patch"]),
+    ];
+    let mut rights = Vec::new();
+    for ((namespace_of_right, group, resource, name), verbs) in asked {
+        for verb in verbs {
+            let question = json!({
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "spec": {
+                    "user": format!("system:serviceaccount:{namespace}:{account}"),
+                    "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
+                    "resourceAttributes": {
+                        "namespace": namespace_of_right, "verb": verb, "group": group, "resource": resource, "name": name,
+                    },
+                },
+            });
+            let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+            let answer = seen(reader.review(path, &question).await)?;
+            let allowed = answer.pointer("/status/allowed").and_then(Value::as_bool);
+            rights.push(Right {
+                what: format!("{verb} {resource} {name}").trim_end().to_owned(),
+                is_allowed: allowed == Some(true),
+            });
+        }
+    }
+    Ok(rights)
+}
+
+async fn reach(cluster: &Cluster, version: &str, port: Option<u16>) -> Reach {
+    let finding = probe::ask(cluster).await;
+    let place = Place {
+        platform: Platform::of(version),
+        port: port.unwrap_or(USUAL_PORT),
+        names: cluster.names(),
+    };
+    // The advice is for replicas, which have a Role; a person has other rights.
+    let next_step = match &finding {
+        Finding::CouldNotProbe(_) => format!(
+            "you may lack the right to create and patch ConfigMap {} in {}; the replicas ask, too: see \
+             javelin_probe_result in their metrics, or /readyz?verbose",
+            cluster.names().probe,
+            cluster.names().service.namespace()
+        ),
+        _ => next_step(&finding, &place),
+    };
+    Reach {
+        code: finding.code(),
+        meaning: finding.meaning(),
+        said: finding.said().map(str::to_owned),
+        next_step,
+    }
+}
+
+/// Pods that wait for the agent's image. Events tell of them, and each is looked at: it may be mended by now.
+async fn pulls(reader: &Reader, config: Option<&Config>) -> Seen<Vec<Pull>> {
+    let query = "fieldSelector=involvedObject.kind=Pod,type=Warning";
+    let events = reader
+        .list::<Event>("Events", "/api/v1/events", query, Form::Whole)
+        .await;
+    let images: Vec<_> = config
+        .into_iter()
+        .flat_map(Config::profiles)
+        .map(|each| each.agent.image.as_str())
+        .collect();
+    let candidates: BTreeSet<_> = seen(events)?
+        .into_iter()
+        .filter(|event| {
+            let is_ours = event
+                .involved_object
+                .field_path
+                .contains(&format!("{{{AGENT_NAME}}}"));
+            // An image volume has no container of its own.
+            is_ours
+                || images
+                    .iter()
+                    .any(|image| event.message.contains(&format!("\"{image}\"")))
+        })
+        .filter(|event| PULL_REASONS.contains(&event.reason.as_str()))
+        .map(|event| (event.involved_object.namespace, event.involved_object.name))
+        .collect();
+    let mut pulls = Vec::new();
+    for (namespace, name) in candidates.into_iter().take(MOST_PULLS) {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+        let pod = match seen(reader.get::<Value>("Pod", &name, &path).await) {
+            Ok(pod) => pod,
+            Err(Unseen::Missing(_)) => continue,
+            Err(unseen) => return Err(unseen),
+        };
+        if let Some(message) = waits_for_image(&pod) {
+            pulls.push(Pull {
+                pod: format!("{namespace}/{name}"),
+                message,
+            });
+        }
+    }
+    Ok(pulls)
+}
+
+/// What the kubelet says of the agent's init container, or of any that waits for an image volume.
+fn waits_for_image(pod: &Value) -> Option<String> {
+    let statuses = |key: &str| {
+        let list = pod.pointer(key).and_then(Value::as_array);
+        list.into_iter().flatten()
+    };
+    let init = statuses("/status/initContainerStatuses");
+    let init = init.filter(|status| status.get("name").is_some_and(|name| name == AGENT_NAME));
+    init.chain(statuses("/status/containerStatuses"))
+        .find_map(|status| {
+            let waiting = status.pointer("/state/waiting")?;
+            let reason = waiting.get("reason")?.as_str()?;
+            let message = waiting
+                .get("message")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            PULL_STATES
+                .contains(&reason)
+                .then(|| format!("{reason}: {message}"))
+        })
+}
+
+async fn collectors(reader: &Reader, config: Option<&Config>) -> Vec<Collector> {
+    let mut all = config.map(Collector::all).unwrap_or_default();
+    for collector in &mut all {
+        if let CollectorPlace::Service(place) = &collector.place {
+            let ServicePlace {
+                namespace, name, ..
+            } = place;
+            let found = service(reader, namespace, name).await;
+            if let Ok(found) = &found {
+                collector.addresses = Some(addresses(reader, namespace, name).await);
+                collector.answer = Some(ask_collector(reader, place, found).await);
+            }
+            collector.service = Some(found);
+        }
+    }
+    all
+}
+
+/// An OTLP/HTTP request without a span, by way of the API server.
+async fn ask_collector(reader: &Reader, place: &ServicePlace, service: &Service) -> Seen<Said> {
+    let ServicePlace {
+        namespace,
+        name,
+        port,
+        is_tls,
+        prefix,
+    } = place;
+    let has_port = service.spec.ports.iter().any(|each| each.port == *port);
+    if !has_port {
+        return Err(Unseen::Failed(format!(
+            "the API server's proxy knows no port {port} of it"
+        )));
+    }
+    let scheme = if *is_tls { "https" } else { "http" };
+    let path = format!(
+        "/api/v1/namespaces/{namespace}/services/{scheme}:{name}:{port}/proxy{prefix}/v1/traces"
+    );
+    let mut tries = 1;
+    loop {
+        let answer = seen(reader.through_proxy(&path, &json!({})).await)?;
+        let body = String::from_utf8_lossy(&answer.body);
+        if answer.status == 403 && body.contains("services/proxy") {
+            return Err(Unseen::Denied(answer.message()));
+        }
+        let said = Said {
+            status: answer.status,
+            body: body.chars().take(MOST_OF_BODY).collect(),
+        };
+        if !said.is_cut_short() || tries == MOST_TRIES {
+            return Ok(said);
+        }
+        tries += 1;
+    }
+}
+
+async fn namespaces(reader: &Reader) -> Seen<Vec<Labelled>> {
+    let found = reader
+        .list::<Labelled>("Namespaces", "/api/v1/namespaces", "", Form::Metadata)
+        .await;
+    let mut found = seen(found)?;
+    for each in &mut found {
+        each.kind = "Namespace";
+    }
+    Ok(found)
+}
+
+/// Whatever has a pod template, and pods. What has a controller is left out: the label stands on that.
+async fn workloads(reader: &Reader) -> (Vec<Labelled>, Vec<Unseen>) {
+    let (mut all, mut unseen) = (Vec::new(), Vec::new());
+    let has_rollouts = reader.has_group(ARGO).await;
+    for (kind, path, query, form) in [
+        ("Deployment", "/apis/apps/v1/deployments", "", Form::Whole),
+        ("StatefulSet", "/apis/apps/v1/statefulsets", "", Form::Whole),
+        ("DaemonSet", "/apis/apps/v1/daemonsets", "", Form::Whole),
+        (
+            "ReplicaSet",
+            "/apis/apps/v1/replicasets",
+            OF_NO_DEPLOYMENT,
+            Form::Whole,
+        ),
+        ("CronJob", "/apis/batch/v1/cronjobs", "", Form::Whole),
+        ("Job", "/apis/batch/v1/jobs", "", Form::Whole),
+        (
+            "Rollout",
+            "/apis/argoproj.io/v1alpha1/rollouts",
+            "",
+            Form::Whole,
+        ),
+        ("Pod", "/api/v1/pods", NOT_ENDED, Form::Metadata),
+    ] {
+        if kind == "Rollout" && !has_rollouts {
+            continue;
+        }
+        let keep = |each: &Labelled| OWN_LABELS.contains(&kind) || !each.has_controller();
+        match seen(reader.list_of(kind, path, query, form, keep).await) {
+            Ok(found) => all.extend(found.into_iter().map(|each| Labelled { kind, ..each })),
+            Err(why) => unseen.push(why),
+        }
+    }
+    (all, unseen)
+}
+
+/// What has the label itself, of every kind that [`workloads`] passes over; then the kinds that could not be listed.
+async fn other_kinds(reader: &Reader) -> (Vec<Value>, Vec<String>) {
+    let (mut all, mut unseen) = (Vec::new(), Vec::new());
+    let Ok(mut served) = reader.kinds().await else {
+        unseen.push("kinds that Kubernetes does not bring itself".to_owned());
+        return (all, unseen);
+    };
+    served.retain(|kind| !kinds::is_built_in(&kind.api_version));
+    served.truncate(MOST_KINDS);
+    served.push(Served {
+        api_version: "v1".to_owned(),
+        name: "ReplicationController".to_owned(),
+        resource: "replicationcontrollers".to_owned(),
+    });
+    let query = format!("labelSelector={INJECT}");
+    for kind in served {
+        let path = kind.path();
+        let found = reader.list::<Value>("labelled objects", &path, &query, Form::Metadata);
+        match found.await {
+            Ok(found) => all.extend(found.into_iter().map(|object| {
+                json!({ "apiVersion": kind.api_version, "kind": kind.name, "metadata": object.get("metadata") })
+            })),
+            Err(_) => unseen.push(kind.resource),
+        }
+    }
+    (all, unseen)
+}
+
+async fn try_in(reader: &Reader, namespace: &str) -> Trial {
+    let labelled = try_pod(reader, namespace, true).await;
+    let plain = match &labelled {
+        Outcome::Refused(_) => Some(try_pod(reader, namespace, false).await),
+        Outcome::Admitted(_) | Outcome::Unseen(_) => None,
+    };
+    Trial {
+        namespace: namespace.to_owned(),
+        labelled,
+        plain,
+    }
+}
+
+async fn try_pod(reader: &Reader, namespace: &str, is_labelled: bool) -> Outcome {
+    let path = format!("/api/v1/namespaces/{namespace}/pods");
+    let answer = match seen(reader.dry_run(&path, &trial::pod(is_labelled)).await) {
+        Ok(answer) => answer,
+        Err(unseen) => return Outcome::Unseen(unseen),
+    };
+    outcome(&answer)
+}
+
+fn outcome(answer: &Answer) -> Outcome {
+    if answer.is_success() {
+        return match serde_json::from_slice(&answer.body) {
+            Ok(pod) => Outcome::Admitted(Box::new(pod)),
+            Err(error) => Outcome::Unseen(Unseen::Failed(format!(
+                "the pod that came back cannot be read: {error}"
+            ))),
+        };
+    }
+    let message = answer.message();
+    match answer.status {
+        // Quotas and Pod Security refuse with the same status.
+        401 => Outcome::Unseen(Unseen::Denied(message)),
+        403 if message.contains("cannot create resource") => {
+            Outcome::Unseen(Unseen::Denied(message))
+        }
+        404 => Outcome::Unseen(Unseen::Failed(message)),
+        _ => Outcome::Refused(message),
+    }
+}
+
+/// What could not be seen, from what went wrong.
+pub fn seen<T>(result: Result<T, ClusterError>) -> Seen<T> {
+    result.map_err(|error| match error {
+        ClusterError::Denied { message, .. } => Unseen::Denied(message),
+        ClusterError::Missing(target) => Unseen::Missing(target.to_string().trim_end().to_owned()),
+        other => Unseen::Failed(with_causes(&other)),
+    })
+}
+
+/// The group of Argo's Rollouts, which is not everywhere.
+pub(super) const ARGO: &str = "argoproj.io";
+
+/// Kinds that people label even where an operator has made them.
+const OWN_LABELS: [&str; 5] = [
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "CronJob",
+    "Rollout",
+];
+
+/// `ReplicaSets` of Deployments and Rollouts, old ones included, are most of all.
+const OF_NO_DEPLOYMENT: &str = "labelSelector=!pod-template-hash,!rollouts-pod-template-hash";
+
+const NOT_ENDED: &str = "fieldSelector=status.phase!=Succeeded,status.phase!=Failed";
+
+/// A cluster of many operators has some hundred.
+const MOST_KINDS: usize = 500;
+
+/// Where replicas listen, unless the endpoints tell.
+const USUAL_PORT: u16 = 10250;
+
+/// Pods of one mistake wait all for the same.
+const MOST_PULLS: usize = 10;
+
+/// For an answer that was cut short.
+const MOST_TRIES: u32 = 5;
+
+const MOST_OF_BODY: usize = 1000;
+
+/// Events of the kubelet when a pull fails.
+const PULL_REASONS: [&str; 3] = ["Failed", "BackOff", "ErrImageNeverPull"];
+
+/// Why a container waits then.
+const PULL_STATES: [&str; 4] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+];
+
+#[cfg(test)]
+mod tests;
