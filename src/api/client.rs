@@ -9,7 +9,6 @@
 //! Deliberately not here: what to write, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -25,14 +24,13 @@ use kube::core::request;
 use kube::{Client, Config, Resource as _};
 use serde::de;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::reader::Reader;
+use super::request::{ClusterError, REQUEST, Target, explain, within};
 use crate::certs::ServiceName;
 use crate::certs::hidden::Hidden;
-use crate::certs::state::Entry;
-use crate::certs::store::authorities;
+use crate::certs::store::{Entry, authorities};
 
 /// The objects that Javelin reads and writes.
 #[derive(Debug, Clone)]
@@ -370,7 +368,7 @@ impl Cluster {
 
     /// Has the API server pretend to create the probe's `ConfigMap`. Would it carry the annotation that only we
     /// set? If the call failed, the error has the API server's words for it
-    /// ([`Finding::of`](super::probe::Finding::of)).
+    /// ([`Finding::of`](crate::probe::Finding::of)).
     pub async fn probe(&self) -> Result<bool, ClusterError> {
         let target = Target {
             kind: "ConfigMap",
@@ -481,117 +479,6 @@ impl fmt::Debug for Cluster {
     }
 }
 
-/// What a request was about, and what to do if it is not there.
-#[derive(Debug, Clone)]
-pub struct Target {
-    pub(super) kind: &'static str,
-    pub(super) name: String,
-    pub(super) remedy: &'static str,
-}
-
-impl Target {
-    pub(super) fn new(kind: &'static str, name: String, remedy: &'static str) -> Self {
-        Self { kind, name, remedy }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.name)
-    }
-}
-
-/// A request to the API server failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// There is no API server to speak to.
-    #[error(
-        "no Kubernetes API server is configured; give --tls-cert and --tls-key to serve without one"
-    )]
-    Connect(#[source] Box<kube::Error>),
-    /// A person has none to speak to.
-    #[error("there is no Kubernetes cluster to ask")]
-    NoCluster(#[source] Box<dyn Error + Send + Sync>),
-    /// Somebody else was faster: read again.
-    #[error("{0} has changed in the meantime")]
-    Conflict(Target),
-    /// The object is not there.
-    #[error("{0} does not exist; {remedy}", remedy = .0.remedy)]
-    Missing(Target),
-    /// It is there, and not ours to write.
-    #[error(
-        "the caBundles of {0} are somebody else's, by its annotation {annotation}: the certificate comes from \
-         tls.existingSecret or tls.certManager",
-        annotation = keys::CA_BUNDLE
-    )]
-    Elsewhere(Target),
-    /// We may not do that.
-    #[error(
-        "access to {target} is denied ({message}); the Role and ClusterRole of the chart allow it"
-    )]
-    Denied {
-        /// What we asked for.
-        target: Target,
-        /// The API server's words.
-        message: String,
-    },
-    /// The API server said no.
-    #[error("the API server refused the request for {target}: {code} {message}")]
-    Refused {
-        /// What we asked for.
-        target: Target,
-        /// The HTTP status.
-        code: u16,
-        /// The API server's words.
-        message: String,
-    },
-    /// No answer, or none that can be read.
-    #[error("the request for {target} failed")]
-    Transport {
-        /// What we asked for.
-        target: Target,
-        /// Why.
-        #[source]
-        source: Box<kube::Error>,
-    },
-    /// No answer in time.
-    #[error("the API server did not answer the request for {0} in time")]
-    TimedOut(Target),
-}
-
-/// Runs one request: with a limit, since the client itself waits for ever on a connection that has gone silent.
-pub(super) async fn within<T>(
-    limit: Duration,
-    request: impl Future<Output = Result<T, kube::Error>>,
-    target: &Target,
-) -> Result<T, ClusterError> {
-    match timeout(limit, Box::pin(request)).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(explain(error, target.clone())),
-        Err(_) => Err(ClusterError::TimedOut(target.clone())),
-    }
-}
-
-fn explain(error: kube::Error, target: Target) -> ClusterError {
-    match error {
-        kube::Error::Api(status) if status.is_conflict() => ClusterError::Conflict(target),
-        kube::Error::Api(status) if status.is_not_found() => ClusterError::Missing(target),
-        kube::Error::Api(status) if matches!(status.code, 401 | 403) => ClusterError::Denied {
-            target,
-            message: status.message,
-        },
-        kube::Error::Api(status) => ClusterError::Refused {
-            target,
-            code: status.code,
-            message: status.message,
-        },
-        source => ClusterError::Transport {
-            target,
-            source: Box::new(source),
-        },
-    }
-}
-
 fn writing() -> PatchParams {
     PatchParams {
         field_manager: Some("javelin-ca".to_owned()),
@@ -658,9 +545,6 @@ const POD_REMEDY: &str = "it has just ended";
 const EVENT_REMEDY: &str = "its namespace seems to be gone";
 const PROBE_REMEDY: &str = "its namespace seems to be gone";
 const VERSION_REMEDY: &str = "is that an API server?";
-
-/// An ordinary request takes milliseconds; a busy API server queues one for a few seconds.
-pub(super) const REQUEST: Duration = Duration::from_secs(10);
 
 /// Far more than the chart's users have replicas.
 const MOST_PODS: u32 = 100;

@@ -2,6 +2,7 @@
 //!
 //! - [`client`] makes the few requests of the webhook, each with a limit: get and patch of three objects by name.
 //! - [`reader`] reads any object, for the person at the terminal and with that person's rights.
+//! - [`request`] limits each, and says what went wrong.
 //! - [`objects`] reads single objects and tries pods, for `preview`.
 //!
 //! Rights of the webhook, limited by `resourceNames`: `get`, `watch`, `patch` on one Secret and on one
@@ -12,3 +13,4 @@
 pub mod client;
 pub mod objects;
 pub mod reader;
+pub mod request;

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use hyper::Request;
+use javelin_core::kinds::Kind;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::{Client, Config};
 use serde_json::Value;
 
-use super::client::{ClusterError, REQUEST, Target, within};
+use super::request::{ClusterError, REQUEST, Target, within};
 
 /// Reads objects and tries pods.
 #[derive(Clone)]
@@ -29,17 +30,6 @@ pub struct Reference {
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
-}
-
-/// A kind with a pod template, as `kubectl` calls it.
-#[derive(Debug, PartialEq, Eq)]
-struct Kind {
-    /// In its objects.
-    title: &'static str,
-    /// Group and version, as a path.
-    path: &'static str,
-    /// The plural first.
-    names: &'static [&'static str],
 }
 
 /// The API server would not create a pod.
@@ -70,16 +60,6 @@ pub enum Refuser {
     Other,
 }
 
-impl Kind {
-    const fn named(
-        title: &'static str,
-        path: &'static str,
-        names: &'static [&'static str],
-    ) -> Self {
-        Self { title, path, names }
-    }
-}
-
 impl Reference {
     /// Reads `[NAMESPACE/]KIND/NAME`; the error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -92,13 +72,8 @@ impl Reference {
         if name.is_empty() || namespace.as_deref() == Some("") {
             return Err("a name is empty; write [NAMESPACE/]KIND/NAME".to_owned());
         }
-        let wanted = kind.to_ascii_lowercase();
-        // `deployment.apps` is how kubectl prints it.
-        let wanted = wanted.split('.').next().unwrap_or_default();
-        let found = KINDS.iter().find(|kind| kind.names.contains(&wanted));
-        let kind = found.ok_or_else(|| {
-            let known: Vec<_> = KINDS.iter().filter_map(|kind| kind.names.get(1)).collect();
-            let known: Vec<_> = known.into_iter().copied().collect();
+        let kind = Kind::called(kind).ok_or_else(|| {
+            let known: Vec<_> = Kind::previewed().map(Kind::singular).collect();
             format!(
                 "{kind:?} has no pods that are known; one of {}",
                 known.join(", ")
@@ -122,7 +97,7 @@ impl fmt::Display for Reference {
         if let Some(namespace) = namespace {
             write!(f, "{namespace}/")?;
         }
-        write!(f, "{}/{name}", kind.title.to_ascii_lowercase())
+        write!(f, "{}/{name}", kind.singular())
     }
 }
 
@@ -148,10 +123,9 @@ impl Objects {
             name,
         } = reference;
         let namespace = namespace.as_ref().unwrap_or(&self.namespace);
-        let plural = kind.names.first().copied().unwrap_or_default();
-        let path = format!("{}/namespaces/{namespace}/{plural}/{name}", kind.path);
+        let path = format!("{}/{name}", kind.path(Some(namespace)));
         let target = Target::new(
-            kind.title,
+            kind.name,
             format!("{namespace}/{name}"),
             "check the name and the namespace",
         );
@@ -259,43 +233,6 @@ const LIMIT_RANGE: [&str; 3] = [
     "usage per Container",
     "usage per Pod",
     "limit to request ratio per",
-];
-
-const KINDS: [Kind; 10] = [
-    Kind::named("Pod", "/api/v1", &["pods", "pod", "po"]),
-    Kind::named(
-        "Deployment",
-        "/apis/apps/v1",
-        &["deployments", "deployment", "deploy"],
-    ),
-    Kind::named(
-        "StatefulSet",
-        "/apis/apps/v1",
-        &["statefulsets", "statefulset", "sts"],
-    ),
-    Kind::named(
-        "DaemonSet",
-        "/apis/apps/v1",
-        &["daemonsets", "daemonset", "ds"],
-    ),
-    Kind::named(
-        "ReplicaSet",
-        "/apis/apps/v1",
-        &["replicasets", "replicaset", "rs"],
-    ),
-    Kind::named("Job", "/apis/batch/v1", &["jobs", "job"]),
-    Kind::named("CronJob", "/apis/batch/v1", &["cronjobs", "cronjob", "cj"]),
-    Kind::named(
-        "ReplicationController",
-        "/api/v1",
-        &["replicationcontrollers", "replicationcontroller", "rc"],
-    ),
-    Kind::named("PodTemplate", "/api/v1", &["podtemplates", "podtemplate"]),
-    Kind::named(
-        "Rollout",
-        "/apis/argoproj.io/v1alpha1",
-        &["rollouts", "rollout"],
-    ),
 ];
 
 #[cfg(test)]

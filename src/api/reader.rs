@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::client::{ClusterError, REQUEST, Target, within};
+use super::request::{ClusterError, REQUEST, Target, within};
 
 /// Asks the API server for anything. Clones share its connections.
 #[derive(Clone)]

@@ -44,7 +44,7 @@
 
 use std::time::SystemTime;
 
-use super::store::{Contents, Retired, Stored};
+use super::store::{Contents, Entry, Retired, Stored};
 use super::trust::TrustLevel;
 use super::{AuthorityCertificate, Lifetimes, Validity};
 
@@ -69,17 +69,6 @@ pub struct Observed<'a> {
     pub lifetimes: Lifetimes,
     /// The time of day.
     pub now: SystemTime,
-}
-
-/// An entry of the live webhook configuration.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Its name.
-    pub name: String,
-    /// Its caBundle, PEM; empty when there is none.
-    pub bundle: Vec<u8>,
-    /// The authorities for our name that are in it.
-    pub authorities: Vec<AuthorityCertificate>,
 }
 
 /// The leaf that this replica serves.

@@ -45,6 +45,17 @@ pub enum Stored {
     },
 }
 
+/// An entry of the live webhook configuration.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its caBundle, PEM; empty when there is none.
+    pub bundle: Vec<u8>,
+    /// The authorities for our name that are in it.
+    pub authorities: Vec<AuthorityCertificate>,
+}
+
 impl Stored {
     /// Judges the Secret's `data`.
     pub fn read(data: &BTreeMap<String, Hidden>, name: &ServiceName) -> Self {

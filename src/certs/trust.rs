@@ -9,8 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::AuthorityCertificate;
-use super::state::Entry;
-use super::store::bundle_certificates;
+use super::store::{Entry, bundle_certificates};
 
 /// How far an authority has come with API servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,7 +8,8 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::{Exit, Hinted, note};
-use crate::api::client::{self, Cluster, ClusterError, Names};
+use crate::api::client::{self, Cluster, Names};
+use crate::api::request::ClusterError;
 use crate::certs::ServiceName;
 use crate::diagnose::inventory::{Scope, Seen};
 

@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
+use javelin_core::kinds::Kind;
 
 use super::{Exit, note, person};
 use crate::diagnose::inventory::inventory;
@@ -87,7 +88,7 @@ fn notes_on_crashes(rows: &[Row]) {
         let (namespace, resource) = (&row.namespace, row.resource());
         note(&format!("\n{resource} does not run with the agent."));
         // `kubectl logs` finds pods of no other kinds.
-        if !["CronJob", "Rollout"].contains(&row.kind.as_str()) {
+        if Kind::named(None, &row.kind).is_none_or(|kind| kind.has_logs) {
             note(&format!(
                 "  Why:  kubectl logs --all-containers -n {namespace} {resource}"
             ));

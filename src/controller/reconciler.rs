@@ -20,9 +20,10 @@ use tokio::time::{sleep, timeout};
 
 use super::coverage::Coverage;
 use super::events::{EventReason, EventRecorder};
-use crate::api::client::{Cluster, ClusterError, ConfigurationState, SecretChange};
-use crate::certs::state::{self, Action, Cause, Entry, Observed, Served};
-use crate::certs::store::{Contents, Retired, Stored, bundle_certificates};
+use crate::api::client::{Cluster, ConfigurationState, SecretChange};
+use crate::api::request::ClusterError;
+use crate::certs::state::{self, Action, Cause, Observed, Served};
+use crate::certs::store::{Contents, Entry, Retired, Stored, bundle_certificates};
 use crate::certs::trust::{Trust, TrustLevel};
 use crate::certs::{Authority, AuthorityCertificate, AuthorityError, Lifetimes};
 use crate::controller::backoff::{Backoff, RateLimit};

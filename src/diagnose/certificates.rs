@@ -18,8 +18,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::certs::authority::fingerprint;
-use crate::certs::state::{Entry, MOST_RETIRED};
-use crate::certs::store::{Contents, Stored, bundle_certificates};
+use crate::certs::state::MOST_RETIRED;
+use crate::certs::store::{Contents, Entry, Stored, bundle_certificates};
 use crate::certs::{AuthorityCertificate, Validity};
 use crate::time::{from_unix_seconds, rfc3339};
 

@@ -8,12 +8,13 @@
 use std::collections::BTreeSet;
 
 use javelin_core::config::Config;
-use javelin_core::kinds;
+use javelin_core::kinds::{self, Kind};
 use javelin_core::mutate::keys::{AGENT_NAME, CA_BUNDLE, INJECT};
 use serde_json::{Value, json};
 
-use crate::api::client::{Cluster, ClusterError};
+use crate::api::client::Cluster;
 use crate::api::reader::{Answer, Form, Reader, Served};
+use crate::api::request::ClusterError;
 use crate::causes::with_causes;
 use crate::diagnose::check::collector::{Collector, Place as CollectorPlace, Said, ServicePlace};
 use crate::diagnose::check::facts::{Certificates, Names, Pull, Reach, Replica, Right};
@@ -365,32 +366,23 @@ async fn namespaces(reader: &Reader) -> Seen<Vec<Labelled>> {
 /// Whatever has a pod template, and pods. What has a controller is left out: the label stands on that.
 async fn workloads(reader: &Reader) -> (Vec<Labelled>, Vec<Unseen>) {
     let (mut all, mut unseen) = (Vec::new(), Vec::new());
-    let has_rollouts = reader.has_group(ARGO).await;
-    for (kind, path, query, form) in [
-        ("Deployment", "/apis/apps/v1/deployments", "", Form::Whole),
-        ("StatefulSet", "/apis/apps/v1/statefulsets", "", Form::Whole),
-        ("DaemonSet", "/apis/apps/v1/daemonsets", "", Form::Whole),
-        (
-            "ReplicaSet",
-            "/apis/apps/v1/replicasets",
-            OF_NO_DEPLOYMENT,
-            Form::Whole,
-        ),
-        ("CronJob", "/apis/batch/v1/cronjobs", "", Form::Whole),
-        ("Job", "/apis/batch/v1/jobs", "", Form::Whole),
-        (
-            "Rollout",
-            "/apis/argoproj.io/v1alpha1/rollouts",
-            "",
-            Form::Whole,
-        ),
-        ("Pod", "/api/v1/pods", NOT_ENDED, Form::Metadata),
-    ] {
-        if kind == "Rollout" && !has_rollouts {
+    let has_rollouts = reader.has_group(kinds::ARGO).await;
+    let parts = [
+        ("ReplicaSet", OF_NO_DEPLOYMENT, Form::Whole),
+        ("Pod", NOT_ENDED, Form::Metadata),
+    ];
+    let parts = parts
+        .into_iter()
+        .filter_map(|(name, query, form)| Some((Kind::named(None, name)?, query, form)));
+    let whole = Kind::with_status().map(|kind| (kind, "", Form::Whole));
+    for (kind, query, form) in whole.chain(parts) {
+        if kind.group == kinds::ARGO && !has_rollouts {
             continue;
         }
-        let keep = |each: &Labelled| OWN_LABELS.contains(&kind) || !each.has_controller();
-        match seen(reader.list_of(kind, path, query, form, keep).await) {
+        let is_kept = kind.is_labelled_by_people();
+        let (path, kind) = (kind.path(None), kind.name);
+        let keep = |each: &Labelled| is_kept || !each.has_controller();
+        match seen(reader.list_of(kind, &path, query, form, keep).await) {
             Ok(found) => all.extend(found.into_iter().map(|each| Labelled { kind, ..each })),
             Err(why) => unseen.push(why),
         }
@@ -477,18 +469,6 @@ pub fn seen<T>(result: Result<T, ClusterError>) -> Seen<T> {
         other => Unseen::Failed(with_causes(&other)),
     })
 }
-
-/// The group of Argo's Rollouts, which is not everywhere.
-pub(super) const ARGO: &str = "argoproj.io";
-
-/// Kinds that people label even where an operator has made them.
-const OWN_LABELS: [&str; 5] = [
-    "Deployment",
-    "StatefulSet",
-    "DaemonSet",
-    "CronJob",
-    "Rollout",
-];
 
 /// `ReplicaSets` of Deployments and Rollouts, old ones included, are most of all.
 const OF_NO_DEPLOYMENT: &str = "labelSelector=!pod-template-hash,!rollouts-pod-template-hash";

@@ -8,12 +8,14 @@
 use std::collections::BTreeSet;
 
 use javelin_core::config::Config;
+use javelin_core::kinds::{self, Kind};
 use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::client::{Cluster, ClusterError};
+use crate::api::client::Cluster;
 use crate::api::reader::{Form, Reader};
+use crate::api::request::ClusterError;
 use crate::diagnose::check::Unseen;
 use crate::diagnose::check::facts::Names;
 use crate::diagnose::gather;
@@ -46,12 +48,10 @@ pub async fn inventory(cluster: &Cluster, scope: &Scope) -> Result<Seen, Cluster
     let reader = cluster.reader();
     // Whoever does not even tell its version is not there.
     cluster.version().await?;
-    let has_rollouts = reader.has_group(gather::ARGO).await;
-    let kinds = KINDS
-        .iter()
-        .filter(|(kind, ..)| *kind != "Rollout" || has_rollouts);
+    let has_rollouts = reader.has_group(kinds::ARGO).await;
+    let kinds = Kind::with_status().filter(|kind| kind.group != kinds::ARGO || has_rollouts);
     let mut inventory = Census {
-        kinds: kinds.copied().collect(),
+        kinds: kinds.collect(),
         reader,
         facts: Facts::default(),
         warnings: BTreeSet::new(),
@@ -129,7 +129,7 @@ pub async fn progress(
 /// What was read so far.
 struct Census {
     reader: Reader,
-    kinds: Vec<(&'static str, &'static str, &'static str)>,
+    kinds: Vec<&'static Kind>,
     facts: Facts,
     warnings: BTreeSet<String>,
     /// How many could be read.
@@ -164,7 +164,7 @@ impl Census {
         let mut collections: Vec<_> = self
             .kinds
             .iter()
-            .map(|(kind, api, plural)| (*kind, format!("/apis/{api}/{plural}"), INJECT))
+            .map(|kind| (kind.name, kind.path(None), INJECT))
             .collect();
         for key in [INJECT, FROM_WORKLOAD] {
             collections.push(("Pods", "/api/v1/pods".to_owned(), key));
@@ -179,10 +179,13 @@ impl Census {
 
     /// All workloads and pods of a namespace.
     async fn read(&mut self, namespace: &str) {
-        for (kind, api, plural) in self.kinds.clone() {
-            let path = format!("/apis/{api}/namespaces/{namespace}/{plural}");
-            let found: Vec<Workload> = self.list(kind, &path, "", Form::Whole).await;
-            let found = found.into_iter().map(|each| Workload { kind, ..each });
+        for kind in self.kinds.clone() {
+            let path = kind.path(Some(namespace));
+            let found: Vec<Workload> = self.list(kind.name, &path, "", Form::Whole).await;
+            let found = found.into_iter().map(|each| Workload {
+                kind: kind.name,
+                ..each
+            });
             let found = found.filter(|each| !each.is_derived());
             self.facts.workloads.extend(found);
         }
@@ -207,13 +210,3 @@ impl Census {
         }
     }
 }
-
-/// Kinds with a pod template, and where they are.
-const KINDS: [(&str, &str, &str); 6] = [
-    ("Deployment", "apps/v1", "deployments"),
-    ("StatefulSet", "apps/v1", "statefulsets"),
-    ("DaemonSet", "apps/v1", "daemonsets"),
-    ("CronJob", "batch/v1", "cronjobs"),
-    ("Job", "batch/v1", "jobs"),
-    ("Rollout", "argoproj.io/v1alpha1", "rollouts"),
-];

@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: what to do about it ([`advice`](super::advice)).
 
-use crate::api::client::ClusterError;
+use crate::api::request::ClusterError;
 use crate::causes::with_causes;
 
 /// What a probe found. Where the API server said something, its words are kept, shortened.

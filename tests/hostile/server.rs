@@ -80,6 +80,8 @@ impl Server {
             // The image's program is static. This one would resolve functions when they are first called, and that leaves
             // the processor's registers on the stack, with whatever was copied last.
             .env("LD_BIND_NOW", "1")
+            // As in the image.
+            .envs([("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "10")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(folder.path().join("log")).unwrap())

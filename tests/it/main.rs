@@ -12,6 +12,7 @@ mod api_server;
 mod cert;
 mod certificates;
 mod cli;
+mod crates;
 mod golden;
 #[path = "../common/golden.rs"]
 mod golden_case;

@@ -1,4 +1,4 @@
-//! Which objects have pods in them, by API group and kind, and where those stand.
+//! The table of kinds with pods in them: where those stand, and everything else that differs from one kind to another.
 //!
 //! A kind is known by its group as well: a core Service has no pods, and one of Knative's has. An object without an
 //! `apiVersion` is taken by its kind alone.
@@ -11,10 +11,17 @@ use crate::{mutate::keys, patch::PodPath, steps};
 
 /// A kind of object with pods in it.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a row of a table")]
 pub struct Kind {
-    group: &'static str,
+    /// Its API group; empty is the core's.
+    pub group: &'static str,
+    /// The version at which it is read. Empty for what no cluster serves any more.
+    version: &'static str,
     /// As in the object.
     pub name: &'static str,
+    /// Its resource, and what else `kubectl` calls it beside its singular.
+    plural: &'static str,
+    short: &'static str,
     /// The list in whose items its pods stand; one pod stands in the object itself.
     list: Option<&'static [&'static str]>,
     /// Where its pod stands, there.
@@ -27,6 +34,21 @@ pub struct Kind {
     /// Is it made from somebody else's template, when it has an owner? A `Deployment` replaces a `ReplicaSet` whose
     /// template differs from its own, for ever; the label is then the Deployment's to copy.
     pub(crate) is_derived: bool,
+    /// The kinds that are looked at in its place where one of them owns it.
+    makers: &'static [&'static str],
+    /// The attribute for its name, if the conventions have one:
+    /// <https://opentelemetry.io/docs/specs/semconv/resource/k8s/>.
+    pub attribute: Option<&'static str>,
+    /// Why its pods are not replaced when it is restarted; `None` if they are.
+    pub obstacle: Option<&'static str>,
+    /// When its pods change after its template did, if that is not at once.
+    pub(crate) delay: Option<&'static str>,
+    /// Does `kubectl logs` find its pods?
+    pub has_logs: bool,
+    /// Does `javelin status` tell of it?
+    pub has_status: bool,
+    /// May a person name one of the cluster to `javelin preview`?
+    is_previewed: bool,
 }
 
 /// The pods of an object: where each stands. Empty for an object of another kind, or without what has to be there, or with
@@ -131,6 +153,16 @@ fn is_asked_for_inside(object: &Value) -> bool {
     false
 }
 
+/// The attribute for each kind of owner that the conventions have one for, sorted by kind.
+pub fn attributes() -> Vec<(&'static str, &'static str)> {
+    let named = KINDS
+        .iter()
+        .filter_map(|kind| Some((kind.name, kind.attribute?)));
+    let mut named: Vec<_> = named.collect();
+    named.sort_unstable();
+    named
+}
+
 /// Is it a version of Kubernetes' own kinds? None but those known here have pods.
 pub fn is_built_in(api_version: &str) -> bool {
     let group = group_of(api_version);
@@ -142,22 +174,55 @@ fn group_of(api_version: &str) -> &str {
 }
 
 impl Kind {
-    const fn new(group: &'static str, name: &'static str, place: PodPath) -> Self {
+    const fn new(
+        group: &'static str,
+        version: &'static str,
+        name: &'static str,
+        plural: &'static str,
+        place: PodPath,
+    ) -> Self {
         Self {
             group,
+            version,
             name,
+            plural,
+            short: "",
             list: None,
             place,
             is_label_copied: false,
             is_mutable: true,
             is_derived: false,
+            makers: &[],
+            attribute: None,
+            obstacle: Some("how it replaces its pods is not known here"),
+            delay: None,
+            has_logs: true,
+            has_status: false,
+            is_previewed: false,
         }
     }
 
-    const fn copied(group: &'static str, name: &'static str, place: PodPath) -> Self {
+    /// One that Kubernetes itself brings, or Argo, and whose label is copied.
+    const fn workload(
+        group: &'static str,
+        version: &'static str,
+        (name, plural, short): (&'static str, &'static str, &'static str),
+        place: PodPath,
+    ) -> Self {
+        Self {
+            short,
+            is_label_copied: true,
+            has_status: true,
+            is_previewed: true,
+            ..Self::new(group, version, name, plural, place)
+        }
+    }
+
+    /// Of clusters that are long gone, and manifests that are not.
+    const fn gone(name: &'static str) -> Self {
         Self {
             is_label_copied: true,
-            ..Self::new(group, name, place)
+            ..Self::new("extensions", "", name, "", PodPath::TEMPLATE)
         }
     }
 
@@ -174,14 +239,86 @@ impl Kind {
             .find(|kind| kind.name == name && group.is_none_or(|group| kind.group == group))
     }
 
+    /// What a person may name, by one of the words that `kubectl` has for it, in any case.
+    pub fn called(word: &str) -> Option<&'static Self> {
+        let word = word.to_ascii_lowercase();
+        // `deployment.apps` is how kubectl prints it.
+        let word = word.split('.').next().unwrap_or_default();
+        Self::previewed().find(|kind| {
+            word == kind.plural
+                || word == kind.singular()
+                || (!kind.short.is_empty() && word == kind.short)
+        })
+    }
+
+    /// Whatever [`called`](Self::called) knows.
+    pub fn previewed() -> impl Iterator<Item = &'static Self> {
+        KINDS.iter().filter(|kind| kind.is_previewed)
+    }
+
+    /// What `javelin status` tells of.
+    pub fn with_status() -> impl Iterator<Item = &'static Self> {
+        KINDS.iter().filter(|kind| kind.has_status)
+    }
+
+    /// All whose label is copied, in clusters of today: what the webhook's and the policy's rules name.
+    pub fn copied() -> impl Iterator<Item = &'static Self> {
+        let served = KINDS.iter().filter(|kind| !kind.version.is_empty());
+        served.filter(|kind| kind.is_label_copied)
+    }
+
+    /// As `kubectl` takes it: `deployment`.
+    pub fn singular(&self) -> String {
+        self.name.to_ascii_lowercase()
+    }
+
+    /// As `kubectl` takes it where there may be others of that name: `deployment.apps`.
+    pub fn resource(&self) -> String {
+        let dot = if self.group.is_empty() { "" } else { "." };
+        format!("{}{dot}{}", self.singular(), self.group)
+    }
+
+    /// Its resource: `deployments`.
+    pub fn plural(&self) -> &'static str {
+        self.plural
+    }
+
+    /// Where objects are, of one namespace or of all: `/apis/apps/v1/namespaces/shop/deployments`.
+    pub fn path(&self, namespace: Option<&str>) -> String {
+        let (group, version, plural) = (self.group, self.version, self.plural);
+        let api = if group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{group}/{version}")
+        };
+        match namespace {
+            Some(namespace) => format!("{api}/namespaces/{namespace}/{plural}"),
+            None => format!("{api}/{plural}"),
+        }
+    }
+
+    /// Is an owner of that kind looked at in its place?
+    pub fn is_made_by(&self, owner: &str) -> bool {
+        self.makers.contains(&owner)
+    }
+
+    /// Do people label it even where an operator has made it?
+    pub fn is_labelled_by_people(&self) -> bool {
+        self.has_status && self.makers.is_empty()
+    }
+
+    /// On which operations the webhook copies its label.
+    pub fn copied_on(&self) -> &'static [&'static str] {
+        match (self.is_label_copied, self.is_mutable) {
+            (true, true) => &["CREATE", "UPDATE"],
+            (true, false) => &["CREATE"],
+            (false, _) => &[],
+        }
+    }
+
     /// Does the webhook copy its label on that operation?
     pub fn is_label_copied_on(&self, operation: &str) -> bool {
-        self.is_label_copied
-            && match operation {
-                "CREATE" => true,
-                "UPDATE" => self.is_mutable,
-                _ => false,
-            }
+        self.copied_on().contains(&operation)
     }
 
     fn items(&self, object: &Value) -> usize {
@@ -193,46 +330,166 @@ impl Kind {
 /// Whoever has more of them would have each looked at in all of the object.
 const MOST_ITEMS: usize = 64;
 
+/// One row for each kind.
 const KINDS: [Kind; 21] = [
-    Kind::new("", "Pod", PodPath::POD),
-    Kind::copied("apps", "Deployment", PodPath::TEMPLATE),
-    Kind::copied("apps", "StatefulSet", PodPath::TEMPLATE),
-    Kind::copied("apps", "DaemonSet", PodPath::TEMPLATE),
+    Kind {
+        short: "po",
+        obstacle: Some("nobody would make it anew: delete it and create it again"),
+        is_previewed: true,
+        ..Kind::new("", "v1", "Pod", "pods", PodPath::POD)
+    },
+    Kind {
+        attribute: Some("k8s.deployment.name"),
+        obstacle: None,
+        ..Kind::workload(
+            "apps",
+            "v1",
+            ("Deployment", "deployments", "deploy"),
+            PodPath::TEMPLATE,
+        )
+    },
+    Kind {
+        attribute: Some("k8s.statefulset.name"),
+        obstacle: None,
+        ..Kind::workload(
+            "apps",
+            "v1",
+            ("StatefulSet", "statefulsets", "sts"),
+            PodPath::TEMPLATE,
+        )
+    },
+    Kind {
+        attribute: Some("k8s.daemonset.name"),
+        obstacle: None,
+        ..Kind::workload(
+            "apps",
+            "v1",
+            ("DaemonSet", "daemonsets", "ds"),
+            PodPath::TEMPLATE,
+        )
+    },
     Kind {
         is_derived: true,
-        ..Kind::copied("apps", "ReplicaSet", PodPath::TEMPLATE)
+        makers: &["Deployment", "Rollout"],
+        attribute: Some("k8s.replicaset.name"),
+        obstacle: Some("a ReplicaSet replaces no pods: delete them, each is made anew"),
+        delay: Some("a ReplicaSet replaces no pods: each changes when you delete it"),
+        has_status: false,
+        ..Kind::workload(
+            "apps",
+            "v1",
+            ("ReplicaSet", "replicasets", "rs"),
+            PodPath::TEMPLATE,
+        )
+    },
+    Kind {
+        attribute: Some("k8s.cronjob.name"),
+        obstacle: Some("it gets the agent with its next run"),
+        delay: Some("it starts with its next run"),
+        has_logs: false,
+        ..Kind::workload(
+            "batch",
+            "v1",
+            ("CronJob", "cronjobs", "cj"),
+            PodPath::JOB_TEMPLATE,
+        )
     },
     Kind {
         is_mutable: false,
-        ..Kind::copied("batch", "Job", PodPath::TEMPLATE)
+        makers: &["CronJob"],
+        attribute: Some("k8s.job.name"),
+        obstacle: Some("a Job's template never changes: delete it and create it again"),
+        ..Kind::workload("batch", "v1", ("Job", "jobs", ""), PodPath::TEMPLATE)
     },
-    Kind::copied("batch", "CronJob", PodPath::JOB_TEMPLATE),
-    Kind::copied("", "PodTemplate", PodPath::POD_TEMPLATE),
-    Kind::copied("argoproj.io", "Rollout", PodPath::TEMPLATE),
-    // Of clusters that are long gone, and manifests that are not.
-    Kind::copied("extensions", "Deployment", PodPath::TEMPLATE),
-    Kind::copied("extensions", "DaemonSet", PodPath::TEMPLATE),
+    Kind {
+        has_status: false,
+        ..Kind::workload(
+            "",
+            "v1",
+            ("PodTemplate", "podtemplates", ""),
+            PodPath::POD_TEMPLATE,
+        )
+    },
+    Kind {
+        obstacle: None,
+        has_logs: false,
+        ..Kind::workload(
+            ARGO,
+            "v1alpha1",
+            ("Rollout", "rollouts", ""),
+            PodPath::TEMPLATE,
+        )
+    },
+    Kind::gone("Deployment"),
+    Kind::gone("DaemonSet"),
     Kind {
         is_derived: true,
-        ..Kind::copied("extensions", "ReplicaSet", PodPath::TEMPLATE)
+        ..Kind::gone("ReplicaSet")
     },
-    Kind::new("", "ReplicationController", PodPath::TEMPLATE),
-    Kind::new("apps.openshift.io", "DeploymentConfig", PodPath::TEMPLATE),
-    Kind::new("apps.kruise.io", "CloneSet", PodPath::TEMPLATE),
-    Kind::new("apps.kruise.io", "StatefulSet", PodPath::TEMPLATE),
-    Kind::new("apps.kruise.io", "DaemonSet", PodPath::TEMPLATE),
-    Kind::new(KNATIVE, "Service", PodPath::TEMPLATE),
-    Kind::new(KNATIVE, "Configuration", PodPath::TEMPLATE),
-    Kind::new(KNATIVE, "Revision", PodPath::POD),
+    Kind {
+        short: "rc",
+        is_previewed: true,
+        ..Kind::new(
+            "",
+            "v1",
+            "ReplicationController",
+            "replicationcontrollers",
+            PodPath::TEMPLATE,
+        )
+    },
+    Kind::new(
+        "apps.openshift.io",
+        "v1",
+        "DeploymentConfig",
+        "deploymentconfigs",
+        PodPath::TEMPLATE,
+    ),
+    Kind::new(
+        KRUISE,
+        "v1alpha1",
+        "CloneSet",
+        "clonesets",
+        PodPath::TEMPLATE,
+    ),
+    Kind::new(
+        KRUISE,
+        "v1beta1",
+        "StatefulSet",
+        "statefulsets",
+        PodPath::TEMPLATE,
+    ),
+    Kind::new(
+        KRUISE,
+        "v1alpha1",
+        "DaemonSet",
+        "daemonsets",
+        PodPath::TEMPLATE,
+    ),
+    Kind::new(KNATIVE, "v1", "Service", "services", PodPath::TEMPLATE),
+    Kind::new(
+        KNATIVE,
+        "v1",
+        "Configuration",
+        "configurations",
+        PodPath::TEMPLATE,
+    ),
+    Kind::new(KNATIVE, "v1", "Revision", "revisions", PodPath::POD),
     Kind {
         list: Some(&["spec", "replicatedJobs"]),
         ..Kind::new(
             "jobset.x-k8s.io",
+            "v1alpha2",
             "JobSet",
+            "jobsets",
             PodPath::at(&["template", "spec", "template"]),
         )
     },
 ];
+
+/// The group of Argo's Rollouts, which is not everywhere.
+pub const ARGO: &str = "argoproj.io";
+
+const KRUISE: &str = "apps.kruise.io";
 
 const KNATIVE: &str = "serving.knative.dev";
 
@@ -264,6 +521,53 @@ mod tests {
         assert_eq!(is_copied("apps.kruise.io/v1beta1"), Some(false));
         assert!(label_not_copied(&object("v1", "ReplicationController")).is_some());
         assert_eq!(label_not_copied(&object("v1", "Pod")), None);
+    }
+
+    #[test]
+    fn the_charts_rules_name_every_kind_whose_label_is_copied() {
+        let template = include_str!("../../../deploy/chart/templates/webhook.yaml");
+        let quoted = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            format!("(list {})", words.join(" "))
+        };
+        let mut rules: Vec<_> = template
+            .lines()
+            .filter(|line| line.contains("\"apiGroups\" (list ") && !line.contains("\"pods\""))
+            .collect();
+        for kind in Kind::copied() {
+            let rule = rules.iter().find(|rule| {
+                rule.contains(&format!("\"apiGroups\" {}", quoted(&[kind.group])))
+                    && rule.contains(&format!("\"operations\" {}", quoted(kind.copied_on())))
+                    && rule.contains(&format!("\"{}\"", kind.plural()))
+            });
+            assert!(rule.is_some(), "webhook.yaml has no rule for {}", kind.name);
+        }
+        let of_a_kind = |rule: &&str| Kind::copied().any(|kind| rule.contains(kind.plural()));
+        rules.retain(|rule| !of_a_kind(rule));
+        assert!(rules.is_empty(), "of no kind in the table: {rules:?}");
+    }
+
+    #[test]
+    fn a_person_names_a_kind_as_kubectl_does() {
+        for (word, expected) in [
+            ("deploy", Some("Deployment")),
+            ("Deployments", Some("Deployment")),
+            ("deployment.apps", Some("Deployment")),
+            ("sts", Some("StatefulSet")),
+            ("po", Some("Pod")),
+            ("job", Some("Job")),
+            ("", None),
+            ("services", None),
+        ] {
+            assert_eq!(Kind::called(word).map(|kind| kind.name), expected, "{word}");
+        }
+        let job = Kind::called("job").unwrap();
+        assert_eq!(
+            job.path(Some("shop")),
+            "/apis/batch/v1/namespaces/shop/jobs"
+        );
+        assert_eq!(Kind::called("pod").unwrap().path(None), "/api/v1/pods");
+        assert_eq!(job.resource(), "job.batch");
     }
 
     #[test]

@@ -254,9 +254,5 @@ fn lint(kind: &Kind, document: &Value) -> Option<&'static str> {
     if at("/spec/updateStrategy/rollingUpdate/partition").as_u64() > Some(0) {
         return Some("its rolling update has a partition: pods below it stay as they are");
     }
-    match kind.name {
-        "CronJob" => Some("it starts with its next run"),
-        "ReplicaSet" => Some("a ReplicaSet replaces no pods: each changes when you delete it"),
-        _ => None,
-    }
+    kind.delay
 }

@@ -11,6 +11,7 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    ops::Range,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -89,6 +90,29 @@ impl Node<'_> {
     fn behind(self, lead: usize) -> Self {
         Self { lead, ..self }
     }
+
+    fn find(&self, path: &str) -> Option<Range<usize>> {
+        let Shape::Mapping { entries, .. } = &self.shape else {
+            return None;
+        };
+        steps::take(entries.len());
+        // A key may hold dots itself, as attributes do: the longest that fits.
+        let fitting = entries.iter().filter_map(|(key, value)| {
+            let Shape::Scalar { text, .. } = &key.shape else {
+                return None;
+            };
+            let rest = path.strip_prefix(&**text)?;
+            let is_whole = rest.is_empty() || rest.starts_with('.');
+            is_whole.then_some((text.len(), key, value, rest))
+        });
+        let (_, key, value, rest) = fitting.max_by_key(|(length, ..)| *length)?;
+        let found = match value.shape {
+            Shape::Scalar { .. } if value.start < value.end => Some(value.start..value.end),
+            Shape::Mapping { .. } => value.find(rest.strip_prefix('.').unwrap_or(rest)),
+            _ => None,
+        };
+        Some(found.unwrap_or(key.start..key.end))
+    }
 }
 
 impl<'t> Tree<'t> {
@@ -106,6 +130,11 @@ impl<'t> Tree<'t> {
             merged,
             value: value.unwrap_or_default(),
         })
+    }
+
+    /// The bytes of the value at a path, whose keys have dots between them: of a scalar, else of the nearest key above it.
+    pub fn find(&self, path: &str) -> Option<Range<usize>> {
+        self.root.as_ref()?.find(path)
     }
 }
 

@@ -6,9 +6,8 @@
 use javelin_core::config::{Config, Endpoint, Otlp, Protocol};
 use serde::Deserialize;
 
-use super::facts::Unseen;
 use super::objects::{Addresses, Service};
-use super::{Check, Facts, Findings, Seen, some};
+use super::{Check, Facts, Findings, Seen, Unseen, some};
 
 /// Where some profiles send to, and what was found there.
 #[derive(Debug, Clone)]

@@ -1,7 +1,8 @@
 //! Everything between a label and a trace, judged: what was seen of the cluster in, findings out.
 //!
 //! ```text
-//! facts       what was asked, and what could not be seen
+//! facts       what was asked
+//! seen        or why it could not be seen
 //! objects     the few fields of Kubernetes objects that decide something
 //! platform    the API server's version, the configuration, who may do what
 //! webhook     the webhook configuration, entry by entry, and other injectors
@@ -24,10 +25,12 @@ pub mod labels;
 pub mod objects;
 mod platform;
 mod replicas;
+mod seen;
 pub mod trial;
 pub mod webhook;
 
-pub use facts::{Facts, Seen, Unseen};
+pub use facts::Facts;
+pub use seen::{Seen, Unseen};
 
 /// A question that is put to the cluster. Its code is part of the interface.
 macro_rules! checks {

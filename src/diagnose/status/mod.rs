@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use javelin_core::config::{Config, DEFAULT_PROFILE, Profile};
+use javelin_core::kinds::Kind;
 use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT, INJECTED, MIRROR_POD, SKIPPED};
 use javelin_core::mutate::pod::{Metadata, StringMap};
 use javelin_core::mutate::{Owners, Receipt};
@@ -108,14 +109,9 @@ struct InjectionRequest {
 impl Row {
     /// As `kubectl` takes it: `deployment.apps/orders`.
     pub fn resource(&self) -> String {
-        let kind = self.kind.to_ascii_lowercase();
-        let group = match self.kind.as_str() {
-            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => ".apps",
-            "Job" | "CronJob" => ".batch",
-            "Rollout" => ".argoproj.io",
-            _ => "",
-        };
-        format!("{kind}{group}/{}", self.name)
+        let kind = Kind::named(None, &self.kind);
+        let kind = kind.map_or_else(|| self.kind.to_ascii_lowercase(), Kind::resource);
+        format!("{kind}/{}", self.name)
     }
 
     /// How to run without the agent what does not run with it: a sentence, or a command and what it does. Nothing where

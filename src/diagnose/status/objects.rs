@@ -220,10 +220,8 @@ impl Workload {
     pub fn is_derived(&self) -> bool {
         let mut owners = self.metadata.owner_references.iter();
         owners.any(|owner| {
-            let is_workload = matches!(
-                (self.kind, owner.kind.as_str()),
-                ("ReplicaSet", "Deployment" | "Rollout") | ("Job", "CronJob")
-            );
+            let kind = Kind::named(None, self.kind);
+            let is_workload = kind.is_some_and(|kind| kind.is_made_by(&owner.kind));
             is_workload && owner.controller == Some(true)
         })
     }

@@ -1,6 +1,7 @@
 //! Restarting workloads: which can be, by what patch, and how far it is. As `kubectl rollout restart` and `rollout
 //! status` do it.
 
+use javelin_core::kinds::Kind;
 use serde_json::{Value, json};
 
 use super::objects::Workload;
@@ -34,29 +35,16 @@ pub fn obstacle(workload: &Workload) -> Option<&'static str> {
 
 /// The same of a kind alone.
 pub fn obstacle_of_kind(kind: &str) -> Option<&'static str> {
-    match kind {
-        "Deployment" | "StatefulSet" | "DaemonSet" | "Rollout" => None,
-        "CronJob" => Some("it gets the agent with its next run"),
-        "Job" => Some("a Job's template never changes: delete it and create it again"),
-        "Pod" => Some("nobody would make it anew: delete it and create it again"),
-        "ReplicaSet" => Some("a ReplicaSet replaces no pods: delete them, each is made anew"),
-        _ => Some("how it replaces its pods is not known here"),
+    match Kind::named(None, kind) {
+        Some(kind) => kind.obstacle,
+        None => Some("how it replaces its pods is not known here"),
     }
 }
 
 /// Where workloads of a kind that can be restarted are.
 pub fn path(kind: &str, namespace: &str, name: &str) -> Option<String> {
-    let collection = match kind {
-        "Deployment" => "apps/v1/namespaces/{}/deployments",
-        "StatefulSet" => "apps/v1/namespaces/{}/statefulsets",
-        "DaemonSet" => "apps/v1/namespaces/{}/daemonsets",
-        "Rollout" => "argoproj.io/v1alpha1/namespaces/{}/rollouts",
-        _ => return None,
-    };
-    Some(format!(
-        "/apis/{}/{name}",
-        collection.replace("{}", namespace)
-    ))
+    let kind = Kind::named(None, kind).filter(|kind| kind.obstacle.is_none())?;
+    Some(format!("{}/{name}", kind.path(Some(namespace))))
 }
 
 /// What restarts it. `time` is RFC 3339.

@@ -6,12 +6,10 @@
 //!
 //! Deliberately not here: what is wrong. That is said where it is found.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
-use serde_saphyr::{
-    DefaultMessageFormatter, MessageFormatter as _,
-    granit_parser::{Event, Parser, ScanError, Span},
-};
+use javelin_manifest::Tree;
+use serde_saphyr::{DefaultMessageFormatter, MessageFormatter as _};
 
 use super::reference;
 use crate::spelling;
@@ -81,14 +79,11 @@ impl ConfigError {
 
     /// A value that makes no sense.
     pub(super) fn value(text: &str, origin: &str, path: &str, problem: &str) -> Self {
-        let place = locate(text, path).map(|span| {
-            let length = if span.end.line() == span.start.line() {
-                span.end.col().saturating_sub(span.start.col())
-            } else {
-                1
-            };
-            Place::new(text, span.start.line(), span.start.col() + 1, length)
-        });
+        // Only a refused file is read a second time.
+        let tree = Tree::parse(text).ok();
+        let place = tree
+            .and_then(|tree| tree.find(path))
+            .map(|range| Place::of(text, range));
         Self {
             origin: origin.to_owned(),
             place,
@@ -130,6 +125,24 @@ impl Problem {
 }
 
 impl Place {
+    /// Of some bytes of the text.
+    fn of(text: &str, range: Range<usize>) -> Self {
+        let part = |range: Range<usize>| text.get(range).unwrap_or_default();
+        let (before, here) = (part(0..range.start), part(range));
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let length = if here.contains('\n') {
+            1
+        } else {
+            here.chars().count()
+        };
+        Self::new(
+            text,
+            1 + before.matches('\n').count(),
+            1 + line.chars().count(),
+            length,
+        )
+    }
+
     fn new(text: &str, line: usize, column: usize, length: usize) -> Self {
         Self {
             line,
@@ -180,102 +193,6 @@ fn hint_for_key(field: &str, expected: &[&str]) -> String {
     match reference::homes_of(field).as_slice() {
         [] => format!("known here: {}", expected.join(", ")),
         homes => format!("there is {}", homes.join(", and ")),
-    }
-}
-
-/// Where the value of a dotted path stands, or the nearest key above it.
-fn locate(text: &str, path: &str) -> Option<Span> {
-    let mut events = Parser::new_from_str(text);
-    let root = loop {
-        match events.next()? {
-            Ok((Event::DocumentStart(..), _)) => break node(&mut events)?,
-            Ok(_) => {}
-            Err(_) => return None,
-        }
-    };
-    root.find(path)
-}
-
-/// As much of a YAML node as it takes to find one.
-enum Node {
-    /// A scalar that stands here.
-    Scalar(Span),
-    /// Keys, where they stand, and their values.
-    Mapping(Vec<(String, Span, Self)>),
-    /// Lists and aliases: no path leads into one.
-    Other,
-}
-
-impl Node {
-    fn find(&self, path: &str) -> Option<Span> {
-        let Self::Mapping(members) = self else {
-            return None;
-        };
-        // A key may hold dots itself, as attributes do: the longest that fits.
-        let rest_after = |key: &str| {
-            path.strip_prefix(key)
-                .filter(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        let fitting = members
-            .iter()
-            .filter_map(|(key, span, value)| Some((key, span, value, rest_after(key)?)));
-        let (_, key, value, rest) = fitting.max_by_key(|(key, ..)| key.len())?;
-        let found = match value {
-            Self::Scalar(span) if !span.is_empty() => Some(*span),
-            Self::Scalar(_) | Self::Other => None,
-            Self::Mapping(_) => value.find(rest.strip_prefix('.').unwrap_or(rest)),
-        };
-        Some(found.unwrap_or(*key))
-    }
-}
-
-/// Reads one node; `None` where the text ends early. The parser bounds the depth.
-fn node<'a>(
-    events: &mut impl Iterator<Item = Result<(Event<'a>, Span), ScanError>>,
-) -> Option<Node> {
-    node_from(next(events)?, events)
-}
-
-fn node_from<'a>(
-    (event, span): (Event<'a>, Span),
-    events: &mut impl Iterator<Item = Result<(Event<'a>, Span), ScanError>>,
-) -> Option<Node> {
-    Some(match event {
-        Event::Scalar(..) => Node::Scalar(span),
-        Event::SequenceStart(..) => loop {
-            match next(events)? {
-                (Event::SequenceEnd, _) => break Node::Other,
-                item => drop(node_from(item, events)?),
-            }
-        },
-        Event::MappingStart(..) => {
-            let mut members = Vec::new();
-            loop {
-                match next(events)? {
-                    (Event::MappingEnd, _) => break Node::Mapping(members),
-                    (Event::Scalar(key, ..), span) => {
-                        members.push((key.into_owned(), span, node(events)?));
-                    }
-                    key => {
-                        node_from(key, events)?;
-                        node(events)?;
-                    }
-                }
-            }
-        }
-        _ => Node::Other,
-    })
-}
-
-/// The next event that is part of the tree.
-fn next<'a>(
-    events: &mut impl Iterator<Item = Result<(Event<'a>, Span), ScanError>>,
-) -> Option<(Event<'a>, Span)> {
-    loop {
-        match events.next()?.ok()? {
-            (Event::Comment(..) | Event::Anchor(..), _) => {}
-            event => return Some(event),
-        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{dns, mutate::pod::Container};
 mod error;
 mod image;
 pub mod instrumentation;
+mod names;
 mod otlp;
 mod profile;
 mod raw;

@@ -5,7 +5,7 @@
 //!
 //! Deliberately not here: the checks. A key's value is judged where it is read.
 
-use super::sdk;
+use super::names;
 
 /// One key.
 #[derive(Debug, Clone, Copy)]
@@ -265,7 +265,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "propagators",
-        kind: Kind::Names(&sdk::PROPAGATORS),
+        kind: Kind::Names(&names::PROPAGATORS),
         default: "[]",
         unset: "",
         means: "`OTEL_PROPAGATORS`. Empty: the agent's own. `none` goes with no other.",
@@ -273,7 +273,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "sampler.type",
-        kind: Kind::Name(&sdk::SAMPLERS),
+        kind: Kind::Name(&names::SAMPLERS),
         default: "null",
         unset: "the agent's own",
         means: "`OTEL_TRACES_SAMPLER`. A profile that sets it inherits no argument.",
@@ -289,7 +289,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "exporters.traces",
-        kind: Kind::Name(&sdk::EXPORTERS),
+        kind: Kind::Name(&names::EXPORTERS),
         default: "null",
         unset: "the agent's own: `otlp`",
         means: "`OTEL_TRACES_EXPORTER`.",
@@ -297,7 +297,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "exporters.metrics",
-        kind: Kind::Name(&sdk::METRICS_EXPORTERS),
+        kind: Kind::Name(&names::METRICS_EXPORTERS),
         default: "null",
         unset: "the agent's own: `otlp`",
         means: "`OTEL_METRICS_EXPORTER`.",
@@ -305,7 +305,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "exporters.logs",
-        kind: Kind::Name(&sdk::EXPORTERS),
+        kind: Kind::Name(&names::EXPORTERS),
         default: "null",
         unset: "the agent's own: `otlp`",
         means: "`OTEL_LOGS_EXPORTER`.",

@@ -17,7 +17,6 @@ mod composition;
 mod delivery;
 mod environment;
 mod expansion;
-mod explain;
 mod fit;
 mod foreign;
 mod image;
@@ -29,6 +28,7 @@ pub mod pod;
 mod probes;
 mod reason;
 mod receipt;
+mod record;
 mod resource;
 mod sdk;
 mod select;
@@ -38,12 +38,12 @@ mod tool_options;
 
 pub use delivery::{InitContainerEdit, Parts};
 pub use environment::EnvEdit;
-pub use explain::{Step, Verdict, explain};
 pub use java::{Agent, words as jvm_words};
 pub use owner::{Owner, Owners};
 pub use plan::{ContainerPlan, Plan, Warning};
 pub use reason::{Conflict, Reason, Source};
 pub use receipt::{Receipt, Undo};
+pub use record::{Step, Verdict};
 pub use target::List;
 
 // The tables and texts that a policy says in another language: see `crate::policy`.
@@ -59,6 +59,7 @@ use environment::Environment;
 use expansion::Literals;
 use java::JAVA_TOOL_OPTIONS;
 use pod::{Container, EnvVar, Pod, StringMap};
+use record::Record;
 use resource::{AttributesProblem, Naming};
 use sdk::Place;
 use target::{Target, Targets};
@@ -111,23 +112,41 @@ pub enum NamespaceLabel<'a> {
 /// Decides about one pod. What an earlier pass has injected cannot be taken back: nothing that came in between makes a
 /// skip of it.
 pub fn decide(subject: &Subject<'_>, config: &Config) -> Decision {
-    // Whoever did not ask is told that, whatever the size.
-    let asked = select::profile(subject, config);
-    let decision = match asked.and_then(|_| size::check(subject.pod)) {
-        Ok(()) => examine(subject, config),
-        Err(reason) => Decision::Skip(reason),
-    };
-    match decision {
-        Decision::Skip(_) if Receipt::of(subject.pod, config).is_some() => {
-            Decision::Skip(Reason::AlreadyInjected)
-        }
-        decision => decision,
-    }
+    decide_on(subject, config, &mut Record::default())
 }
 
-/// The same, with whatever reason there is: for the check of a patch.
+/// Why: every rule that [`decide`] looked at, in its order, up to the one that stops.
+pub fn explain(subject: &Subject<'_>, config: &Config) -> Vec<Step> {
+    let mut record = Record::on();
+    decide_on(subject, config, &mut record);
+    record.into_steps()
+}
+
+fn decide_on(subject: &Subject<'_>, config: &Config, record: &mut Record) -> Decision {
+    record.selection(subject, config);
+    let looked_at = record.len();
+    // Whoever did not ask is told that, whatever the size.
+    let asked = record.check("selection", select::profile(subject, config));
+    let asked = asked.and_then(|asked| {
+        record.check("size", size::check(subject.pod))?;
+        Ok(asked)
+    });
+    let decision = match asked.and_then(|asked| inject(subject, config, asked, record)) {
+        Ok(plan) => return Decision::Inject(Box::new(plan)),
+        Err(_) if Receipt::of(subject.pod, config).is_some() => Reason::AlreadyInjected,
+        Err(reason) => reason,
+    };
+    if decision == Reason::AlreadyInjected {
+        record.forget_after(looked_at);
+        record.stops("second pass", &decision);
+    }
+    Decision::Skip(decision)
+}
+
+/// As [`decide`], with whatever reason there is: for the check of a patch.
 pub(crate) fn examine(subject: &Subject<'_>, config: &Config) -> Decision {
-    match inject(subject, config) {
+    let asked = select::profile(subject, config);
+    match asked.and_then(|asked| inject(subject, config, asked, &mut Record::default())) {
         Ok(plan) => Decision::Inject(Box::new(plan)),
         Err(reason) => Decision::Skip(reason),
     }
@@ -157,15 +176,24 @@ struct Context<'a> {
     alone: bool,
 }
 
-fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
-    let pod = subject.pod;
-    let asked = select::profile(subject, config)?;
-    let before = Receipt::of(pod, config);
+fn inject(
+    subject: &Subject<'_>,
+    config: &Config,
+    asked: &Profile,
+    record: &mut Record,
+) -> Result<Plan, Reason> {
+    let before = Receipt::of(subject.pod, config);
+    let profile = profile(asked, config, before.as_ref());
+    record.applies("selection", || format!("profile {}", profile.name));
+    record.passes("platform", || {
+        "neither a static pod nor one for Windows".to_owned()
+    });
+    let targets = targets(subject, config, before.as_ref());
     let Targets {
         containers: targets,
         warnings,
-    } = targets(subject, config, before.as_ref())?;
-    let profile = profile(asked, config, before.as_ref());
+    } = record.check("containers", targets)?;
+    record.containers(subject, config, &targets);
     // Made with another configuration, as in a pipeline: it stays as it was made.
     if before
         .as_ref()
@@ -180,7 +208,7 @@ fn inject(subject: &Subject<'_>, config: &Config) -> Result<Plan, Reason> {
         before,
         alone: targets.len() == 1,
     };
-    context.plan(&targets, warnings)
+    context.plan(&targets, warnings, record)
 }
 
 /// The targets: those of an earlier pass, else what the pod asks for.
@@ -192,7 +220,7 @@ fn targets<'a>(
     let pod = subject.pod;
     let targets = match before {
         Some(receipt) => Targets {
-            containers: target::again(pod, receipt),
+            containers: receipt.targets(pod),
             warnings: Vec::new(),
         },
         None => target::choose(pod, config)?,
@@ -208,28 +236,36 @@ fn profile<'a>(asked: &'a Profile, config: &'a Config, before: Option<&Receipt>)
 }
 
 impl Context<'_> {
-    fn plan(&self, targets: &[Target<'_>], mut warnings: Vec<Warning>) -> Result<Plan, Reason> {
+    fn plan(
+        &self,
+        targets: &[Target<'_>],
+        mut warnings: Vec<Warning>,
+        record: &mut Record,
+    ) -> Result<Plan, Reason> {
         let (pod, profile) = (self.subject.pod, self.profile);
         let option = self.option.as_deref();
-        let mut notes = foreign::check(pod, targets, option, self.before.is_none())?;
+        let notes = foreign::check(pod, targets, option, self.before.is_none());
+        let mut notes = record.check("other agents", notes)?;
+        if option.is_some() && notes.is_empty() {
+            record.passes("other agents", || {
+                "none in options, commands and init containers".to_owned()
+            });
+        }
+        for note in &notes {
+            record.passes("other agents", || note.clone());
+        }
         // What is there already is ours, and cannot be taken back.
         if self.before.is_none() {
-            delivery::check_conflicts(self.subject, targets, profile)?;
-            for target in targets {
-                check_private_variables(target.container)?;
-                if option.is_some() {
-                    fit::check(pod, target.container, profile, &mut warnings)?;
-                    warnings.extend(probes::warning(target.container));
-                    warnings.extend(image::warning(target.container));
-                }
-            }
+            self.check_room(targets, &mut warnings, record)?;
         }
         let (mut containers, mut changed) = (Vec::new(), BTreeMap::new());
         let mut needs = Needs::default();
         let mut defaults = None;
         for target in targets {
             let container = target.container;
-            let (environment, naming, place) = self.environment(container, &mut warnings)?;
+            let environment = self.environment(container, &mut warnings);
+            let (environment, naming, place) = record.check("environment", environment)?;
+            record.environment(self, target, (&environment, naming.as_ref(), place));
             let here = Needs {
                 tls: sdk::tls_of(&environment, profile),
                 extensions: delivery::extensions_of(&environment, profile),
@@ -255,6 +291,7 @@ impl Context<'_> {
                 mounts: delivery::mounts(container, profile, here),
             });
         }
+        record.delivery(profile);
         needs.defaults = defaults.as_ref();
         let parts = delivery::parts(pod, targets, profile, needs, &mut notes);
         let mut annotations = safe_to_evict(pod, profile, needs);
@@ -289,6 +326,33 @@ impl Context<'_> {
             stale_annotations,
             warnings,
         })
+    }
+
+    /// Is there room for what is ours, in names, paths and limits?
+    fn check_room(
+        &self,
+        targets: &[Target<'_>],
+        warnings: &mut Vec<Warning>,
+        record: &mut Record,
+    ) -> Result<(), Reason> {
+        let conflicts = delivery::check_conflicts(self.subject, targets, self.profile);
+        record.check("names and paths", conflicts)?;
+        record.passes("names and paths", || {
+            "nothing of the pod's is where ours goes".to_owned()
+        });
+        for target in targets {
+            let container = target.container;
+            record.check("variables", check_private_variables(container))?;
+            if self.option.is_some() {
+                let fits = fit::check(self.subject.pod, container, self.profile, warnings);
+                record.check("limits", fits)?;
+                let name = &container.name;
+                record.passes("limits", || format!("{name}: the agent fits into them"));
+                warnings.extend(probes::warning(container));
+                warnings.extend(image::warning(container));
+            }
+        }
+        Ok(())
     }
 
     /// The container's environment with everything of ours in it, the service's name if it is from us, and where the

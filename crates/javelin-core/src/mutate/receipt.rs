@@ -8,7 +8,11 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{delivery, keys, pod::Pod, target};
+use super::{
+    delivery, keys,
+    pod::Pod,
+    target::{self, List, Target},
+};
 use crate::{
     config::{Config, Profile},
     steps,
@@ -74,6 +78,14 @@ impl Receipt {
         }
     }
 
+    /// The targets of that pass, as far as the pod still has them. What another webhook put in since is none.
+    pub(super) fn targets<'a>(&self, pod: &'a Pod) -> Vec<Target<'a>> {
+        let init = target::in_list(List::InitContainers, pod.spec.init_containers());
+        init.chain(target::in_list(List::Containers, &pod.spec.containers))
+            .filter(|target| self.containers.contains_key(&target.container.name))
+            .collect()
+    }
+
     /// Of an earlier pass over this very pod. One that was copied along with other annotations, into a pod without
     /// anything of ours in it, says nothing.
     pub(super) fn of(pod: &Pod, config: &Config) -> Option<Self> {
@@ -86,7 +98,7 @@ impl Receipt {
         let has_parts = volumes
             .chain(containers)
             .any(|name| name == keys::AGENT_NAME);
-        let targets = target::again(pod, &receipt);
+        let targets = receipt.targets(pod);
         let mut variables = targets.iter().flat_map(|target| target.container.env());
         let has_variables = variables.any(|variable| keys::is_private(&variable.name));
         let profile = config.profile(&receipt.profile);

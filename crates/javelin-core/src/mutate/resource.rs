@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     config::{Profile, is_attribute},
+    kinds::Kind,
     steps,
 };
 
@@ -322,16 +323,7 @@ fn labelled<'a>(subject: &Subject<'a>, key: &str, profile: &Profile) -> Option<&
 }
 
 fn owner_attribute(owner: &Owner) -> Option<&'static str> {
-    Some(match owner.kind.as_str() {
-        "Deployment" => "k8s.deployment.name",
-        "ReplicaSet" => "k8s.replicaset.name",
-        "StatefulSet" => "k8s.statefulset.name",
-        "DaemonSet" => "k8s.daemonset.name",
-        "CronJob" => "k8s.cronjob.name",
-        "Job" => "k8s.job.name",
-        // The conventions have no attribute for other kinds.
-        _ => return None,
-    })
+    Kind::named(None, &owner.kind)?.attribute
 }
 
 /// Percent-encodes a value as the Java SDK decodes it: W3C Baggage's octets pass, less those that separate

@@ -10,7 +10,6 @@ use super::{
     plan::Warning,
     pod::{Container, Pod},
     reason::Reason,
-    receipt::Receipt,
     size::{MAX_CONTAINERS, at_most},
 };
 use crate::{config::Config, steps};
@@ -95,14 +94,6 @@ pub(super) fn choose<'a>(pod: &'a Pod, config: &Config) -> Result<Targets<'a>, R
     })
 }
 
-/// The targets of an earlier pass, as far as the pod still has them. What another webhook put in since is none.
-pub(super) fn again<'a>(pod: &'a Pod, receipt: &Receipt) -> Vec<Target<'a>> {
-    let init = in_list(List::InitContainers, pod.spec.init_containers());
-    init.chain(in_list(List::Containers, &pod.spec.containers))
-        .filter(|target| receipt.containers.contains_key(&target.container.name))
-        .collect()
-}
-
 fn by_name<'a>(pod: &'a Pod, config: &Config, mut names: Vec<&str>) -> Result<Targets<'a>, Reason> {
     let everything = names.contains(&ALL);
     names.retain(|name| *name != ALL);
@@ -170,7 +161,10 @@ fn listed(pod: &Pod) -> Result<Vec<&str>, Reason> {
     Ok(names)
 }
 
-fn in_list(list: List, containers: &[Container]) -> impl Iterator<Item = Target<'_>> + Clone {
+pub(super) fn in_list(
+    list: List,
+    containers: &[Container],
+) -> impl Iterator<Item = Target<'_>> + Clone {
     steps::take(containers.len());
     containers
         .iter()

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{difference, parameters};
 use crate::{
     config::{self, Config, Profile},
+    kinds,
     mutate::{self, Agent, keys},
 };
 
@@ -224,7 +225,7 @@ fn names(annotated: bool) -> BTreeMap<&'static str, String> {
         ("OTLP_PROPERTIES", list(mutate::OTLP_PROPERTIES)),
         ("TAKEN_NAMES", list(config::INSTEAD.map(|(name, _)| name))),
         ("SIGNALS", list(SIGNALS)),
-        ("OWNER_KEYS", map(OWNER_KEYS)),
+        ("OWNER_KEYS", map(kinds::attributes())),
         ("OTEL_INJECTORS", of(|agent| *agent == Agent::OpenTelemetry)),
         (
             "VENDOR_INJECTORS",
@@ -310,16 +311,6 @@ const SIGNALS: [&str; 4] = [
     "OTEL_TRACES_EXPORTER",
     "OTEL_METRICS_EXPORTER",
     "OTEL_LOGS_EXPORTER",
-];
-
-/// The attribute for each kind of owner; the conventions have none for others.
-const OWNER_KEYS: [(&str, &str); 6] = [
-    ("CronJob", "k8s.cronjob.name"),
-    ("DaemonSet", "k8s.daemonset.name"),
-    ("Deployment", "k8s.deployment.name"),
-    ("Job", "k8s.job.name"),
-    ("ReplicaSet", "k8s.replicaset.name"),
-    ("StatefulSet", "k8s.statefulset.name"),
 ];
 
 /// Annotations of so many letters are left alone. Kubernetes allows 256 KiB, a letter has up to four bytes, and ours

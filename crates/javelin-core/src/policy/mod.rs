@@ -13,7 +13,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{config::Config, dns, mutate::keys};
+use crate::{config::Config, dns, kinds::Kind, mutate::keys};
 
 pub mod difference;
 mod expressions;
@@ -74,8 +74,6 @@ fn pods(config: &Config) -> Value {
 /// The policy that copies a workload's label into its pod template.
 fn workloads() -> Value {
     let (variables, patch) = expressions::workloads();
-    let both = ["CREATE", "UPDATE"];
-    let apps = ["deployments", "statefulsets", "daemonsets", "replicasets"];
     json!({
         "apiVersion": API_VERSION,
         "kind": "MutatingAdmissionPolicy",
@@ -84,13 +82,7 @@ fn workloads() -> Value {
             "failurePolicy": "Ignore",
             "reinvocationPolicy": "Never",
             // A Job's template never changes once it is there: a patch on its update would fail the user's command.
-            "matchConstraints": { "resourceRules": [
-                rule("apps", "v1", &both, &apps),
-                rule("batch", "v1", &both, &["cronjobs"]),
-                rule("batch", "v1", &["CREATE"], &["jobs"]),
-                rule("", "v1", &both, &["podtemplates"]),
-                rule("argoproj.io", "*", &both, &["rollouts"]),
-            ] },
+            "matchConstraints": { "resourceRules": rules_for_copies() },
             "variables": variables,
             "mutations": [{ "patchType": "JSONPatch", "jsonPatch": { "expression": patch } }],
         },
@@ -220,6 +212,22 @@ fn rule(group: &str, version: &str, operations: &[&str], resources: &[&str]) -> 
         "operations": operations,
         "resources": resources,
     })
+}
+
+/// One for each group and its operations.
+fn rules_for_copies() -> Vec<Value> {
+    let kinds: Vec<_> = Kind::copied().collect();
+    let alike = |one: &&Kind, other: &&Kind| {
+        one.group == other.group && one.copied_on() == other.copied_on()
+    };
+    let rules = kinds.chunk_by(alike).filter_map(|kinds| {
+        let first = kinds.first()?;
+        // What others bring may have a newer version than is known here.
+        let version = if first.group.contains('.') { "*" } else { "v1" };
+        let resources: Vec<_> = kinds.iter().map(|kind| kind.plural()).collect();
+        Some(rule(first.group, version, first.copied_on(), &resources))
+    });
+    rules.collect()
 }
 
 fn exists(key: &str) -> Value {

@@ -104,7 +104,7 @@ fn the_place_is_the_value_or_the_nearest_key_above_it() {
             "\r\n# a\r\ndefault:\r\n  delivery: csi\r\n",
             "line 4, column 13",
         ),
-        ("default:\n  delivery: |\n    csi\n", "line 3, column 5"),
+        ("default:\n  delivery: |\n    csi\n", "line 2, column 13"),
     ] {
         assert_eq!(place(text), expected, "{text}");
     }

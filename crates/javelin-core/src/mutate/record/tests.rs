@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::mutate::{Decision, decide, explain};
 use crate::mutate::{Namespace, Owners, pod::Pod};
 
 fn with_subject<T>(pod: &Value, then: impl FnOnce(&Subject<'_>) -> T) -> T {
