@@ -4,12 +4,17 @@
 //! sentences for people live here and not in the program, and whatever they speak of is matched without a wildcard:
 //! a new reason, warning or key does not compile, or does not pass, before it has its sentences.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 mod chart;
 mod check;
 mod cli;
+mod commands;
 mod configuration;
+mod metrics;
 mod policy;
 mod probe;
 mod reasons;
@@ -21,6 +26,7 @@ fn the_pages_say_what_the_code_says() {
         ("cli.md", cli::page()),
         ("check.md", check::page()),
         ("configuration.md", configuration::page()),
+        ("metrics.md", metrics::page()),
         ("policy.md", policy::page()),
         ("probe.md", probe::page()),
         ("reasons.md", reasons::page()),
@@ -51,10 +57,53 @@ fn is_generating() -> bool {
     std::env::var("JAVELIN_BLESS").is_ok()
 }
 
-/// A row of a table; a bar would end the cell.
+/// Those that people read, by hand or from the code.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [
+        "",
+        "docs",
+        "docs/adr",
+        "docs/runbooks",
+        "certs",
+        "deploy/chart",
+        "deploy/stack",
+    ];
+    let folders = folders
+        .iter()
+        .map(|folder| fs::read_dir(root.join(folder)).unwrap());
+    let files = folders.flatten().map(|entry| entry.unwrap().path());
+    files
+        .filter(|file| file.extension().is_some_and(|extension| extension == "md"))
+        // It speaks of names that are gone, too.
+        .filter(|file| !file.ends_with("CHANGELOG.md"))
+        .collect()
+}
+
+/// A row of a table; a bar would end the cell, and what looks like an element of HTML would vanish.
 fn row(cells: &[&str]) -> String {
-    let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    let cells: Vec<_> = cells.iter().map(|cell| of_cell(cell)).collect();
     format!("| {} |\n", cells.join(" | "))
+}
+
+fn of_cell(text: &str) -> String {
+    let mut is_code = true;
+    let parts = text.replace('|', "\\|");
+    let parts = parts.split('`').map(|part| {
+        is_code = !is_code;
+        if is_code {
+            part.to_owned()
+        } else {
+            part.replace('<', "&lt;")
+        }
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
+#[test]
+fn cells_are_read_as_they_are_meant() {
+    let cells = row(&["a|b <c>", "`d|e <f>` <g>"]);
+    assert_eq!(cells, "| a\\|b &lt;c> | `d\\|e <f>` &lt;g> |\n");
 }
 
 const GENERATED: &str =

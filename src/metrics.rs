@@ -478,3 +478,5 @@ const REVIEW_DURATION_BUCKETS: [f64; 16] = [
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::told_by_a_busy_process;

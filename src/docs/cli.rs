@@ -76,7 +76,7 @@ fn of_argument(argument: &Arg) -> String {
         &code(flag.trim()),
         &code(&variable.unwrap_or_default()),
         &code(&default),
-        &help.replace('<', "&lt;"),
+        &help,
     ])
 }
 

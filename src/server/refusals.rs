@@ -42,7 +42,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 13] = [
+    /// Each of them.
+    pub(crate) const ALL: [Self; 13] = [
         Self::Overloaded,
         Self::Stuck,
         Self::Late,
@@ -59,7 +60,7 @@ impl Refusal {
     ];
 
     /// The value of the metric's label, and a sentence for the log.
-    fn told(self) -> (&'static str, &'static str) {
+    pub(crate) fn told(self) -> (&'static str, &'static str) {
         match self {
             Self::Overloaded => ("overloaded", "more reviews at once than there is room for"),
             Self::Stuck => (

@@ -4,6 +4,7 @@
 //! - [`cluster`] starts and stops a one-node Kubernetes in a network namespace of its own.
 //! - [`image`] writes image archives without a container engine; [`images`] says what is in each.
 //! - [`agent`] is the jar that `agent.lock` names, and the way to another one.
+//! - [`docs`] builds the site of `docs/`, and [`links`] checks what its pages lead to.
 //! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
 //! - [`demo`] shows the main job, and [`mod@test`] is everything that has to pass.
 //! - [`fuzz`] looks for what breaks a property.
@@ -18,8 +19,11 @@
 
 mod agent;
 mod chart;
+mod crates;
 mod demo;
+mod docs;
 mod fuzz;
+mod links;
 mod plugin;
 mod test;
 
@@ -55,6 +59,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Faults => test::scenario(&paths, "dying_replica").map(|()| ExitCode::SUCCESS),
         Verb::Installs => test::scenario(&paths, "after_an_install").map(|()| ExitCode::SUCCESS),
         Verb::Codegen { check } => test::codegen(&paths, check).map(|()| ExitCode::SUCCESS),
+        Verb::Docs => {
+            println!("{}", docs::build(&paths)?.join("index.html").display());
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Hostile => test::hostile(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Fuzz(options) => fuzz::run(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Soak(options) => test::soak(&paths, &options).map(|()| ExitCode::SUCCESS),
@@ -154,6 +162,8 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Build the site of docs/ by mdBook, look at every link in it, and print where it begins
+    Docs,
     /// A real one-node Kubernetes on this machine, without a container engine
     Cluster {
         #[command(subcommand)]

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,15 @@ use testbed::jdks;
 use testbed::kube::Cluster;
 use testbed::packages::{self, Group};
 use testbed::paths::{Paths, variable};
-use testbed::process::{create_folder, read, run as run_quietly, run_logged, write};
-use testbed::progress::{self, Hint, note};
+use testbed::process::{create_folder, read, run as run_quietly, write};
+use testbed::progress::note;
 use testbed::toolchain::{self, Tool};
 
 use crate::chart;
+use crate::crates::Crate;
 use crate::demo;
+use crate::docs;
+use crate::links;
 
 /// What to test.
 #[derive(Debug, clap::Args)]
@@ -50,7 +53,7 @@ enum Layer {
     Unit,
     /// Clients that want to stop the server, for a short while
     Hostile,
-    /// The code's documentation
+    /// The code's documentation, the links of all pages, and the site where mdBook is built already
     Docs,
     /// Licences, sources and advisories of dependencies
     Deny,
@@ -336,6 +339,12 @@ fn hostile_suite(paths: &Paths) -> Command {
 }
 
 fn documentation(paths: &Paths) -> Result<()> {
+    links::check(paths.root())?;
+    if docs::is_quick(paths) {
+        docs::build(paths)?;
+    } else {
+        note("LEFT OUT: the site. `cargo xtask docs` builds mdBook for it");
+    }
     let mut command = cargo_command(paths);
     command.args(["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
     succeed(command.env("RUSTDOCFLAGS", "-Dwarnings"))
@@ -346,7 +355,7 @@ fn documentation(paths: &Paths) -> Result<()> {
 /// The advisories come from `JAVELIN_ADVISORY_DB`, a tar archive of them, where there is no way to their own
 /// repository. Where there is neither, they are left out, and that is said.
 fn dependencies(paths: &Paths) -> Result<()> {
-    let program = cargo_deny(paths)?;
+    let program = CARGO_DENY.ensure(paths)?;
     let deny = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command
@@ -374,36 +383,6 @@ fn dependencies(paths: &Paths) -> Result<()> {
         return Ok(());
     }
     succeed(&mut deny(&["check", "advisories"]))
-}
-
-/// The program, built into the cache when it is missing.
-fn cargo_deny(paths: &Paths) -> Result<PathBuf> {
-    let root = paths.cache().join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = root.join("bin/cargo-deny");
-    if !program.is_file() {
-        let log = paths.build_log("cargo-deny");
-        let hint = Hint {
-            first_time: Some(Duration::from_mins(5)),
-            log: Some(&log),
-        };
-        progress::step(&format!("Building cargo-deny {CARGO_DENY}"), hint, || {
-            let mut command = Command::new("cargo");
-            command
-                .args([
-                    "install",
-                    "cargo-deny",
-                    "--locked",
-                    "--version",
-                    CARGO_DENY,
-                    "--root",
-                ])
-                .arg(&root)
-                // Not the checkout's: it has settings of its own.
-                .current_dir(paths.cache());
-            run_logged(&command, &log)
-        })?;
-    }
-    Ok(program)
 }
 
 /// The advisories of an archive, as a git repository.
@@ -650,7 +629,12 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-const CARGO_DENY: &str = "0.20.2";
+const CARGO_DENY: Crate = Crate {
+    name: "cargo-deny",
+    version: "0.20.2",
+    options: &[],
+    first_time: Duration::from_mins(5),
+};
 const ADVISORIES: &str = "https://github.com/rustsec/advisory-db";
 
 /// The newest version with long support: the suite ought to see it.

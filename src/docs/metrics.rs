@@ -1,0 +1,363 @@
+//! `docs/metrics.md`: every metric as `/metrics` tells it, the values of its labels, and the alerts that ask for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use javelin_core::review::Entry;
+use javelin_core::workload::Change;
+
+use super::{GENERATED, pages, row};
+use crate::controller::events::EventReason;
+use crate::metrics::{entry_label, told_by_a_busy_process};
+use crate::server::refusals::Refusal;
+
+/// What `/metrics` says of one metric.
+#[derive(Debug, Default)]
+struct Family {
+    /// As a query names it; without the endings of a histogram.
+    name: String,
+    kind: String,
+    help: String,
+    labels: BTreeSet<String>,
+}
+
+pub(super) fn page() -> String {
+    let mut families = families(&told_by_a_busy_process());
+    // What every process has is what people look for last.
+    families.sort_by_key(|family| family.name.starts_with("process_"));
+    let mut text = format!("{GENERATED}{INTRODUCTION}");
+    let mut section = "";
+    for family in &families {
+        let of_family = section_of(&family.name);
+        if section != of_family {
+            section = of_family;
+            let _ = write!(
+                text,
+                "\n### {section}\n\n| metric | type | labels | what | alerts |\n|---|---|---|---|---|\n"
+            );
+        }
+        text += &family.row();
+    }
+    let _ = write!(text, "{LABELS}{}", entries());
+    let _ = write!(text, "{OUTCOMES}{}", changes());
+    let _ = write!(text, "{REFUSALS}{}", refusals());
+    let _ = write!(text, "{EVENTS}{}{OTHER_LABELS}", happenings());
+    text
+}
+
+impl Family {
+    fn row(&self) -> String {
+        let code = |name: &String| format!("`{name}`");
+        let labels: Vec<_> = self.labels.iter().map(code).collect();
+        let alerts = alerts_on(&self.name).into_iter();
+        let alerts: Vec<_> = alerts
+            .map(|alert| format!("[{alert}](runbooks/{alert}.md)"))
+            .collect();
+        row(&[
+            &code(&self.name),
+            &self.kind,
+            &labels.join(", "),
+            &self.help,
+            &alerts.join(", "),
+        ])
+    }
+}
+
+/// In the order in which they are told; `encode` begins each with its `HELP`.
+fn families(told: &str) -> Vec<Family> {
+    let mut families: Vec<Family> = Vec::new();
+    for line in told.lines().filter(|line| *line != "# EOF") {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, help) = rest.split_once(' ').unwrap();
+            families.push(Family {
+                name: name.to_owned(),
+                help: help.to_owned(),
+                ..Family::default()
+            });
+            continue;
+        }
+        let family = families.last_mut().unwrap();
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (_, kind) = rest.rsplit_once(' ').unwrap();
+            kind.clone_into(&mut family.kind);
+        } else if !line.starts_with('#') {
+            let (name, labels) = sample(line);
+            if family.kind != "histogram" {
+                name.clone_into(&mut family.name);
+            }
+            let labels = labels.into_iter().filter(|label| *label != "le");
+            family.labels.extend(labels.map(str::to_owned));
+        }
+    }
+    families
+}
+
+/// Its name, and the names of its labels. No value in what is told has a comma or a bracket.
+fn sample(line: &str) -> (&str, Vec<&str>) {
+    let (series, _) = line.rsplit_once(' ').unwrap();
+    let Some((name, labels)) = series.split_once('{') else {
+        return (series, Vec::new());
+    };
+    let labels = labels.trim_end_matches('}').split(',');
+    let names = labels.filter_map(|label| Some(label.split_once('=')?.0));
+    (name, names.collect())
+}
+
+/// A new metric has to find its place here.
+fn section_of(name: &str) -> &'static str {
+    let own = name.strip_prefix("javelin_").unwrap_or(name);
+    let begins = |parts: &[&str]| parts.iter().any(|part| own.starts_with(part));
+    match () {
+        () if begins(&["process_"]) => "Process",
+        () if begins(&["build_info"]) => "Version",
+        () if begins(&["reviews", "review_", "second_chances", "injections"]) => "Reviews",
+        () if begins(&[
+            "malformed_",
+            "panics",
+            "refusals",
+            "tls_handshake_",
+            "certificate_refusals",
+            "open_connections",
+        ]) =>
+        {
+            "Server"
+        }
+        () if begins(&["config_"]) => "Configuration",
+        () if begins(&["certificate_reload", "certificate_last_reload"]) => {
+            "A certificate of your own"
+        }
+        () if begins(&["profiles_without_entry"]) => "Webhook configuration",
+        () if begins(&["leaf_", "authority_", "certificates_signed", "ca_bundle_"]) => {
+            "Javelin's own certificates"
+        }
+        () if begins(&["events", "probe_"]) => "Events and reachability",
+        () => panic!("{name} has no section"),
+    }
+}
+
+/// Alerts whose expression names the metric, in the order of the file.
+fn alerts_on(name: &str) -> Vec<String> {
+    let alerts = file("deploy/chart/files/alerts.yaml");
+    let alerts: Vec<BTreeMap<String, String>> = serde_saphyr::from_str(&alerts).unwrap();
+    let names = |alert: &BTreeMap<String, String>| {
+        words(&alert["expr"]).any(|word| word == name || word == format!("{name}_bucket"))
+    };
+    let alerts = alerts.into_iter().filter(names);
+    alerts
+        .map(|mut alert| alert.remove("alert").unwrap())
+        .collect()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+}
+
+/// Of the checkout.
+fn file(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(root.join(name)).unwrap()
+}
+
+/// Written so that a new one does not compile without its sentence.
+fn entries() -> String {
+    let of = |entry: &Entry| match entry {
+        Entry::Pod => "a pod with a label, or an annotation, of its own or of its workload",
+        Entry::Namespace(_) => "a pod in a namespace whose label names a profile",
+        Entry::UnknownNamespace => "a pod in a namespace whose label names no profile",
+        Entry::Workload => "a workload with the label: it is copied into the pod template",
+        Entry::Probe => "Javelin's own question whether it is reached",
+    };
+    let all = [
+        Entry::Pod,
+        Entry::Namespace(String::new()),
+        Entry::UnknownNamespace,
+        Entry::Workload,
+        Entry::Probe,
+    ];
+    let rows = all.iter().map(|entry| value(entry_label(entry), of(entry)));
+    rows.collect()
+}
+
+fn changes() -> String {
+    let of = |change: Change| match change {
+        Change::Labelled => "a workload: the label was copied into its pod template",
+        Change::Unlabelled => "a workload: the copy was taken away with the label",
+        Change::Unchanged => "a workload: nothing was to be done",
+    };
+    let all = [Change::Labelled, Change::Unlabelled, Change::Unchanged];
+    all.map(|change| value(change.code(), of(change))).concat()
+}
+
+fn refusals() -> String {
+    let rows = Refusal::ALL.map(|refusal| {
+        let (reason, sentence) = refusal.told();
+        value(reason, sentence)
+    });
+    rows.concat()
+}
+
+/// Written so that a new one does not compile without its sentence.
+fn happenings() -> String {
+    let of = |happening: EventReason| match happening {
+        EventReason::AuthorityMade => "the first authority was made",
+        EventReason::AuthorityRestored => {
+            "the Secret was emptied or damaged, and what it had held was written back"
+        }
+        EventReason::AuthorityReplaced => {
+            "an authority that could not be used was replaced at once"
+        }
+        EventReason::AuthorityPrepared => {
+            "a successor is in every caBundle, and waits for the settle time"
+        }
+        EventReason::AuthorityPromoted => "the successor signs",
+        EventReason::AuthorityAdopted => {
+            "an authority that a certificate in use comes from was missing in the Secret"
+        }
+        EventReason::AuthorityPruned => "authorities whose time is over are trusted no more",
+        EventReason::SecretCreated => "the Secret was gone, and was created again",
+        EventReason::CaBundleRepaired => "somebody had overwritten a caBundle",
+        EventReason::CertificateRefused => {
+            "a client refused the certificate after a switch, and the previous one is served again"
+        }
+        EventReason::WebhookReached => "calls of the API server come through",
+        EventReason::WebhookNotReached => "calls of the API server do not come through",
+    };
+    let rows = EventReason::ALL.map(|happening| value(happening.reason(), of(happening)));
+    rows.concat()
+}
+
+fn value(value: &str, what: &str) -> String {
+    row(&[&format!("`{value}`"), what])
+}
+
+#[test]
+fn what_pages_name_is_told() {
+    let told = told_by_a_busy_process();
+    let series: BTreeSet<_> = told
+        .lines()
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    let mut names = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for word in words(&text).filter(|word| word.starts_with("javelin_")) {
+            names += 1;
+            let is_told =
+                series.contains(word) || series.contains(format!("{word}_bucket").as_str());
+            assert!(is_told, "{}: there is no metric {word}", page.display());
+        }
+    }
+    assert!(names > 20, "{names} names in all");
+}
+
+#[test]
+fn series_are_read_with_their_labels() {
+    let told = "# HELP a_b Some thing.\n# TYPE a_b counter\na_b_total{x=\"1\",y=\"2\"} 3\na_b_total 4\n\
+                # HELP c_seconds Time.\n# TYPE c_seconds histogram\n# UNIT c_seconds seconds\nc_seconds_sum 0\n\
+                c_seconds_bucket{le=\"1\",z=\"0\"} 0\n# EOF\n";
+    let families = families(told);
+    let of = |family: &Family| {
+        let labels: Vec<_> = family.labels.iter().cloned().collect();
+        format!(
+            "{} {} {} {}",
+            family.name,
+            family.kind,
+            labels.concat(),
+            family.help
+        )
+    };
+    let families: Vec<_> = families.iter().map(of).collect();
+    assert_eq!(
+        families,
+        [
+            "a_b_total counter xy Some thing.",
+            "c_seconds histogram z Time."
+        ]
+    );
+}
+
+const INTRODUCTION: &str = "
+# Metrics
+
+Each replica serves its metrics at `/metrics` on the admin port: 8080, or 10261 with `hostNetwork`. The format is OpenMetrics text,
+without TLS. The chart's values `metrics.serviceMonitor.enabled` and `metrics.podMonitor.enabled` have the Prometheus Operator scrape
+them. `metrics.prometheusRule.enabled` brings the [alerts](runbooks/README.md), and `metrics.dashboard.enabled` a dashboard for
+Grafana. To look at them by hand:
+
+```sh
+kubectl port-forward -n javelin-system deployment/javelin 8080 &
+curl http://localhost:8080/metrics
+```
+
+Three queries to begin with: how many pods got the agent in the last hour, why others did not, and whether API servers reach Javelin.
+
+```promql
+sum by (profile) (increase(javelin_injections_total[1h]))
+sum by (outcome) (increase(javelin_reviews_total{entry=~\"pod|namespace.*\",outcome!=\"injected\"}[1h]))
+javelin_probe_result == 1
+```
+
+No label has a value that a pod can choose, so the number of series does not grow with your pods. Labels with a closed set of values
+are there from the start, at 0.
+
+Two metrics of the API servers are as important. `apiserver_admission_webhook_fail_open_count` counts calls to a webhook that failed, and
+`apiserver_admission_webhook_admission_duration_seconds` is the time that pods waited. Managed control planes often do not expose
+them.
+
+## All metrics
+";
+
+const LABELS: &str = "
+## Labels
+
+### `entry`
+
+Of `javelin_reviews_total`, `javelin_second_chances_total` and `javelin_review_duration_seconds`: why the API server called.
+
+| value | what |
+|---|---|
+";
+
+const OUTCOMES: &str = "
+### `outcome`
+
+Of `javelin_reviews_total` and `javelin_second_chances_total`. The codes of [reasons.md](reasons.md#reasons), and these:
+
+| value | what |
+|---|---|
+| `injected` | the pod got the agent |
+| `probed` | Javelin's own question was answered |
+";
+
+const REFUSALS: &str = "
+### `reason` of `javelin_refusals_total`
+
+[SECURITY.md](../SECURITY.md#limits) has the limits. The log has a line for each reason, at most once a minute.
+
+| value | what |
+|---|---|
+";
+
+const EVENTS: &str = "
+### `reason` of `javelin_events_total`
+
+Each is also an Event in Javelin's namespace: `kubectl get events -n javelin-system`.
+
+| value | what |
+|---|---|
+";
+
+const OTHER_LABELS: &str = "
+### Others
+
+| label | of | value |
+|---|---|---|
+| `result` | `javelin_probe_result` | a finding of [probe.md](probe.md#findings); the one that holds is 1, all others are 0 |
+| `result` | `javelin_config_reloads_total`, `javelin_certificate_reloads_total` | `success` or `failure` |
+| `profile` | `javelin_injections_total` | a profile of the configuration, or `default` |
+| `hash` | `javelin_config_info` | a hash of the configuration; replicas with the same hash decide alike |
+| `authority` | `javelin_leaf_issuer` | the first 16 digits of the authority's SHA-256, as `javelin cert` shows it |
+| `version` | `javelin_build_info` | Javelin's |
+";
