@@ -282,7 +282,7 @@ fn slug(title: &str) -> String {
 pub(crate) const SUMMARY: &str = "docs/SUMMARY.md";
 
 /// Those of the checkout that have pages for people; beside what is at its root.
-const FOLDERS: [&str; 4] = ["certs", "deploy", "docs", "xtask"];
+const FOLDERS: [&str; 5] = ["certs", "crates", "deploy", "docs", "xtask"];
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,12 @@
 //! Javelin's own chores, as `cargo xtask VERB`.
 //!
-//! - [`toolchain`] builds the Kubernetes programs, Helm and a Collector from Go modules into a user cache.
-//! - [`cluster`] starts and stops a one-node Kubernetes in a network namespace of its own.
-//! - [`image`] writes image archives without a container engine; [`images`] says what is in each.
-//! - [`agent`] is the jar that `agent.lock` names, and the way to another one.
-//! - [`docs`] builds the site of `docs/`, and [`links`] checks what its pages lead to.
-//! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
 //! - [`demo`] shows the main job, and [`mod@test`] is everything that has to pass.
+//! - [`chart`] is what Helm makes of the chart, and [`docs`] the site of the pages.
 //! - [`fuzz`] looks for what breaks a property.
-//! - [`kube`] is the handle that everything else uses on a cluster, ours or the user's.
+//! - [`agent`] is the way to another version of the agent.
+//! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
+//!
+//! What they run on, a Kubernetes and its tools and images, is [`testbed`].
 //!
 //! Results go to standard output, progress and errors to standard error.
 #![expect(
