@@ -14,7 +14,7 @@
 //! value of these types can be used as it is.
 //!
 //! Deliberately not here: TLS itself ([`server::tls`](crate::server::tls)) and the Kubernetes API
-//! ([`cluster`](crate::cluster)).
+//! ([`controller`](crate::controller)).
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -245,7 +245,7 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) async fn of(cluster: &Cluster) -> Result<Self> {
-        // Before the Secret, as the keeper does: what is published is never newer than what is stored.
+        // Before the Secret, as the reconciler does: what is published is never newer than what is stored.
         let entries = match cluster.configuration().await {
             Ok(found) => Some(found.entries),
             Err(ClusterError::Missing(_)) => None,

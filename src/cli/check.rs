@@ -1,6 +1,6 @@
 //! `javelin check`: everything between a label and a trace, with the rights of the person who runs it.
 //!
-//! Deliberately not here: what is asked (`cluster::gather`), and what to make of it ([`check`](crate::diagnose::check)).
+//! Deliberately not here: what is asked (`diagnose::gather`), and what to make of it ([`check`](crate::diagnose::check)).
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -1,6 +1,6 @@
 //! `javelin status`: which workloads have the agent, and why others do not, with the rights of the person who runs it.
 //!
-//! Deliberately not here: what is read (`cluster::inventory`), and what to make of it ([`status`](crate::diagnose::status)).
+//! Deliberately not here: what is read (`diagnose::inventory`), and what to make of it ([`status`](crate::diagnose::status)).
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -3,7 +3,7 @@
 //! A profile takes effect as soon as the configuration names it, but a namespace's label reaches us only through an
 //! entry, which the chart renders. One that is applied without the other would be a silent failure.
 //!
-//! Deliberately not here: reading the entries ([`client`](super::client)), and mending what is missing: entries are
+//! Deliberately not here: reading the entries ([`api`](crate::api)), and mending what is missing: entries are
 //! the chart's.
 
 use std::collections::BTreeSet;

@@ -33,7 +33,7 @@ use crate::server::readiness::{Condition, Readiness};
 use crate::server::tls::{Identity, Presented, TlsError};
 use crate::time::{jittered, now, rfc3339};
 
-/// What the keeper works with.
+/// What a reconciler works with.
 #[derive(Debug)]
 pub struct Reconciler {
     cluster: Cluster,

@@ -1,7 +1,7 @@
 //! All that `javelin check` looks at: requests in, [`Facts`] out.
 //!
 //! Invariant: whatever is refused or missing becomes a fact of its own; only a cluster that does not answer at all ends
-//! the survey. Written is nothing: the probe and the pod of the trial are dry runs.
+//! it. Nothing is written: the probe and the pod of the trial are dry runs.
 //!
 //! Deliberately not here: what to make of it ([`check`](crate::diagnose::check)), and certificates, which `javelin cert` reads.
 

@@ -20,7 +20,7 @@
 //! anybody who reaches the port can speak to it. Every size and every wait has a limit.
 //!
 //! Deliberately not here: decisions about pods ([`review`](javelin_core::review)), and where certificates come from
-//! ([`certs`](crate::certs), [`cluster`](crate::cluster)).
+//! ([`certs`](crate::certs), [`controller`](crate::controller)).
 
 use std::time::Duration;
 

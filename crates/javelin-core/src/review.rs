@@ -4,7 +4,7 @@
 //! build an answer without one. The envelope is borrowed from the body, and the object decoded only as far as
 //! the decision needs it.
 //!
-//! Deliberately absent: HTTP, logging and metrics (see [`crate::server`]).
+//! Deliberately absent: HTTP, logging and metrics.
 
 use std::borrow::Cow;
 

@@ -730,7 +730,7 @@ fn refuse(world: &World, at: usize) -> Option<World> {
     Some(next)
 }
 
-/// Takes note of a refusal, as the keeper does.
+/// Takes note of a refusal, as the reconciler does.
 fn look(replica: &mut Replica) {
     if let Some(refused) = replica.serving.refused() {
         replica.held = true;

@@ -28,7 +28,7 @@ fn contents(previous: &[&AuthorityCertificate]) -> Contents {
     }
 }
 
-/// Through the Secret's data and back, as the keeper sees it.
+/// Through the Secret's data and back, as the reconciler sees it.
 fn stored(contents: &Contents) -> Stored {
     let data = contents
         .to_data()

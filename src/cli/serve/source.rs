@@ -132,7 +132,7 @@ impl OwnAuthority {
             self.lifetimes,
             Coverage::new(Arc::clone(&config.current), Arc::clone(&parts.metrics)),
         );
-        // One for all: whatever changes, the keeper looks at everything again.
+        // One for all: whatever changes, the reconciler looks at everything again.
         let changed = &config.changed;
         background.spawn(
             "watch of the Secret",

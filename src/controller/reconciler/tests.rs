@@ -1,4 +1,4 @@
-//! Two keepers and one stand-in for the API server that knows about resource versions. Each round is called
+//! Two reconcilers and one stand-in for the API server that knows about resource versions. Each round is called
 //! for, so there is nothing to wait for.
 
 use std::sync::Mutex;

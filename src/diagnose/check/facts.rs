@@ -102,7 +102,7 @@ pub enum Certificates {
     Unseen(Unseen),
 }
 
-/// What the probe found, with the next step (`cluster::probe`, `cluster::advice`).
+/// What the probe found, with the next step (`probe`, `probe::advice`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
     /// The finding's code.

@@ -15,7 +15,7 @@
 //! Invariants: pure; every finding has a [`Check`], whose code never changes its meaning; a warning or a failure has a
 //! hint. What could not be seen is a warning that says so, never a failure.
 //!
-//! Deliberately not here: asking (`cluster::gather`) and printing (`cli::check`).
+//! Deliberately not here: asking (`diagnose::gather`) and printing (`cli::check`).
 
 use serde::{Serialize, Serializer};
 

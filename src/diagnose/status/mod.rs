@@ -5,7 +5,7 @@
 //!
 //! Invariant: owners are told from names, as the webhook does it; no ReplicaSet has to be read.
 //!
-//! Deliberately not here: reading (`cluster::inventory`), how it looks (`cli::status`), and restarting (`cli::restart`).
+//! Deliberately not here: reading (`diagnose::inventory`), how it looks (`cli::status`), and restarting (`cli::restart`).
 
 use std::collections::BTreeMap;
 

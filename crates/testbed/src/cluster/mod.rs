@@ -6,7 +6,7 @@
 //! side makes that a port on the loopback address.
 //!
 //! Every process carries a variable in its environment, and every container is in one control group, so that whatever
-//! an earlier run left, however it ended, can be found and removed: [`teardown`] relies on nothing that a killed run
+//! an earlier run left, however it ended, can be found and removed: `teardown` relies on nothing that a killed run
 //! might not have written.
 
 mod cgroups;
