@@ -25,6 +25,7 @@ use crate::probe;
 use crate::time::unix_seconds;
 
 mod process;
+pub mod served;
 
 pub use process::most_descriptors;
 

@@ -133,8 +133,8 @@ impl Reader {
         }
     }
 
-    /// Does the cluster have kinds of that API group? Whoever asks for one that it does not have may be told that he lacks
-    /// the right.
+    /// Does the cluster have kinds of that API group? Whoever asks for one that it does not have may be told that the
+    /// right is missing.
     pub async fn has_group(&self, group: &str) -> bool {
         #[derive(Deserialize)]
         struct Groups {

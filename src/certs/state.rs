@@ -367,7 +367,7 @@ fn prepare(contents: &Contents, cause: Cause) -> Action {
     Action::Prepare { contents, cause }
 }
 
-/// Somebody asks for a rotation in the middle of one: whatever made him ask has happened to the successor as well. No leaf
+/// Somebody asks for a rotation in the middle of one: whatever the reason, it holds for the successor as well. No leaf
 /// comes from it yet, so it leaves the bundles at once, for good.
 fn without_successor(contents: &Contents, expired: bool) -> Action {
     let discarded = contents

@@ -19,7 +19,8 @@ use crate::api::client::{self, Cluster};
 use crate::api::request::ClusterError;
 use crate::certs::store::Entry;
 use crate::certs::store::Stored;
-use crate::diagnose::certificates::{Facts, Replica, Report, Rotation, Told};
+use crate::diagnose::certificates::{Facts, Replica, Report, Rotation};
+use crate::metrics::served::ReplicaCertificate;
 use crate::time::{now, rfc3339};
 
 mod text;
@@ -293,7 +294,7 @@ async fn replicas(cluster: &Cluster) -> Result<Vec<Replica>, ClusterError> {
         let told = match pod.admin_port {
             None => Err("no container port of its is named admin".to_owned()),
             Some(port) => match cluster.metrics(&pod.name, port).await {
-                Ok(metrics) => Ok(Told::from_metrics(&metrics)),
+                Ok(metrics) => Ok(ReplicaCertificate::from_metrics(&metrics)),
                 Err(error @ ClusterError::Denied { .. }) => return Err(error),
                 Err(error) => Err(reason(&error)),
             },

@@ -21,7 +21,8 @@ use crate::certs::authority::fingerprint;
 use crate::certs::state::MOST_RETIRED;
 use crate::certs::store::{Contents, Entry, Stored, bundle_certificates};
 use crate::certs::{AuthorityCertificate, Validity};
-use crate::time::{from_unix_seconds, rfc3339};
+use crate::metrics::served::{Issuer, ReplicaCertificate};
+use crate::time::rfc3339;
 
 /// What was read.
 #[derive(Debug)]
@@ -54,53 +55,7 @@ pub struct Replica {
     /// Does the Service send calls to it?
     pub ready: bool,
     /// What it tells of its certificate, or why it could not be asked.
-    pub told: Result<Told, String>,
-}
-
-/// What a replica's metrics tell of the certificate that it serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// When it ends; `None` if there is none yet.
-    pub ends: Option<SystemTime>,
-    /// Where it comes from.
-    pub issuer: Issuer,
-}
-
-/// Where a certificate comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Issuer {
-    /// One of Javelin's authorities, by its fingerprint.
-    Authority(String),
-    /// Files that somebody else keeps.
-    Files,
-    /// An older replica does not tell.
-    Untold,
-}
-
-impl Told {
-    /// Picks it out of the metrics in the text format.
-    pub fn from_metrics(text: &str) -> Self {
-        let gauge = |name: &str| {
-            let mut lines = text.lines();
-            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-            value.trim().parse::<u64>().ok()
-        };
-        let issuer = text.lines().find_map(|line| {
-            let (authority, value) = line.strip_prefix(LEAF_ISSUER)?.split_once("\"} ")?;
-            (value.trim() == "1").then(|| authority.to_owned())
-        });
-        let ends = gauge(LEAF_ENDS).filter(|ends| *ends != 0);
-        // Who keeps an authority knows its end before it can sign anything.
-        let is_files = ends.is_some() && gauge(AUTHORITY_ENDS) == Some(0);
-        Self {
-            ends: ends.and_then(from_unix_seconds),
-            issuer: match issuer {
-                Some(authority) => Issuer::Authority(authority),
-                None if is_files => Issuer::Files,
-                None => Issuer::Untold,
-            },
-        }
-    }
+    pub told: Result<ReplicaCertificate, String>,
 }
 
 /// All of it, judged.
@@ -315,7 +270,7 @@ impl<'a> Facts<'a> {
     }
 
     /// What the replicas tell that are called.
-    fn told(&self) -> impl Iterator<Item = (&'a str, &'a Told)> {
+    fn told(&self) -> impl Iterator<Item = (&'a str, &'a ReplicaCertificate)> {
         let replicas = self.replicas.unwrap_or_default().iter();
         replicas
             .filter(|replica| replica.ready)
@@ -672,11 +627,6 @@ fn end(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
 }
 
 const DAY: Duration = Duration::from_hours(24);
-
-/// What [`Metrics`](crate::metrics::Metrics) calls them.
-const LEAF_ENDS: &str = "javelin_leaf_not_after_timestamp_seconds";
-const AUTHORITY_ENDS: &str = "javelin_authority_not_after_timestamp_seconds";
-const LEAF_ISSUER: &str = "javelin_leaf_issuer{authority=\"";
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 //! A person labels the Deployment; pods carry the labels of the *template*. So the value is copied into the
 //! template as the Deployment is admitted, and the rollout that follows is Kubernetes' own. The copy has a key
 //! of ours ([`keys::FROM_WORKLOAD`]), in the template and on the workload's metadata: a label that the user
-//! himself put into the template is never touched, and a removal that was missed while we were away is mended
+//! put into the template is never touched, and a removal that was missed while we were away is made up for
 //! at the next update, because the second webhook entry selects by our key.
 //!
 //! The value is copied as it stands, also one that names no profile: else a pod whose workload says nonsense would

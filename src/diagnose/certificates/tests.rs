@@ -3,7 +3,6 @@ use std::time::UNIX_EPOCH;
 use super::*;
 use crate::certs::store::{Retired, authorities as in_bundle};
 use crate::certs::{Authority, ServiceName};
-use crate::metrics::Metrics;
 
 fn name() -> ServiceName {
     ServiceName::new("javelin", "javelin-system").unwrap()
@@ -29,7 +28,7 @@ fn pod(pod: &str, issuer: Issuer, ends: SystemTime) -> Replica {
     Replica {
         pod: pod.to_owned(),
         ready: true,
-        told: Ok(Told {
+        told: Ok(ReplicaCertificate {
             ends: Some(ends),
             issuer,
         }),
@@ -324,7 +323,7 @@ fn what_is_of_no_use_is_a_problem() {
     );
     check_problems(
         |scene| {
-            let nothing = Told::from_metrics("");
+            let nothing = ReplicaCertificate::from_metrics("");
             scene.replicas.as_mut().unwrap()[0].told = Ok(nothing);
         },
         &["pod-1 has no certificate"],
@@ -531,38 +530,6 @@ fn a_rotation_too_many_waits_for_the_first_predecessor_to_go() {
         "a successor of A has to wait: 4 predecessors are still trusted, the first of them until \
          2024-10-06T00:00:00Z"
     );
-}
-
-#[test]
-fn metrics_tell_what_is_served() {
-    let metrics = Metrics::new();
-    let told = || Told::from_metrics(&metrics.encode().unwrap());
-    let nothing = Told {
-        ends: None,
-        issuer: Issuer::Untold,
-    };
-    assert_eq!(told(), nothing);
-
-    metrics.leaf_expires(start());
-    let files = Told {
-        ends: Some(start()),
-        issuer: Issuer::Files,
-    };
-    assert_eq!(told(), files);
-
-    metrics.authority_expires(start() + DAY);
-    let older = Told {
-        issuer: Issuer::Untold,
-        ..files
-    };
-    assert_eq!(told(), older);
-
-    metrics.leaf_comes_from("0123456789abcdef".to_owned());
-    let own = Told {
-        issuer: Issuer::Authority("0123456789abcdef".to_owned()),
-        ..files
-    };
-    assert_eq!(told(), own);
 }
 
 #[test]

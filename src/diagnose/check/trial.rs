@@ -25,7 +25,7 @@ pub struct Trial {
 /// What the API server made of it.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// It would have been created, so.
+    /// It would have been created, as this.
     Admitted(Box<TriedPod>),
     /// It would not; the API server's sentence.
     Refused(String),

@@ -5,7 +5,7 @@ pub const INJECT: &str = "instrumentation.opentelemetry.io/inject-java";
 
 /// Our copy of a workload's [`INJECT`] value, in its pod template and on its own metadata.
 ///
-/// A key of our own, so that a label that the user put into the template himself is never taken for ours.
+/// A key of our own, so that a label that the user put into the template is never taken for ours.
 pub const FROM_WORKLOAD: &str = "javelin.dev/from-workload";
 
 /// The receipt on a pod: what was injected, by which version, with which configuration.

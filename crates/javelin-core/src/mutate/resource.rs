@@ -86,7 +86,7 @@ pub(super) fn naming(
 }
 
 /// Adds our attributes, and before them the variables that they refer to. Of a key that occurs twice the SDK takes the
-/// last: so ours stand behind the user's where all of his are known, without his keys, and before them where not.
+/// last: so ours stand behind the user's where all of those are known, without keys that are there, and before them where not.
 pub(super) fn add_attributes(
     environment: &mut Environment,
     subject: &Subject<'_>,

@@ -36,7 +36,7 @@ pub(crate) struct Defaults {
     properties: Vec<(String, String)>,
 }
 
-/// What the user says himself about where telemetry goes.
+/// What the container says itself about where telemetry goes.
 #[derive(Debug, Clone, Copy)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -97,7 +97,7 @@ pub(super) fn place(
         SdkSettings::File => true,
         SdkSettings::Auto => users.may_hide,
     };
-    // The init container of an earlier pass wrote no file, and the agent knows no "endpoint unless he has one".
+    // The init container of an earlier pass wrote no file, and the agent knows no "endpoint unless there is one".
     let is_possible = !is_again && !users.has_otlp;
     if wants && is_possible && !Defaults::of(profile).properties.is_empty() {
         Place::File
@@ -228,8 +228,8 @@ pub(crate) fn signal_settings(profile: &Profile) -> Vec<(&'static str, String)> 
         .collect()
 }
 
-/// An endpoint or a protocol. One of a single signal counts as well: our protocol would apply to his endpoint, or ours
-/// to his protocol.
+/// An endpoint or a protocol. One of a single signal counts as well: our protocol would apply to the container's endpoint,
+/// or our endpoint to its protocol.
 fn is_otlp(variable: &EnvVar) -> bool {
     let rest = variable.name.strip_prefix(OTLP_PREFIX);
     rest.is_some_and(|rest| rest.ends_with("ENDPOINT") || rest.ends_with("PROTOCOL"))

@@ -35,7 +35,7 @@ pub(super) fn keeps_what_is_the_users(before: &Value, after: &Value) -> Result<(
     same_containers(lists.map(|list| list.filter(|each| !is_named(each, &OUR_NAMES)).collect()))
 }
 
-/// Would the API server take what was added? What the user wrote is his own. The claims are volumes that the pods of the
+/// Would the API server take what was added? What the user wrote is not looked at. The claims are volumes that the pods of the
 /// template will have beside its own.
 pub(super) fn is_taken_by_the_api_server(pod: &Pod, claims: &[&str]) -> Result<(), PatchError> {
     let volumes = pod.spec.volumes().iter().map(|volume| volume.name.as_str());
