@@ -3,7 +3,7 @@
 //! - [`client`] makes the few requests of the webhook, each with a limit: get and patch of three objects by name.
 //! - [`reader`] reads any object, for the person at the terminal and with that person's rights.
 //! - [`request`] limits each, and says what went wrong.
-//! - [`objects`] reads single objects and tries pods, for `preview`.
+//! - [`reference`] is one object, as a person names it; [`refusal`] is who refuses a pod.
 //!
 //! Rights of the webhook, limited by `resourceNames`: `get`, `watch`, `patch` on one Secret and on one
 //! `MutatingWebhookConfiguration`; `create` on the Secret, which an apply needs to bring it back; `create`, `patch` on
@@ -11,6 +11,7 @@
 //! watch from resource version 0 begins with the object as it is.
 
 pub mod client;
-pub mod objects;
 pub mod reader;
+pub mod reference;
+pub mod refusal;
 pub mod request;

@@ -1,7 +1,7 @@
 //! Requests for the person at the terminal: any object by its path, with that person's rights.
 //!
 //! Invariants: each request has a time limit; lists come in pages, and of each object only the asked-for fields are kept.
-//! Nothing is written but what [`Reader::restart`] and the dry run of [`Reader::dry_run`] say.
+//! Nothing is written but what [`Reader::restart`] and the dry run of [`Reader::try_pod`] say.
 //!
 //! Deliberately not here: which objects (`gather`, `inventory`), and what to make of them ([`check`](crate::diagnose::check),
 //! [`status`](crate::diagnose::status)). The webhook itself asks for nothing of this.
@@ -9,12 +9,13 @@
 use std::time::Duration;
 
 use hyper::{Request, header};
-use kube::Client;
 use kube::client::Body;
+use kube::{Client, Config};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::refusal::{self, Refusal};
 use super::request::{ClusterError, REQUEST, Target, within};
 
 /// Asks the API server for anything. Clones share its connections.
@@ -70,6 +71,13 @@ struct PageMetadata {
 impl Reader {
     pub(super) fn over(client: Client) -> Self {
         Self { client }
+    }
+
+    /// Connects when first used.
+    pub fn new(config: Config) -> Result<Self, ClusterError> {
+        let client = Client::try_from(config);
+        let client = client.map_err(|source| ClusterError::Connect(Box::new(source)))?;
+        Ok(Self { client })
     }
 
     /// Reads what stands at `path`. `kind` and `name` are for the error.
@@ -212,10 +220,21 @@ impl Reader {
         decode(&answer, &target)
     }
 
-    /// Has the API server pretend to create an object at `path`; nothing is stored.
-    pub async fn dry_run(&self, path: &str, object: &Value) -> Result<Answer, ClusterError> {
-        let uri = format!("{path}?dryRun=All&fieldManager=javelin-cli");
-        self.post(&uri, object, &target("path", path)).await
+    /// Has the API server pretend to create a pod: everything that admission would do is done, and nothing is stored.
+    pub async fn try_pod(
+        &self,
+        namespace: &str,
+        pod: &Value,
+    ) -> Result<Result<Value, Refusal>, ClusterError> {
+        let target = Target::new(
+            "Pod",
+            format!("of namespace {namespace}"),
+            "the namespace does not exist",
+        );
+        let uri =
+            format!("/api/v1/namespaces/{namespace}/pods?dryRun=All&fieldManager=javelin-cli");
+        let answer = self.post(&uri, pod, &target).await?;
+        refusal::tried(&answer, &target)
     }
 
     /// Posts something by way of the API server's proxy, and takes any answer.
@@ -306,7 +325,10 @@ impl Answer {
     }
 }
 
-fn decode<T: DeserializeOwned>(answer: &Answer, target: &Target) -> Result<T, ClusterError> {
+pub(super) fn decode<T: DeserializeOwned>(
+    answer: &Answer,
+    target: &Target,
+) -> Result<T, ClusterError> {
     accept(answer, target)?;
     serde_json::from_slice(&answer.body).map_err(|source| ClusterError::Transport {
         target: target.clone(),
@@ -314,7 +336,7 @@ fn decode<T: DeserializeOwned>(answer: &Answer, target: &Target) -> Result<T, Cl
     })
 }
 
-fn accept(answer: &Answer, target: &Target) -> Result<(), ClusterError> {
+pub(super) fn accept(answer: &Answer, target: &Target) -> Result<(), ClusterError> {
     if answer.is_success() {
         return Ok(());
     }

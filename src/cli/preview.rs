@@ -24,7 +24,7 @@ use super::{
     progress::Progress,
 };
 use crate::agent;
-use crate::api::objects::Reference;
+use crate::api::reference::Reference;
 use crate::offline::inject::{Action, Injector, What};
 use crate::offline::inputs::Inputs;
 use crate::offline::lints::{self, Lint};

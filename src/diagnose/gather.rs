@@ -13,7 +13,8 @@ use javelin_core::mutate::keys::{AGENT_NAME, CA_BUNDLE, INJECT};
 use serde_json::{Value, json};
 
 use crate::api::client::Cluster;
-use crate::api::reader::{Answer, Form, Reader, Served};
+use crate::api::reader::{Form, Reader, Served};
+use crate::api::refusal::{Refusal, Refuser};
 use crate::api::request::ClusterError;
 use crate::causes::with_causes;
 use crate::diagnose::check::collector::{Collector, Place as CollectorPlace, Said, ServicePlace};
@@ -432,32 +433,25 @@ async fn try_in(reader: &Reader, namespace: &str) -> Trial {
 }
 
 async fn try_pod(reader: &Reader, namespace: &str, is_labelled: bool) -> Outcome {
-    let path = format!("/api/v1/namespaces/{namespace}/pods");
-    let answer = match seen(reader.dry_run(&path, &trial::pod(is_labelled)).await) {
-        Ok(answer) => answer,
-        Err(unseen) => return Outcome::Unseen(unseen),
-    };
-    outcome(&answer)
+    outcome(reader.try_pod(namespace, &trial::pod(is_labelled)).await)
 }
 
-fn outcome(answer: &Answer) -> Outcome {
-    if answer.is_success() {
-        return match serde_json::from_slice(&answer.body) {
+fn outcome(tried: Result<Result<Value, Refusal>, ClusterError>) -> Outcome {
+    match seen(tried) {
+        Ok(Ok(pod)) => match serde_json::from_value(pod) {
             Ok(pod) => Outcome::Admitted(Box::new(pod)),
             Err(error) => Outcome::Unseen(Unseen::Failed(format!(
                 "the pod that came back cannot be read: {error}"
             ))),
-        };
-    }
-    let message = answer.message();
-    match answer.status {
-        // Quotas and Pod Security refuse with the same status.
-        401 => Outcome::Unseen(Unseen::Denied(message)),
-        403 if message.contains("cannot create resource") => {
-            Outcome::Unseen(Unseen::Denied(message))
+        },
+        Ok(Err(refusal)) => match refusal.by {
+            Refuser::Rights => Outcome::Unseen(Unseen::Denied(refusal.message)),
+            _ => Outcome::Refused(refusal.message),
+        },
+        Err(Unseen::Missing(_)) => {
+            Outcome::Unseen(Unseen::Failed("the namespace does not exist".to_owned()))
         }
-        404 => Outcome::Unseen(Unseen::Failed(message)),
-        _ => Outcome::Refused(message),
+        Err(unseen) => Outcome::Unseen(unseen),
     }
 }
 

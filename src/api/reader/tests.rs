@@ -150,11 +150,13 @@ async fn a_restart_is_a_merge_patch_that_can_be_pretended() {
 #[tokio::test]
 async fn a_pod_that_is_tried_is_never_stored() {
     let (reader, log) = reader(&[refusal(403, "exceeded quota")]);
-    let answer = reader.dry_run("/pods", &json!({})).await.unwrap();
-    assert!(!answer.is_success() && answer.message() == "exceeded quota");
+    let refusal = reader.try_pod("shop", &json!({})).await.unwrap();
+    assert_eq!(refusal.unwrap_err().message, "exceeded quota");
     assert_eq!(
         *log.lock().unwrap(),
-        ["POST /pods?dryRun=All&fieldManager=javelin-cli application/json {}"]
+        [
+            "POST /api/v1/namespaces/shop/pods?dryRun=All&fieldManager=javelin-cli application/json {}"
+        ]
     );
 }
 

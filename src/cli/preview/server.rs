@@ -15,12 +15,17 @@ use super::{
     Treated,
 };
 use crate::api::client;
-use crate::api::objects::{Objects, Reference, Refusal};
+use crate::api::reader::Reader;
+use crate::api::reference::Reference;
+use crate::api::refusal::Refusal;
+use crate::api::request::ClusterError;
 
 /// The cluster that a person has rights in.
 pub(super) struct Server {
     runtime: Runtime,
-    objects: Objects,
+    reader: Reader,
+    /// Of whoever names none.
+    default_namespace: String,
 }
 
 /// What the API server would do with the pod.
@@ -40,12 +45,17 @@ pub(super) enum Trial {
 impl Server {
     pub(super) fn connect(context: Option<&str>) -> Result<Self> {
         let runtime = person::runtime()?;
-        let objects = runtime.block_on(async {
+        let connected = runtime.block_on(async {
             let config = client::of_context(context).await?;
-            Objects::new(config)
+            let default_namespace = config.default_namespace.clone();
+            Ok::<_, ClusterError>((Reader::new(config)?, default_namespace))
         });
-        let objects = objects.map_err(person::explain)?;
-        Ok(Self { runtime, objects })
+        let (reader, default_namespace) = connected.map_err(person::explain)?;
+        Ok(Self {
+            runtime,
+            reader,
+            default_namespace,
+        })
     }
 
     /// The object, without what no manifest has, and its namespace, if that may be read.
@@ -57,22 +67,26 @@ impl Server {
         let mut reference = reference.clone();
         let namespace = reference.namespace.as_deref().or(namespace);
         let namespace = namespace
-            .unwrap_or_else(|| self.objects.default_namespace())
+            .unwrap_or_else(|| &self.default_namespace)
             .to_owned();
         reference.namespace = Some(namespace.clone());
-        let value = self.runtime.block_on(self.objects.get(&reference));
-        let mut value = value.map_err(person::explain)?;
+        let path = reference.path(&namespace);
+        let name = format!("{namespace}/{}", reference.name);
+        let read = self.reader.get::<Value>(reference.kind(), &name, &path);
+        let mut value = self.runtime.block_on(read).map_err(person::explain)?;
         if let Some(fields) = value.as_object_mut() {
             fields.remove("status");
         }
         if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
             metadata.remove("managedFields");
         }
-        let labels = self
-            .runtime
-            .block_on(self.objects.labels_of_namespace(&namespace));
-        let labels = match labels {
-            Ok(labels) => json!(labels),
+        let path = format!("/api/v1/namespaces/{namespace}");
+        let read = self.reader.get::<Value>("Namespace", &namespace, &path);
+        let labels = match self.runtime.block_on(read) {
+            Ok(found) => {
+                let labels = found.pointer("/metadata/labels");
+                labels.cloned().unwrap_or_else(|| json!({}))
+            }
             Err(error) => {
                 super::note(&format!(
                     "note: the labels of the namespace {namespace} are not known: {error}"
@@ -101,9 +115,9 @@ impl Server {
         if matches!(mutated.mutation.decision, Decision::Skip(_)) {
             return Ok(None);
         }
-        let namespace = namespace.unwrap_or_else(|| self.objects.default_namespace());
+        let namespace = namespace.unwrap_or_else(|| &self.default_namespace);
         let create = |pod: &Value| {
-            let tried = self.runtime.block_on(self.objects.try_pod(namespace, pod));
+            let tried = self.runtime.block_on(self.reader.try_pod(namespace, pod));
             tried.map_err(person::explain)
         };
         let template = |object| path.of(object).unwrap_or(&Value::Null);

@@ -1,27 +1,5 @@
 use super::*;
 
-#[test]
-fn a_reference_is_written_as_kubectl_writes_it() {
-    for (text, shown) in [
-        ("deployment/orders", "deployment/orders"),
-        ("shop/deploy/orders", "shop/deployment/orders"),
-        ("shop/Deployment.apps/orders", "shop/deployment/orders"),
-        ("sts/db", "statefulset/db"),
-    ] {
-        let reference = Reference::parse(text).map(|reference| reference.to_string());
-        assert_eq!(reference.as_deref(), Ok(shown));
-    }
-    for wrong in [
-        "orders",
-        "a/b/c/d",
-        "shop/service/orders",
-        "deployment/",
-        "/pod/a",
-    ] {
-        assert!(Reference::parse(wrong).is_err(), "{wrong}");
-    }
-}
-
 /// Sentences as API servers of Kubernetes 1.37 wrote them; the names are made up.
 #[test]
 fn the_sentence_tells_who_refuses() {
@@ -61,4 +39,31 @@ fn the_sentence_tells_who_refuses() {
     ] {
         assert_eq!(Refusal::of(message.to_owned()).by, by, "{message}");
     }
+}
+
+/// What becomes of an answer with that status and sentence.
+fn answered(status: u16, message: &str) -> Result<Result<Value, Refusal>, ClusterError> {
+    let body = serde_json::json!({ "kind": "Status", "message": message });
+    let body = body.to_string().into_bytes();
+    let target = Target::new("Pod", "of namespace shop".to_owned(), "none");
+    tried(&Answer { status, body }, &target)
+}
+
+#[test]
+fn whoever_refuses_a_pod_is_told_from_a_missing_right_and_a_missing_login() {
+    let by = |status, message| answered(status, message).unwrap().unwrap_err().by;
+    let right = "pods is forbidden: User \"bob\" cannot create resource \"pods\" in API group \"\" in the namespace \"shop\"";
+    assert_eq!(by(403, right), Refuser::Rights);
+    // Quotas and Pod Security refuse with the same status.
+    assert_eq!(
+        by(403, "pods \"a\" is forbidden: exceeded quota: q"),
+        Refuser::Quota
+    );
+    assert_eq!(by(422, "invalid"), Refuser::Other);
+    assert!(matches!(
+        answered(401, "Unauthorized"),
+        Err(ClusterError::Denied { .. })
+    ));
+    let missing = answered(404, "namespaces \"shop\" not found");
+    assert!(matches!(missing, Err(ClusterError::Missing(_))));
 }
