@@ -9,3 +9,4 @@ pub mod check;
 pub mod gather;
 pub mod inventory;
 pub mod status;
+pub mod template;

@@ -6,6 +6,8 @@ use javelin_core::mutate::pod::Metadata;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::diagnose::template::PodTemplates;
+
 /// A `MutatingWebhookConfiguration`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -215,53 +217,16 @@ pub struct Labelled {
     /// Its own.
     pub metadata: Metadata,
     /// Where the template is.
-    pub spec: TemplateHolder,
+    pub spec: PodTemplates<Metadata>,
     /// `Deployment` and the like; lists do not say it of their items, so whoever reads them does.
     #[serde(skip)]
     pub kind: &'static str,
 }
 
-/// Where a pod template may be.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct TemplateHolder {
-    /// Of most kinds.
-    pub template: Option<Template>,
-    /// Of a `CronJob`.
-    pub job_template: Option<JobTemplate>,
-}
-
-/// A `CronJob`'s Job.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct JobTemplate {
-    /// It holds the template.
-    pub spec: JobSpec,
-}
-
-/// It holds the template.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct JobSpec {
-    /// Of the pods.
-    pub template: Option<Template>,
-}
-
-/// A pod template.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Template {
-    /// Its metadata.
-    pub metadata: Option<Metadata>,
-}
-
 impl Labelled {
     /// Its pod template's metadata.
     pub fn template(&self) -> Option<&Metadata> {
-        let job = self.spec.job_template.as_ref();
-        let template = self.spec.template.as_ref();
-        let template = template.or_else(|| job?.spec.template.as_ref());
-        template?.metadata.as_ref()
+        self.spec.metadata()
     }
 
     /// Does something else look after it?

@@ -6,6 +6,8 @@ use javelin_core::mutate::pod::{OwnerReference, StringMap};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::diagnose::template::PodTemplates;
+
 /// Of any object.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -125,10 +127,9 @@ pub struct Spec {
     pub paused: bool,
     /// How pods are replaced, of a `StatefulSet` or `DaemonSet`.
     pub update_strategy: Option<Strategy>,
-    /// Of most kinds.
-    pub template: Option<Template>,
-    /// Of a `CronJob`.
-    pub job_template: Option<JobTemplate>,
+    /// Where the template is.
+    #[serde(flatten)]
+    pub templates: PodTemplates<Metadata>,
 }
 
 /// How pods are replaced.
@@ -148,30 +149,6 @@ pub struct Strategy {
 pub struct RollingUpdate {
     /// Pods below it stay as they are.
     pub partition: u32,
-}
-
-/// A pod template.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Template {
-    /// All that is read of it.
-    pub metadata: Option<Metadata>,
-}
-
-/// A `CronJob`'s Job.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct JobTemplate {
-    /// It holds the template.
-    pub spec: JobSpec,
-}
-
-/// It holds the template.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct JobSpec {
-    /// Of the pods.
-    pub template: Template,
 }
 
 impl Metadata {
@@ -202,12 +179,7 @@ impl Pod {
 impl Workload {
     /// Its pod template's metadata.
     pub fn template(&self) -> Option<&Metadata> {
-        let of_job = self
-            .spec
-            .job_template
-            .as_ref()
-            .map(|job| &job.spec.template);
-        self.spec.template.as_ref().or(of_job)?.metadata.as_ref()
+        self.spec.templates.metadata()
     }
 
     /// Does the template have our copy of its label?
