@@ -115,7 +115,7 @@ impl Reconciler {
                     drop(timeout(wait.saturating_sub(DEFERRED), changed.notified()).await);
                 }
                 Ok(Progress::Wrote) => {}
-                Err(KeeperError::Cluster(ClusterError::Conflict(target))) => {
+                Err(ReconcileError::Cluster(ClusterError::Conflict(target))) => {
                     tracing::debug!(object = %target, "another replica was first; reading again");
                     sleep(self.conflicts.next(Instant::now())).await;
                 }
@@ -147,7 +147,7 @@ impl Reconciler {
     }
 
     /// One round.
-    async fn reconcile(&mut self) -> Result<Progress, KeeperError> {
+    async fn reconcile(&mut self) -> Result<Progress, ReconcileError> {
         let configuration = match self.cluster.configuration().await {
             // Without one there is nothing to publish to, but a leaf can be signed already.
             outcome @ (Ok(_) | Err(ClusterError::Missing(_) | ClusterError::Elsewhere(_))) => {
@@ -246,7 +246,7 @@ impl Reconciler {
         version: &str,
         change: Action,
         now: SystemTime,
-    ) -> Result<Progress, KeeperError> {
+    ) -> Result<Progress, ReconcileError> {
         let is_repair = matches!(
             change,
             Action::Create | Action::Restore { .. } | Action::Replace { .. }
@@ -254,24 +254,63 @@ impl Reconciler {
         if is_repair && let Some(wait) = self.storing.wait(Instant::now()) {
             return Ok(Progress::Deferred(wait));
         }
-        let (contents, happening, note) = match change {
-            Action::Create => {
-                let since = *self.gone_since.get_or_insert_with(Instant::now);
-                let wait = GONE_FOR_GOOD.saturating_sub(since.elapsed());
-                if !wait.is_zero() {
-                    return Ok(Progress::Deferred(wait));
-                }
-                self.cluster.create_secret().await?;
-                self.storing.used(Instant::now());
-                self.recorder.tell(
-                    EventReason::SecretCreated,
-                    format!(
-                        "Secret {} was gone and has been created",
-                        self.cluster.names().secret
-                    ),
-                );
-                return Ok(Progress::Wrote);
-            }
+        if matches!(change, Action::Create) {
+            return self.create_secret().await;
+        }
+        let Some((contents, reason, note)) = self.contents_after(change, now)? else {
+            return Ok(Progress::Settled);
+        };
+        let change = SecretChange {
+            data: contents.to_data(),
+            description: contents.describe(),
+            // By a new key alone. What was promoted existed before the request, and may be what it is about.
+            fulfils_request: matches!(
+                reason,
+                EventReason::AuthorityMade
+                    | EventReason::AuthorityPrepared
+                    | EventReason::AuthorityReplaced
+            ),
+        };
+        // Times in it were right when it was decided. A process that was suspended in between has to decide again.
+        if crate::time::now().duration_since(now).unwrap_or_default() > LONGEST_ROUND {
+            return Ok(Progress::Wrote);
+        }
+        self.cluster.write_secret(version, change).await?;
+        if reason == EventReason::AuthorityMade {
+            // The one that all the others wait for.
+            self.readiness.set(Condition::Way, true);
+        }
+        if is_repair {
+            self.storing.used(Instant::now());
+        }
+        self.recorder.tell(reason, note);
+        Ok(Progress::Wrote)
+    }
+
+    /// Makes the empty Secret, once it is certain that nobody else is about to.
+    async fn create_secret(&mut self) -> Result<Progress, ReconcileError> {
+        let since = *self.gone_since.get_or_insert_with(Instant::now);
+        let wait = GONE_FOR_GOOD.saturating_sub(since.elapsed());
+        if !wait.is_zero() {
+            return Ok(Progress::Deferred(wait));
+        }
+        self.cluster.create_secret().await?;
+        self.storing.used(Instant::now());
+        let note = format!(
+            "Secret {} was gone and has been created",
+            self.cluster.names().secret
+        );
+        self.recorder.tell(EventReason::SecretCreated, note);
+        Ok(Progress::Wrote)
+    }
+
+    /// What the Secret is to hold, and what to say of it; nothing where that is not about the Secret.
+    fn contents_after(
+        &self,
+        change: Action,
+        now: SystemTime,
+    ) -> Result<Option<(Contents, EventReason, String)>, ReconcileError> {
+        Ok(Some(match change {
             Action::Restore { contents, cause } => {
                 let note = format!(
                     "the certificate authority was written back to the Secret, because {}; for another one, run \
@@ -316,33 +355,10 @@ impl Reconciler {
                 let note = "certificate authorities that nothing comes from any more are no longer trusted";
                 (contents, EventReason::AuthorityPruned, note.to_owned())
             }
-            Action::Sign | Action::Publish(_) | Action::Prove(_) => return Ok(Progress::Settled),
-        };
-        let change = SecretChange {
-            data: contents.to_data(),
-            description: contents.describe(),
-            // By a new key alone. What was promoted existed before the request, and may be what it is about.
-            fulfils_request: matches!(
-                happening,
-                EventReason::AuthorityMade
-                    | EventReason::AuthorityPrepared
-                    | EventReason::AuthorityReplaced
-            ),
-        };
-        // Times in it were right when it was decided. A process that was suspended in between has to decide again.
-        if crate::time::now().duration_since(now).unwrap_or_default() > LONGEST_ROUND {
-            return Ok(Progress::Wrote);
-        }
-        self.cluster.write_secret(version, change).await?;
-        if happening == EventReason::AuthorityMade {
-            // The one that all the others wait for.
-            self.readiness.set(Condition::Way, true);
-        }
-        if is_repair {
-            self.storing.used(Instant::now());
-        }
-        self.recorder.tell(happening, note);
-        Ok(Progress::Wrote)
+            Action::Create | Action::Sign | Action::Publish(_) | Action::Prove(_) => {
+                return Ok(None);
+            }
+        }))
     }
 
     /// A new authority that signs at once, since there is none that could.
@@ -352,7 +368,7 @@ impl Reconciler {
         previous: Vec<Retired>,
         retired: Vec<String>,
         now: SystemTime,
-    ) -> Result<(Contents, EventReason, String), KeeperError> {
+    ) -> Result<(Contents, EventReason, String), ReconcileError> {
         let authority = self.new_authority(now)?;
         let fingerprint = authority.certificate().fingerprint();
         let (happening, note) = if *cause == Cause::Empty && previous.is_empty() {
@@ -374,16 +390,16 @@ impl Reconciler {
         Ok((contents, happening, note))
     }
 
-    fn new_authority(&self, now: SystemTime) -> Result<Authority, KeeperError> {
+    fn new_authority(&self, now: SystemTime) -> Result<Authority, ReconcileError> {
         let name = &self.cluster.names().service;
-        Authority::generate(name, self.lifetimes.authority, now).map_err(KeeperError::Sign)
+        Authority::generate(name, self.lifetimes.authority, now).map_err(ReconcileError::Sign)
     }
 
     async fn publish(
         &mut self,
         configuration: Option<&ConfigurationState>,
         names: &[String],
-    ) -> Result<Progress, KeeperError> {
+    ) -> Result<Progress, ReconcileError> {
         // Both are there, or there would be nothing to publish.
         let (Some(configuration), Some(contents)) = (configuration, &self.known) else {
             return Ok(Progress::Settled);
@@ -444,7 +460,7 @@ impl Reconciler {
         presented: Option<&Presented>,
         entries: &[Entry],
         now: SystemTime,
-    ) -> Result<Progress, KeeperError> {
+    ) -> Result<Progress, ReconcileError> {
         let Some(contents) = &self.known else {
             return Ok(Progress::Settled);
         };
@@ -452,7 +468,7 @@ impl Reconciler {
         let leaf = contents
             .authority
             .sign_leaf(name, self.lifetimes.leaf, now)
-            .map_err(KeeperError::Sign)?;
+            .map_err(ReconcileError::Sign)?;
         let validity = leaf.validity;
         let issuer = contents.authority.certificate().clone();
         let is_switch = |before: &Served| {
@@ -470,7 +486,7 @@ impl Reconciler {
         let is_served = self
             .identity
             .replace(presented, leaf, served, way_back)
-            .map_err(KeeperError::Install)?;
+            .map_err(ReconcileError::Install)?;
         if !is_served {
             // A client has refused what this was decided about.
             return Ok(Progress::Wrote);
@@ -597,7 +613,7 @@ impl Progress {
 
 /// A round failed.
 #[derive(Debug, thiserror::Error)]
-enum KeeperError {
+enum ReconcileError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     #[error("a certificate could not be signed")]

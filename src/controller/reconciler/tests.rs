@@ -307,7 +307,7 @@ async fn whoever_comes_second_takes_what_is_there() {
     assert!(
         matches!(
             refused,
-            Err(KeeperError::Cluster(ClusterError::Conflict(_)))
+            Err(ReconcileError::Cluster(ClusterError::Conflict(_)))
         ),
         "{refused:?}"
     );
