@@ -21,7 +21,7 @@
 //! - [`javelin_core`] and [`javelin_manifest`] do no I/O, ask no clock and are not async: nothing that could is in their trees.
 //!   [`certs`] and what judges in [`diagnose`] hold to the same.
 //! - Only [`cli`] prints and reads the environment (the Kubernetes client aside, which finds its cluster by it); only
-//!   [`api`] names that client; only `server::tls` names rustls; only [`time`] asks for the time of day.
+//!   [`api`] and `controller::watch` name that client; only `server::tls` names rustls; only [`time`] asks for the time of day.
 //! - Every answer to the API server says `allowed: true` and carries the request's UID.
 //! - A patch leaves only after it was applied to a copy, nothing of the user's was found changed in it, and the engine took
 //!   the result for complete.

@@ -1,4 +1,4 @@
-//! The Kubernetes API: the only code that names its client.
+//! The Kubernetes API. Beside [`controller::watch`](crate::controller::watch), the only code that names its client.
 //!
 //! - [`client`] makes the few requests of the webhook, each with a limit: get and patch of three objects by name.
 //! - [`reader`] reads any object, for the person at the terminal and with that person's rights.

@@ -11,7 +11,7 @@
 //! The bundle that API servers get is a function of this content and of nothing else, so that all replicas
 //! write the same bytes.
 //!
-//! Deliberately not here: reading and writing the Secret ([`controller`](crate::controller)), and when to change it
+//! Deliberately not here: reading and writing the Secret ([`api`](crate::api)), and when to change it
 //! ([`state`](super::state)).
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 //!
 //! Invariant: private keys come along with the Secret and go no further.
 //!
-//! Deliberately not here: what to make of what was read ([`certs::report`](crate::diagnose::certificates)), and doing anything
+//! Deliberately not here: what to make of what was read ([`diagnose::certificates`](crate::diagnose::certificates)), and doing anything
 //! about it: the running replicas do that.
 
 use std::io::{self, Write as _};

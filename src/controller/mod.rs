@@ -1,4 +1,4 @@
-//! What a replica does to the cluster beside answering: it keeps certificate and caBundles as they have to be.
+//! What a replica maintains in the cluster: the certificate Secret and the caBundles.
 //!
 //! - [`reconciler`] is the loop: read, ask [`certs::state`](crate::certs::state), act, read again.
 //! - [`watch`] tells that a named object has changed.
@@ -6,7 +6,7 @@
 //! - [`coverage`] compares profiles with webhook entries.
 //! - [`events`] tells people what happened: log, Event, counter.
 //!
-//! Invariants: no leader. Every write is a compare-and-swap on the resource version, and every replica computes
+//! Invariants: no leader election. Every write is a compare-and-swap on the resource version, and every replica computes
 //! the same content from the same Secret, so that two of them cannot fight. No object of anybody else is touched.
 
 pub mod backoff;

@@ -371,7 +371,7 @@ impl Reconciler {
     ) -> Result<(Contents, EventReason, String), ReconcileError> {
         let authority = self.new_authority(now)?;
         let fingerprint = authority.certificate().fingerprint();
-        let (happening, note) = if *cause == Cause::Empty && previous.is_empty() {
+        let (reason, note) = if *cause == Cause::Empty && previous.is_empty() {
             let note = format!("certificate authority {fingerprint} made: the Secret was empty");
             (EventReason::AuthorityMade, note)
         } else {
@@ -387,7 +387,7 @@ impl Reconciler {
             retired,
             ..Contents::new(authority)
         };
-        Ok((contents, happening, note))
+        Ok((contents, reason, note))
     }
 
     fn new_authority(&self, now: SystemTime) -> Result<Authority, ReconcileError> {

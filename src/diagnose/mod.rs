@@ -1,7 +1,7 @@
-//! What a person asks about a cluster: facts are gathered with that person's rights, and then judged by pure functions.
+//! What the command line reports about a cluster: facts are read with the user's rights, then judged by pure functions.
 //!
 //! - [`check`] says what is wrong between a label and a trace; [`gather`] reads what it needs.
-//! - [`status`] says which workloads have the agent; [`inventory`] reads what it needs, and restarts.
+//! - [`status`] says which workloads have the agent; [`inventory`] reads what it needs; it also restarts workloads.
 //! - [`certificates`] says where a rotation stands.
 
 pub mod certificates;

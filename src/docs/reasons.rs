@@ -50,7 +50,7 @@ macro_rules! rows {
 
 pub(super) fn page() -> String {
     format!(
-        "{GENERATED}{INTRODUCTION}{}\n## Warnings\n{WARNINGS}{}\n## What only the command line tells\n{CAVEATS}{}",
+        "{GENERATED}{INTRODUCTION}{}\n## Warnings\n{WARNINGS}{}\n## What only the command line tells\n{LINTS}{}",
         sections(&[reasons(), vec![no_time()]].concat()),
         sections(&warnings()),
         sections(&lints())
@@ -247,7 +247,7 @@ fn warnings() -> Vec<Row> {
     }
 }
 
-fn told_of_caveat(lint: &Lint) -> &'static str {
+fn told_of_lint(lint: &Lint) -> &'static str {
     match lint {
         Lint::OtherArchitecture { .. } => "by `javelin preview` and `javelin inject`.",
         _ => "by `javelin preview`.",
@@ -257,7 +257,7 @@ fn told_of_caveat(lint: &Lint) -> &'static str {
 fn lints() -> Vec<Row> {
     let container = || "app".to_owned();
     let image = || "registry.example.com/shop/orders:2.3".to_owned();
-    rows! { Lint, told_of_caveat, |_| false;
+    rows! { Lint, told_of_lint, |_| false;
         Lint::UnseenEnvFrom { .. } = Lint::UnseenEnvFrom { container: container(), source: "ConfigMap app".to_owned() } =>
             "What it brings is known only when the container starts. Options are then joined with ours, and settings of the SDK are kept.",
             "nothing, or put it among the manifests to see what it has.";
@@ -296,6 +296,6 @@ const WARNINGS: &str = "
 The agent is there, and something is worth knowing.
 ";
 
-const CAVEATS: &str = "
+const LINTS: &str = "
 Admission sees one pod. What other manifests tell, and what none can tell, `javelin preview` says beside it.
 ";

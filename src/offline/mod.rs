@@ -1,9 +1,9 @@
 //! The engine over manifests, without a webhook.
 //!
-//! - [`inject`] edits manifests so that their pods have the agent, and takes it out again.
-//! - [`inputs`] is what manifests say about each other: namespaces, owners, values from elsewhere.
-//! - [`lints`] is what a person should know that admission does not see.
-//! - [`images`] is what a mirror has to have.
+//! - [`inject`] adds the agent to manifests, or removes it.
+//! - [`inputs`] collects what manifests say about each other: namespace labels, keys of `ConfigMaps` and Secrets, quotas.
+//! - [`lints`] warns of what admission cannot see.
+//! - [`images`] lists the images to mirror.
 
 pub mod images;
 pub mod inject;

@@ -1,7 +1,7 @@
-//! The table of kinds with pods in them: where those stand, and everything else that differs from one kind to another.
+//! The kinds of objects that contain pods: where the pod or pod template is, and all other differences between kinds.
 //!
-//! A kind is known by its group as well: a core Service has no pods, and one of Knative's has. An object without an
-//! `apiVersion` is taken by its kind alone.
+//! A kind is matched by group and name, as a core Service has no pods and a Knative Service has; without `apiVersion`, by
+//! name alone.
 //!
 //! Deliberately not here: what the webhook does to a label (see [`workload`](crate::workload)).
 
@@ -19,8 +19,9 @@ pub struct Kind {
     version: &'static str,
     /// As in the object.
     pub name: &'static str,
-    /// Its resource, and what else `kubectl` calls it beside its singular.
+    /// Its resource: `deployments`.
     plural: &'static str,
+    /// Its short name in `kubectl`, if any.
     short: &'static str,
     /// The list in whose items its pods stand; one pod stands in the object itself.
     list: Option<&'static [&'static str]>,

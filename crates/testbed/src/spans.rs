@@ -1,6 +1,6 @@
 //! Spans, as the Collector's file exporter writes them: one line of OTLP/JSON for each batch.
 //!
-//! The cluster suite includes this file by its path, so that the demo and the tests read the same.
+//! `cargo xtask demo` and the cluster suite both read them with this, so that the demo and the tests read the same.
 
 use std::collections::BTreeMap;
 

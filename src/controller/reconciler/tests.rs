@@ -65,10 +65,10 @@ impl ApiServer {
     }
 
     fn reconciler(&self) -> Reconciler {
-        self.keeper_whose_readiness_needs(&[Condition::Certificate, Condition::Trusted])
+        self.reconciler_whose_readiness_needs(&[Condition::Certificate, Condition::Trusted])
     }
 
-    fn keeper_whose_readiness_needs(&self, conditions: &[Condition]) -> Reconciler {
+    fn reconciler_whose_readiness_needs(&self, conditions: &[Condition]) -> Reconciler {
         let api_server = self.clone();
         let router =
             Router::new().fallback(async move |request: Request| api_server.answer(request).await);
@@ -267,7 +267,7 @@ async fn two_replicas_come_to_rest_with_one_authority_and_one_bundle() {
 #[tokio::test]
 async fn of_a_new_release_the_replica_that_makes_the_authority_is_ready_first() {
     let api_server = ApiServer::new();
-    let replica = || api_server.keeper_whose_readiness_needs(&[Condition::Way]);
+    let replica = || api_server.reconciler_whose_readiness_needs(&[Condition::Way]);
     let (mut first, mut second) = (replica(), replica());
     settle(&mut first).await;
     settle(&mut second).await;
@@ -292,7 +292,7 @@ async fn nobody_waits_for_another_replica_of_a_release_that_is_there() {
         })
         .collect();
     api_server.edit(|store| store.secret.as_mut().unwrap()["data"] = data.into());
-    let mut restarted = api_server.keeper_whose_readiness_needs(&[Condition::Way]);
+    let mut restarted = api_server.reconciler_whose_readiness_needs(&[Condition::Way]);
     settle(&mut restarted).await;
     assert!(restarted.readiness.is_ready());
 }

@@ -149,7 +149,7 @@ pub fn rows(facts: &Facts) -> Vec<Row> {
     };
     for workload in &facts.workloads {
         let namespace = &workload.metadata.namespace;
-        let Some(wish) = facts.wish_of(workload).filter(InjectionRequest::is_yes) else {
+        let Some(request) = facts.request_of(workload).filter(InjectionRequest::is_yes) else {
             continue;
         };
         if !is_excluded(namespace) {
@@ -158,7 +158,7 @@ pub fn rows(facts: &Facts) -> Vec<Row> {
                 workload.kind.to_owned(),
                 workload.metadata.name.clone(),
             );
-            let row = facts.row(&key, wish);
+            let row = facts.row(&key, request);
             rows.insert(key, row);
         }
     }
@@ -167,17 +167,17 @@ pub fn rows(facts: &Facts) -> Vec<Row> {
         let (kind, name) = owner(pod);
         let key = (namespace.clone(), kind, name);
         let workload = facts.workload(&key);
-        let wish = facts.wish(pod, workload);
-        let state = facts.state(pod, workload, wish.as_ref());
+        let request = facts.request(pod, workload);
+        let state = facts.state(pod, workload, request.as_ref());
         if state == State::Plain || is_excluded(namespace) {
             continue;
         }
-        let wish = wish
+        let request = request
             .filter(InjectionRequest::is_yes)
             .unwrap_or_else(InjectionRequest::none);
         let row = rows
             .entry(key)
-            .or_insert_with_key(|key| facts.row(key, wish));
+            .or_insert_with_key(|key| facts.row(key, request));
         row.count(state);
     }
     let rows = rows.into_values().map(|mut row| {
@@ -198,7 +198,7 @@ impl Facts {
         })
     }
 
-    fn row(&self, key: &(String, String, String), wish: InjectionRequest) -> Row {
+    fn row(&self, key: &(String, String, String), request: InjectionRequest) -> Row {
         let (namespace, kind, name) = key.clone();
         let no_restart = match self.workload(key) {
             Some(workload) => rollout::obstacle(workload),
@@ -208,12 +208,12 @@ impl Facts {
             namespace,
             kind,
             name,
-            profile: if wish.value == "true" {
+            profile: if request.value == "true" {
                 DEFAULT_PROFILE.to_owned()
             } else {
-                wish.value
+                request.value
             },
-            asked_by: wish.source,
+            asked_by: request.source,
             pods: 0,
             injected: 0,
             missed: 0,
@@ -227,41 +227,42 @@ impl Facts {
     }
 
     /// What a workload's new pods would ask for.
-    fn wish_of(&self, workload: &Workload) -> Option<InjectionRequest> {
+    fn request_of(&self, workload: &Workload) -> Option<InjectionRequest> {
         let template = workload.template();
         let on_template =
             template.and_then(|template| self.own(&template.labels, &template.annotations));
-        let wish = |source, value: &str| InjectionRequest {
+        let request = |source, value: &str| InjectionRequest {
             source,
             value: value.to_owned(),
             is_on_pod: false,
         };
         on_template
-            .map(|value| wish(Source::Template, value))
+            .map(|value| request(Source::Template, value))
             .or_else(|| {
-                label(&workload.metadata.labels, INJECT).map(|value| wish(Source::Workload, value))
+                label(&workload.metadata.labels, INJECT)
+                    .map(|value| request(Source::Workload, value))
             })
             .or_else(|| self.of_namespace(&workload.metadata.namespace))
     }
 
     /// What a pod asks for, in the order of the webhook.
-    fn wish(&self, pod: &Pod, workload: Option<&Workload>) -> Option<InjectionRequest> {
+    fn request(&self, pod: &Pod, workload: Option<&Workload>) -> Option<InjectionRequest> {
         let metadata = &pod.metadata;
-        let wish = |source, value: &str| InjectionRequest {
+        let request = |source, value: &str| InjectionRequest {
             source,
             value: value.to_owned(),
             is_on_pod: true,
         };
         let own = self.own(&metadata.labels, &metadata.annotations);
-        own.map(|value| wish(Source::Template, value))
+        own.map(|value| request(Source::Template, value))
             .or_else(|| {
-                label(&metadata.labels, FROM_WORKLOAD).map(|value| wish(Source::Workload, value))
+                label(&metadata.labels, FROM_WORKLOAD).map(|value| request(Source::Workload, value))
             })
             .or_else(|| {
                 let value = label(&workload?.metadata.labels, INJECT)?;
                 Some(InjectionRequest {
                     is_on_pod: false,
-                    ..wish(Source::Workload, value)
+                    ..request(Source::Workload, value)
                 })
             })
             .or_else(|| self.of_namespace(&metadata.namespace))
@@ -290,17 +291,17 @@ impl Facts {
         &self,
         pod: &Pod,
         workload: Option<&Workload>,
-        wish: Option<&InjectionRequest>,
+        request: Option<&InjectionRequest>,
     ) -> State {
         let annotation = |key: &str| label(&pod.metadata.annotations, key);
         if let Some(receipt) = annotation(INJECTED) {
             let receipt: Option<Receipt> = serde_json::from_str(receipt).ok();
             return State::Injected {
-                outdated: self.outdated(receipt.as_ref(), wish),
+                outdated: self.outdated(receipt.as_ref(), request),
                 crash: crash::of(pod, receipt.as_ref()),
             };
         }
-        let Some(wish) = wish.filter(|wish| wish.is_yes()) else {
+        let Some(request) = request.filter(|request| request.is_yes()) else {
             return State::Plain;
         };
         if let Some(skipped) = annotation(SKIPPED) {
@@ -310,10 +311,10 @@ impl Facts {
         if annotation(MIRROR_POD).is_some() {
             return State::Skipped("static-pod".to_owned());
         }
-        if wish.is_on_pod {
+        if request.is_on_pod {
             return State::Missed;
         }
-        match (wish.source, workload) {
+        match (request.source, workload) {
             // The webhook copies a label in the very moment in which it is set.
             (Source::Workload, Some(workload))
                 if workload.was_copyable() && !workload.has_copy() =>
@@ -341,14 +342,14 @@ impl Facts {
     fn outdated(
         &self,
         receipt: Option<&Receipt>,
-        wish: Option<&InjectionRequest>,
+        request: Option<&InjectionRequest>,
     ) -> Option<String> {
-        let Some(wish) = wish.filter(|wish| wish.is_yes()) else {
+        let Some(request) = request.filter(|request| request.is_yes()) else {
             return Some("has the agent, and nothing asks for it any more".to_owned());
         };
         let (config, receipt) = (self.config.as_ref()?, receipt?);
-        let Some(profile) = config.profile(&wish.value) else {
-            return Some(format!("profile {} is gone", wish.value));
+        let Some(profile) = config.profile(&request.value) else {
+            return Some(format!("profile {} is gone", request.value));
         };
         why_outdated(receipt, profile)
     }

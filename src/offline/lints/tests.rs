@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// The caveats of a pod with this container, beside these objects.
+/// The lints of a pod with this container, beside these objects.
 fn check(container: &Value, others: &[Value], expected: &[&str]) {
     let mut container = container.clone();
     container["name"] = "app".into();

@@ -73,7 +73,7 @@ pub enum Decision {
     Skip(Reason),
 }
 
-/// A pod and what is known of its surroundings.
+/// A pod, its namespace and its owners: the engine's input.
 #[derive(Debug, Clone)]
 pub struct Subject<'a> {
     /// The pod, or a pod template.
@@ -115,7 +115,7 @@ pub fn decide(subject: &Subject<'_>, config: &Config) -> Decision {
     decide_on(subject, config, &mut Record::default())
 }
 
-/// Why: every rule that [`decide`] looked at, in its order, up to the one that stops.
+/// The rules that [`decide`] evaluates, in order, up to the one that stops it.
 pub fn explain(subject: &Subject<'_>, config: &Config) -> Vec<Step> {
     let mut record = Record::on();
     decide_on(subject, config, &mut record);
@@ -143,7 +143,7 @@ fn decide_on(subject: &Subject<'_>, config: &Config, record: &mut Record) -> Dec
     Decision::Skip(decision)
 }
 
-/// As [`decide`], with whatever reason there is: for the check of a patch.
+/// Like [`decide`], but with the actual reason also for a pod with a receipt: the check of a patch uses it.
 pub(crate) fn examine(subject: &Subject<'_>, config: &Config) -> Decision {
     let asked = select::profile(subject, config);
     match asked.and_then(|asked| inject(subject, config, asked, &mut Record::default())) {

@@ -212,16 +212,6 @@ pub struct EnvFrom {
 }
 
 impl Pod {
-    /// Decodes a Pod, or a pod template, from JSON text. The error names the path of the wrong field.
-    pub fn from_json(text: &str) -> Result<Self, PodError> {
-        // Noting the way costs time: only a pod that cannot be decoded pays for it.
-        if let Ok(pod) = serde_json::from_str(text) {
-            return Ok(pod);
-        }
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        Ok(serde_path_to_error::deserialize(&mut deserializer)?)
-    }
-
     /// Decodes a Pod, or a pod template, from a document.
     pub fn from_value(value: &Value) -> Result<Self, PodError> {
         let pod = Self::deserialize(value);

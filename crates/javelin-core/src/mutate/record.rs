@@ -1,6 +1,6 @@
-//! Why a pod gets what it gets: the steps of a decision write down every rule that they look at, with what it found.
+//! The explanation of a decision: each rule that was evaluated, and its result.
 //!
-//! Only `--explain` reads it: elsewhere the record is off, and nothing is written.
+//! Only `--explain` uses it; elsewhere recording is off and costs nothing.
 //!
 //! Deliberately not here: rules, and their order ([`decide`](super::decide)); the changes themselves, which the patch shows
 //! better; and what admission cannot see.
@@ -83,7 +83,7 @@ impl Record {
         outcome.inspect_err(|reason| self.stops(rule, reason))
     }
 
-    /// Nothing came of what was looked at after `mark` steps.
+    /// Drops the steps after the first `mark`.
     pub(super) fn forget_after(&mut self, mark: usize) {
         if let Some(steps) = &mut self.steps {
             steps.truncate(mark);
