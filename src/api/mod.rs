@@ -3,7 +3,7 @@
 //! - [`client`] makes the few requests of the webhook, each with a limit: get and patch of three objects by name.
 //! - [`reader`] reads any object, for the person at the terminal and with that person's rights.
 //! - [`request`] limits each, and says what went wrong.
-//! - [`reference`] is one object, as a person names it; [`refusal`] is who refuses a pod.
+//! - [`mod@reference`] is one object, as a person names it; [`refusal`] is who refuses a pod.
 //!
 //! Rights of the webhook, limited by `resourceNames`: `get`, `watch`, `patch` on one Secret and on one
 //! `MutatingWebhookConfiguration`; `create` on the Secret, which an apply needs to bring it back; `create`, `patch` on
