@@ -83,6 +83,10 @@ pub struct SecretChange {
 pub struct ConfigurationState {
     /// To compare and swap.
     pub version: String,
+    /// Counts changes of the entries.
+    pub generation: Option<i64>,
+    /// The generation that API servers have been made to read again ([`Cluster::touch`]).
+    pub touched: Option<i64>,
     /// Other people's entries are left out.
     pub entries: Vec<Entry>,
     /// Profiles that one of the entries is for, by its path.
@@ -334,9 +338,13 @@ impl Cluster {
             .resource_version
             .clone()
             .unwrap_or_default();
+        let generation = configuration.metadata.generation;
+        let touched = annotations.and_then(|all| all.get(keys::TOUCHED)?.parse().ok());
         let own = own_entries(configuration, &self.names.service);
         Ok(ConfigurationState {
             version,
+            generation,
+            touched,
             profiles: own.iter().filter_map(profile_of).collect(),
             entries: own
                 .into_iter()
@@ -359,6 +367,18 @@ impl Cluster {
             .collect();
         let patch = json!({ "metadata": { "resourceVersion": version }, "webhooks": webhooks });
         let (params, request) = (writing(), Patch::Strategic(patch));
+        let sent = self
+            .configurations
+            .patch(&self.names.configuration, &params, &request);
+        within(REQUEST, sent, &self.configuration_target()).await?;
+        Ok(())
+    }
+
+    /// Changes nothing but an annotation of the webhook configuration, so that every API server reads all of it again.
+    pub async fn touch(&self, version: &str, generation: i64) -> Result<(), ClusterError> {
+        let annotations = json!({ keys::TOUCHED: generation.to_string() });
+        let metadata = json!({ "resourceVersion": version, "annotations": annotations });
+        let (params, request) = (writing(), Patch::Merge(json!({ "metadata": metadata })));
         let sent = self
             .configurations
             .patch(&self.names.configuration, &params, &request);

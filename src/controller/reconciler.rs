@@ -52,6 +52,10 @@ pub struct Reconciler {
     said: Option<String>,
     /// Since when the Secret has been gone.
     gone_since: Option<Instant>,
+    /// The generation of the webhook configuration, and since when it is that.
+    generation: Option<(i64, Instant)>,
+    /// When it is to be touched.
+    touch_at: Option<Instant>,
     /// The bundle that was last written, to know a repair from news.
     published: Option<String>,
     publishing: RateLimit,
@@ -86,6 +90,8 @@ impl Reconciler {
             held_until: None,
             said: None,
             gone_since: None,
+            generation: None,
+            touch_at: None,
             published: None,
             publishing: RateLimit::of_repairs(),
             storing: RateLimit::of_repairs(),
@@ -143,7 +149,11 @@ impl Reconciler {
         let rest = REREAD
             .min(self.lifetimes.leaf / 12)
             .min(self.lifetimes.settle);
-        left.map_or(rest, |left| rest.min(left + JUST_AFTER))
+        let rest = left.map_or(rest, |left| rest.min(left + JUST_AFTER));
+        let touch = self
+            .touch_at
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        touch.map_or(rest, |touch| rest.min(touch + JUST_AFTER))
     }
 
     /// One round.
@@ -216,11 +226,45 @@ impl Reconciler {
             };
             progress = progress.and(came_to);
         }
+        if progress == Progress::Settled
+            && let Ok(found) = &configuration
+        {
+            progress = self.touch(found, looked).await?;
+        }
         self.judge(
             configuration.as_ref().map(|found| found.entries.as_slice()),
             now,
         );
         Ok(progress)
+    }
+
+    /// Has API servers read the webhook configuration again, once it has come to rest.
+    ///
+    /// An API server compiles the entries when it first needs them, and keeps what comes of that until the next change. A
+    /// change in the middle of it is lost: what was there before is kept (`getMutatingWebhookConfigurations` in
+    /// `mutating_webhook_manager.go` of k8s.io/apiserver, as of 1.37). A caBundle that is wiped and repaired within
+    /// milliseconds is just that, and without one more change the API server would never know of the repair.
+    async fn touch(
+        &mut self,
+        found: &ConfigurationState,
+        looked: Instant,
+    ) -> Result<Progress, ReconcileError> {
+        let Some(generation) = found.generation else {
+            return Ok(Progress::Settled);
+        };
+        let since = match self.generation {
+            Some((known, since)) if known == generation => since,
+            _ => {
+                self.generation = Some((generation, looked));
+                looked
+            }
+        };
+        self.touch_at = (found.touched != Some(generation)).then(|| since + AT_REST);
+        if self.touch_at.is_none_or(|at| Instant::now() < at) {
+            return Ok(Progress::Settled);
+        }
+        self.cluster.touch(&found.version, generation).await?;
+        Ok(Progress::Wrote)
     }
 
     /// How all authorities stand that anything depends on.
@@ -642,6 +686,9 @@ const LONGEST_HOLD: Duration = Duration::from_hours(1);
 /// Whoever deletes the whole release may take the Secret away first, and one that is created then would be in the way of
 /// the next installation. Nothing is lost meanwhile: the authority is known.
 const GONE_FOR_GOOD: Duration = Duration::from_secs(5);
+
+/// After the last change of the webhook configuration: an API server has long compiled it by then, or has what is wrong.
+const AT_REST: Duration = Duration::from_secs(3);
 
 /// While a repair has to wait, at least this long between two rounds.
 const DEFERRED: Duration = Duration::from_millis(200);

@@ -101,7 +101,7 @@ const FIELDS: [&str; 6] = [
 ];
 
 /// A name, where it stands, and what it does.
-const KEYS: [(&str, &str, &str); 21] = [
+const KEYS: [(&str, &str, &str); 22] = [
     (
         keys::INJECT,
         "label of a Namespace, a workload, a pod template",
@@ -186,6 +186,11 @@ const KEYS: [(&str, &str, &str); 21] = [
         keys::CA_BUNDLE,
         "annotation of Javelin's own webhook configuration, read",
         "The chart sets it where the certificate is somebody else's: Javelin then writes no caBundle.",
+    ),
+    (
+        keys::TOUCHED,
+        "annotation of Javelin's own webhook configuration, written",
+        "The generation up to which API servers have read it a second time: one may have kept what was there before the last change.",
     ),
     (
         keys::FROM_WORKLOAD,

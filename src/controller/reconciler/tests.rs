@@ -180,8 +180,8 @@ impl ApiServer {
             if is_secret {
                 json_patch::merge(object, &patch);
                 store.secret_writes += 1;
-            } else {
-                for change in patch["webhooks"].as_array().unwrap() {
+            } else if let Some(changes) = patch["webhooks"].as_array() {
+                for change in changes {
                     let entries = object["webhooks"].as_array_mut().unwrap();
                     let entry = entries
                         .iter_mut()
@@ -189,7 +189,12 @@ impl ApiServer {
                         .unwrap();
                     entry["clientConfig"]["caBundle"] = change["clientConfig"]["caBundle"].clone();
                 }
+                if let Some(generation) = object["metadata"]["generation"].as_i64() {
+                    object["metadata"]["generation"] = json!(generation + 1);
+                }
                 store.bundle_writes += 1;
+            } else {
+                json_patch::merge(object, &patch);
             }
             let object = if is_secret {
                 &mut store.secret
@@ -647,4 +652,40 @@ async fn the_entry_of_a_profile_is_known_by_its_path_and_called_by_our_service()
         settle(&mut reconciler).await;
         assert_eq!(without_entry(&reconciler), expected, "entry {at}");
     }
+}
+
+/// An API server that compiled the entries while they changed keeps those of before, until they change again.
+#[tokio::test]
+async fn a_webhook_configuration_at_rest_is_touched_once_by_one_of_the_replicas() {
+    let api_server = ApiServer::new();
+    api_server.edit(|store| {
+        store.configuration.as_mut().unwrap()["metadata"]["generation"] = json!(4);
+    });
+    let touched = || {
+        let store = api_server.0.lock().unwrap();
+        let metadata = &store.configuration.as_ref().unwrap()["metadata"];
+        metadata["annotations"][keys::TOUCHED].clone()
+    };
+    let (mut one, mut other) = (api_server.reconciler(), api_server.reconciler());
+    while one.reconcile().await.unwrap() != Progress::Settled {}
+    assert_eq!(other.reconcile().await.unwrap(), Progress::Settled);
+    assert_eq!(touched(), Value::Null, "it has changed just now");
+    assert!(one.touch_at.is_some());
+    let long_ago = Instant::now().checked_sub(AT_REST).unwrap();
+    for reconciler in [&mut one, &mut other] {
+        reconciler.generation.as_mut().unwrap().1 = long_ago;
+    }
+    assert_eq!(one.reconcile().await.unwrap(), Progress::Wrote);
+    assert_eq!(touched(), "5");
+    for reconciler in [&mut other, &mut one] {
+        assert_eq!(reconciler.reconcile().await.unwrap(), Progress::Settled);
+        assert_eq!(reconciler.touch_at, None);
+    }
+    api_server.wipe_bundles();
+    api_server.edit(|store| {
+        store.configuration.as_mut().unwrap()["metadata"]["generation"] = json!(6);
+    });
+    while other.reconcile().await.unwrap() != Progress::Settled {}
+    assert!(other.touch_at.is_some(), "the next change is another one");
+    assert_eq!(touched(), "5");
 }

@@ -27,6 +27,9 @@ pub const ROTATE: &str = "javelin.dev/rotate";
 /// have an authority of their own, and are about to go, do not write theirs over it.
 pub const CA_BUNDLE: &str = "javelin.dev/ca-bundle";
 
+/// On our own webhook configuration: the `metadata.generation` up to which API servers have been made to read it again.
+pub const TOUCHED: &str = "javelin.dev/touched";
+
 /// Base value of `JAVA_TOOL_OPTIONS` when the image or envFrom sets it, which admission cannot see.
 pub const JAVA_TOOL_OPTIONS_BASE: &str = "javelin.dev/java-tool-options";
 
