@@ -250,7 +250,7 @@ impl Metrics {
         );
         registry.register(
             "second_chances",
-            "Those of them that an earlier call had left undecided, by entry and outcome",
+            "Reviews that a second-chance entry brought, as the first call had failed or decided nothing, by entry and outcome",
             self.second_chances.clone(),
         );
         registry.register(

@@ -291,11 +291,14 @@ kubectl port-forward -n javelin-system deployment/javelin 8080 &
 curl http://localhost:8080/metrics
 ```
 
-Three queries to begin with: how many pods got the agent in the last hour, why others did not, and whether API servers reach Javelin.
+With `hostNetwork`, write `8080:10261` instead of `8080`.
+
+Three queries to begin with: how many pods got the agent in the last hour, why others that ask for it did not, and whether API servers
+reach Javelin. The last one needs Javelin's own certificates: with a certificate of your own, replicas do not probe.
 
 ```promql
 sum by (profile) (increase(javelin_injections_total[1h]))
-sum by (outcome) (increase(javelin_reviews_total{entry=~\"pod|namespace.*\",outcome!=\"injected\"}[1h]))
+sum by (outcome) (increase(javelin_reviews_total{entry=~\"pod|namespace.*\",outcome!~\"injected|already-injected|opted-out|not-selected\"}[1h]))
 javelin_probe_result == 1
 ```
 

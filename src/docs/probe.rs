@@ -146,6 +146,8 @@ kubectl port-forward -n javelin-system deployment/javelin 8080 &
 curl 'http://localhost:8080/readyz?verbose'
 ```
 
+With `hostNetwork` the admin port is 10261: write `8080:10261` instead of `8080`.
+
 ## Findings
 ";
 

@@ -123,10 +123,10 @@ fn reasons() -> Vec<Row> {
             "Our own complete result came by again, as when a later webhook changed the pod. Nothing is left to do.",
             "nothing.";
         Reason::ForeignAgent { .. } = Reason::ForeignAgent { container: container(), option: "-javaagent:/otel/opentelemetry-javaagent.jar".to_owned() } =>
-            "A second OpenTelemetry agent would send everything twice. The OpenTelemetry Operator's counts.",
+            "A second OpenTelemetry agent would do nothing, as it finds the first, but it costs another init container, and it is chance which configuration is in effect. The OpenTelemetry Operator's agent counts.",
             "remove the option, or the operator's annotation, and Javelin takes over.";
         Reason::ForeignInjector { .. } = Reason::ForeignInjector { container: "opentelemetry-auto-instrumentation-java".to_owned() } =>
-            "The OpenTelemetry Operator was here before us, and two agents would send everything twice.",
+            "The OpenTelemetry Operator was here before us. Of two OpenTelemetry agents one does nothing, and it is chance which configuration is in effect.",
             "remove the operator's annotation, and Javelin takes over.";
         Reason::OtherAgent { .. } = Reason::OtherAgent { container: container(), agent: Agent::Vendor("Datadog") } =>
             "Two agents that do the same job change the same classes. With several containers, one such agent is enough to leave the pod alone.",

@@ -437,7 +437,7 @@ const INJECTORS: [(&str, &str, &str); 13] = [
     (
         "dynatrace",
         "Dynatrace",
-        "exclude the namespaces with Javelin's label by its namespaceSelector, or label pods oneagent.dynatrace.com/inject=false",
+        "exclude the namespaces with Javelin's label by its namespaceSelector, or annotate pods oneagent.dynatrace.com/inject=false",
     ),
     (
         "datadog",

@@ -223,6 +223,11 @@ fn otlp(exporter: &mut Section, env: &mut Env, report: &mut Report) -> RawOtlp {
     let endpoint = env.take_or("OTEL_EXPORTER_OTLP_ENDPOINT", exporter, "endpoint", report);
     let protocol = env.take_or("OTEL_EXPORTER_OTLP_PROTOCOL", exporter, "protocol", report);
     let tls = tls(exporter.section("tls", report), env, report);
+    let is_said = endpoint.is_some();
+    let lost = |otlp: &RawOtlp| {
+        let is_lost = is_said && otlp.endpoint.is_none();
+        is_lost.then_some(WITHOUT_ENDPOINT)
+    };
     let protocol = protocol.filter(|(path, protocol)| {
         let known = Protocol::parse(protocol);
         known
@@ -254,7 +259,8 @@ fn otlp(exporter: &mut Section, env: &mut Env, report: &mut Report) -> RawOtlp {
             report.note(&path, GRPC_BY_PORT);
             otlp = by_port;
         } else {
-            report.left(&path, problem.problem);
+            let why = lost(&otlp).map_or(problem.problem, str::to_owned);
+            report.left(&path, why);
             otlp = RawOtlp::default();
         }
     }
@@ -263,24 +269,31 @@ fn otlp(exporter: &mut Section, env: &mut Env, report: &mut Report) -> RawOtlp {
             tls,
             ..otlp.clone()
         };
-        otlp = or_left(with_tls, otlp, "spec.exporter.tls", report);
+        otlp = or_left(with_tls, otlp, lost, "spec.exporter.tls", report);
     }
     if let Some((path, headers)) = env.headers.take() {
         let with_headers = RawOtlp {
             headers_from: Some(headers),
             ..otlp.clone()
         };
-        otlp = or_left(with_headers, otlp, &path, report);
+        otlp = or_left(with_headers, otlp, lost, &path, report);
     }
     otlp
 }
 
 /// The first if it passes, else the second, with a word on what is left out.
-fn or_left(better: RawOtlp, otlp: RawOtlp, path: &str, report: &mut Report) -> RawOtlp {
+fn or_left(
+    better: RawOtlp,
+    otlp: RawOtlp,
+    lost: impl Fn(&RawOtlp) -> Option<&'static str>,
+    path: &str,
+    report: &mut Report,
+) -> RawOtlp {
     match Otlp::from_raw(&better) {
         Ok(_) => better,
         Err(problem) => {
-            report.left(path, problem.problem);
+            let why = lost(&otlp).map_or(problem.problem, str::to_owned);
+            report.left(path, why);
             otlp
         }
     }
@@ -428,6 +441,8 @@ const OPERATORS_IMAGE: &str =
 
 const ENDPOINT_REFERENCE: &str = "refers to a variable that is not the node's address (fieldRef: status.hostIP); \
     write an endpoint that all pods can use, or set it in the pods";
+
+const WITHOUT_ENDPOINT: &str = "not taken, as the endpoint was not";
 
 const GRPC_BY_PORT: &str = "the port is grpc's, so the protocol is grpc; with the operator, agents since 2.0 send \
     http/protobuf there unless OTEL_EXPORTER_OTLP_PROTOCOL says otherwise";
