@@ -14,7 +14,6 @@ use super::client::{Cluster, ClusterError};
 use super::reader::{Form, Reader};
 use super::survey;
 use crate::check::Unseen;
-use crate::check::facts::Names;
 use crate::config::Config;
 use crate::mutate::keys::{FROM_WORKLOAD, INJECT};
 use crate::status::Facts;
@@ -57,13 +56,7 @@ pub async fn census(cluster: &Cluster, scope: &Scope) -> Result<Seen, ClusterErr
         warnings: BTreeSet::new(),
         lists: 0,
     };
-    let names = Names {
-        namespace: cluster.names().service.namespace().to_owned(),
-        service: cluster.names().service.service().to_owned(),
-        account: String::new(),
-        configuration: String::new(),
-    };
-    census.facts.config = match survey::config(&census.reader, &names).await {
+    census.facts.config = match survey::config(&census.reader, &cluster.names().service).await {
         Ok(Ok(config)) => Some(config),
         Ok(Err(why)) => census.warn(format!("Javelin's configuration: {why}")),
         Err(why) => census.warn(format!(

@@ -14,6 +14,7 @@ use super::client::{Cluster, ClusterError};
 use super::probe::{self, Finding};
 use super::reader::{Answer, Form, Reader, Served};
 use crate::causes::with_causes;
+use crate::certs::ServiceName;
 use crate::check::collector::{Collector, Place as CollectorPlace, Said, ServicePlace};
 use crate::check::facts::{Certificates, Names, Pull, Reach, Replica, Right};
 use crate::check::objects::{
@@ -43,7 +44,7 @@ pub async fn survey(
         account: acts_as.unwrap_or_else(|| called.to_owned()),
         configuration: cluster.names().configuration.clone(),
     };
-    let config = config(&reader, &names).await;
+    let config = config(&reader, &cluster.names().service).await;
     let parsed = config.as_ref().ok().and_then(|config| config.as_ref().ok());
     let (configuration, others) = configurations(&reader, &names).await;
     let is_elsewhere = configuration.as_ref().is_ok_and(|found| {
@@ -101,10 +102,8 @@ pub async fn survey(
 }
 
 /// The configuration as the chart mounts it.
-pub(super) async fn config(reader: &Reader, names: &Names) -> Seen<Result<Config, String>> {
-    let Names {
-        namespace, service, ..
-    } = names;
+pub(super) async fn config(reader: &Reader, own: &ServiceName) -> Seen<Result<Config, String>> {
+    let (namespace, service) = (own.namespace(), own.service());
     let path = format!("/api/v1/namespaces/{namespace}/configmaps/{service}");
     let name = format!("{namespace}/{service}");
     let found: Value = seen(reader.get("ConfigMap", &name, &path).await)?;
