@@ -17,6 +17,7 @@ use crate::api::reader::{Form, Reader, Served};
 use crate::api::refusal::{Refusal, Refuser};
 use crate::api::request::ClusterError;
 use crate::causes::with_causes;
+use crate::certs::ServiceName;
 use crate::diagnose::check::collector::{Collector, Place as CollectorPlace, Said, ServicePlace};
 use crate::diagnose::check::facts::{Certificates, Names, Pull, Reach, Replica, Right};
 use crate::diagnose::check::objects::{
@@ -45,7 +46,7 @@ pub async fn gather(
         account: acts_as.unwrap_or_else(|| called.to_owned()),
         configuration: cluster.names().configuration.clone(),
     };
-    let config = config(&reader, &names).await;
+    let config = config(&reader, &cluster.names().service).await;
     let parsed = config.as_ref().ok().and_then(|config| config.as_ref().ok());
     let (configuration, others) = configurations(&reader, &names).await;
     let is_elsewhere = configuration.as_ref().is_ok_and(|found| {
@@ -103,10 +104,8 @@ pub async fn gather(
 }
 
 /// The configuration as the chart mounts it.
-pub(super) async fn config(reader: &Reader, names: &Names) -> Seen<Result<Config, String>> {
-    let Names {
-        namespace, service, ..
-    } = names;
+pub(super) async fn config(reader: &Reader, own: &ServiceName) -> Seen<Result<Config, String>> {
+    let (namespace, service) = (own.namespace(), own.service());
     let path = format!("/api/v1/namespaces/{namespace}/configmaps/{service}");
     let name = format!("{namespace}/{service}");
     let found: Value = seen(reader.get("ConfigMap", &name, &path).await)?;

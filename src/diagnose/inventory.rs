@@ -17,7 +17,6 @@ use crate::api::client::Cluster;
 use crate::api::reader::{Form, Reader};
 use crate::api::request::ClusterError;
 use crate::diagnose::check::Unseen;
-use crate::diagnose::check::facts::Names;
 use crate::diagnose::gather;
 use crate::diagnose::status::Facts;
 use crate::diagnose::status::objects::{Namespace, Pod, Workload};
@@ -57,13 +56,7 @@ pub async fn inventory(cluster: &Cluster, scope: &Scope) -> Result<Seen, Cluster
         warnings: BTreeSet::new(),
         lists: 0,
     };
-    let names = Names {
-        namespace: cluster.names().service.namespace().to_owned(),
-        service: cluster.names().service.service().to_owned(),
-        account: String::new(),
-        configuration: String::new(),
-    };
-    inventory.facts.config = match gather::config(&inventory.reader, &names).await {
+    inventory.facts.config = match gather::config(&inventory.reader, &cluster.names().service).await {
         Ok(Ok(config)) => Some(config),
         Ok(Err(why)) => inventory.warn(format!("Javelin's configuration: {why}")),
         Err(why) => inventory.warn(format!(

@@ -23,6 +23,12 @@ use javelin::{
 };
 use serde_json::{Value, json};
 
+/// What an API server knows.
+pub(crate) trait Answers: Send + 'static {
+    /// Status and body, to a request with that content type and body.
+    fn answer(&mut self, method: &Method, uri: &str, kind: &str, body: &[u8]) -> (u16, String);
+}
+
 /// The two objects, whatever else was sent, and what must not be seen.
 pub(crate) struct Objects {
     version: u64,
@@ -37,23 +43,7 @@ pub(crate) struct Objects {
     pub(crate) keys: BTreeSet<String>,
 }
 
-impl Objects {
-    pub(crate) fn new() -> Self {
-        let entry = json!({
-            "name": "pod.javelin.dev", "sideEffects": "None", "admissionReviewVersions": ["v1"],
-            "clientConfig": { "service": { "name": "javelin", "namespace": "javelin-system" } },
-        });
-        Self {
-            version: 1,
-            secret: json!({ "metadata": { "resourceVersion": "1" } }),
-            configuration: json!({ "metadata": { "resourceVersion": "1" }, "webhooks": [entry] }),
-            nonsense: None,
-            trusted: None,
-            sent: Vec::new(),
-            keys: BTreeSet::new(),
-        }
-    }
-
+impl Answers for Objects {
     fn answer(&mut self, method: &Method, uri: &str, kind: &str, body: &[u8]) -> (u16, String) {
         let patch = if *method == Method::GET {
             None
@@ -98,6 +88,24 @@ impl Objects {
             );
         }
         (404, status(404, "NotFound"))
+    }
+}
+
+impl Objects {
+    pub(crate) fn new() -> Self {
+        let entry = json!({
+            "name": "pod.javelin.dev", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+            "clientConfig": { "service": { "name": "javelin", "namespace": "javelin-system" } },
+        });
+        Self {
+            version: 1,
+            secret: json!({ "metadata": { "resourceVersion": "1" } }),
+            configuration: json!({ "metadata": { "resourceVersion": "1" }, "webhooks": [entry] }),
+            nonsense: None,
+            trusted: None,
+            sent: Vec::new(),
+            keys: BTreeSet::new(),
+        }
     }
 
     /// Before whoever published it hears of that. By renaming: nobody is to read a half.
@@ -159,7 +167,7 @@ pub(crate) fn kubeconfig(address: SocketAddr, token: &str) -> String {
 }
 
 /// One that answers until the test ends.
-pub(crate) fn api_server(objects: Arc<Mutex<Objects>>) -> SocketAddr {
+pub(crate) fn api_server(objects: Arc<Mutex<impl Answers>>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();

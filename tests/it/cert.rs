@@ -2,19 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, TcpListener},
     process::{Command, Output},
     sync::{Arc, Mutex},
-    thread,
     time::{Duration, SystemTime},
 };
 
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    extract::Request,
-    http::StatusCode,
-};
+use axum::http::Method;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use javelin::{
     certs::{
@@ -22,11 +15,11 @@ use javelin::{
         store::{Contents, Retired},
     },
     metrics::Metrics,
-    server::{Limits, connection::Transport, listener},
-    shutdown::Shutdown,
     time::now,
 };
 use serde_json::{Value, json};
+
+use super::api_server::{Answers, api_server, kubeconfig};
 
 const DAY: Duration = Duration::from_hours(24);
 const SECRET: &str = "/api/v1/namespaces/javelin-system/secrets/javelin-ca";
@@ -85,10 +78,12 @@ impl Objects {
     fn refuse(&mut self, path: &'static str, code: u16, reason: &str) {
         self.answers.insert(path, status(code, reason));
     }
+}
 
-    fn answer(&mut self, method: &str, uri: &str, body: &[u8]) -> (u16, String) {
+impl Answers for Objects {
+    fn answer(&mut self, method: &Method, uri: &str, _: &str, body: &[u8]) -> (u16, String) {
         let path = uri.split('?').next().unwrap();
-        if method == "PATCH" {
+        if *method == Method::PATCH {
             let body = serde_json::from_slice(body).unwrap();
             self.patches.push((uri.to_owned(), body));
             if self.conflicts > 0 {
@@ -149,61 +144,20 @@ fn serving(authority: &Authority) -> (u16, String) {
 
 /// Runs `javelin cert` with these arguments and those objects, which it gives back.
 fn cert(objects: Objects, arguments: &[&str]) -> (Output, Objects) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    listener.set_nonblocking(true).unwrap();
     let objects = Arc::new(Mutex::new(objects));
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = thread::spawn({
-        let objects = Arc::clone(&objects);
-        move || serve(listener, objects, stopped)
-    });
+    let address = api_server(Arc::clone(&objects));
     let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("kubeconfig");
-    let text = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "here",
-        "clusters": [{ "name": "here", "cluster": { "server": format!("http://{address}") } }],
-        "users": [{ "name": "me", "user": {} }],
-        "contexts": [{ "name": "here", "context": { "cluster": "here", "user": "me" } }],
-    });
-    std::fs::write(&kubeconfig, text.to_string()).unwrap();
+    let path = folder.path().join("kubeconfig");
+    std::fs::write(&path, kubeconfig(address, "a-token")).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_javelin"))
         .arg("cert")
         .args(arguments)
         .env_clear()
-        .env("KUBECONFIG", &kubeconfig)
+        .env("KUBECONFIG", &path)
         .output()
         .unwrap();
-    stop.send(()).unwrap();
-    server.join().unwrap();
-    let objects = Arc::into_inner(objects).unwrap().into_inner().unwrap();
+    let objects = std::mem::take(&mut *objects.lock().unwrap());
     (output, objects)
-}
-
-fn serve(
-    listener: TcpListener,
-    objects: Arc<Mutex<Objects>>,
-    stopped: tokio::sync::oneshot::Receiver<()>,
-) {
-    let router = Router::new().fallback(async move |request: Request| {
-        let (parts, body) = request.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        let uri = parts.uri.to_string();
-        let mut objects = objects.lock().unwrap();
-        let (code, text) = objects.answer(parts.method.as_str(), &uri, &body);
-        (StatusCode::from_u16(code).unwrap(), Body::from(text))
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        tokio::select! {
-            () = listener::serve(listener, Transport::Plain, router, Shutdown::new(), Limits::default()) => {}
-            _ = stopped => {}
-        }
-    });
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -4,7 +4,10 @@
 //! [`Config::parse`] nothing is checked again. Deliberately absent: reading files, environment variables and
 //! flags that override single keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
@@ -103,9 +106,7 @@ impl Config {
 
     /// First 12 hexadecimal digits of the SHA-256 of all that it means: tells whether two replicas have the same.
     pub fn hash(&self) -> String {
-        // `Debug` of a struct of plain values, in ordered maps, is a complete and stable text of all it says.
-        let digest = Sha256::digest(format!("{self:?}"));
-        HEXLOWER.encode(&digest).chars().take(12).collect()
+        short_hash(self)
     }
 
     /// What is taken as it is written though it may be a slip: a sentence for each.
@@ -200,6 +201,13 @@ const DEFAULT_EXCLUDED_NAMESPACES: [&str; 1] = ["kube-system"];
 
 /// A DNS label has 63; `namespace-` comes before it in the webhook entry's name.
 const MAX_PROFILE_NAME: usize = 53;
+
+/// First 12 hexadecimal digits of the SHA-256 of all that it says: `Debug` of a struct of plain values, in ordered maps, is a
+/// complete and stable text of that.
+fn short_hash(of: &impl Debug) -> String {
+    let digest = Sha256::digest(format!("{of:?}"));
+    HEXLOWER.encode(&digest).chars().take(12).collect()
+}
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::HEXLOWER;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{
     error::Problem,
@@ -169,9 +167,7 @@ impl Profile {
                 .map_err(|why| Problem::new(".sdkSettings", why))?;
         }
         profile.check_said_once()?;
-        // `Debug` of a struct of plain values is a complete and stable text of all it says.
-        let digest = Sha256::digest(format!("{profile:?}"));
-        profile.hash = HEXLOWER.encode(&digest).chars().take(12).collect();
+        profile.hash = super::short_hash(&profile);
         Ok(profile)
     }
 }
