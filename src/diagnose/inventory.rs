@@ -56,7 +56,8 @@ pub async fn inventory(cluster: &Cluster, scope: &Scope) -> Result<Seen, Cluster
         warnings: BTreeSet::new(),
         lists: 0,
     };
-    inventory.facts.config = match gather::config(&inventory.reader, &cluster.names().service).await {
+    inventory.facts.config = match gather::config(&inventory.reader, &cluster.names().service).await
+    {
         Ok(Ok(config)) => Some(config),
         Ok(Err(why)) => inventory.warn(format!("Javelin's configuration: {why}")),
         Err(why) => inventory.warn(format!(

@@ -386,6 +386,7 @@ impl Bench {
     }
 
     fn without(&mut self, right: &Right) -> Result {
+        eventually("nothing is left to write", SOON, is_at_rest)?;
         let said = format!("cannot {} resource \"{}\"", right.verb, right.resource);
         let before = lines_with(&said)?;
         let rules = &self.rules[usize::from(right.resource == CONFIGURATIONS)].clone();
@@ -611,6 +612,18 @@ fn webhooks() -> Result<Value> {
     Ok(get(&["mutatingwebhookconfiguration", "javelin"])?["webhooks"].clone())
 }
 
+/// Its last change has been followed by the one that API servers are told of it with. That one would wake every replica,
+/// whatever it watches.
+fn is_at_rest() -> Result {
+    let metadata = get(&["mutatingwebhookconfiguration", "javelin"])?["metadata"].take();
+    let [generation, touched] = [&metadata["generation"], &metadata["annotations"][TOUCHED]];
+    ensure!(
+        touched.as_str() == Some(&generation.to_string()),
+        "generation {generation}, and {touched} is touched"
+    );
+    Ok(())
+}
+
 /// Of the entry of this name, and where it is.
 fn entries(prefix: &str) -> Result<Vec<(usize, Value)>> {
     let webhooks = webhooks()?;
@@ -675,6 +688,7 @@ fn throughout(time: Duration, ask: impl Fn() -> Result) -> Result {
 const ACCOUNT: &str = "system:serviceaccount:javelin-system:javelin";
 
 const ROTATE: &str = javelin_core::mutate::keys::ROTATE;
+const TOUCHED: &str = javelin_core::mutate::keys::TOUCHED;
 const WORKLOAD: &str = "workload.";
 const NAMESPACE_DEFAULT: &str = "namespace-default.";
 
