@@ -386,7 +386,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Has the API server pretend to create the probe's `ConfigMap`. Would it carry the annotation that only we
+    /// Creates the probe's `ConfigMap` as a dry run. Would it carry the annotation that only we
     /// set? If the call failed, the error has the API server's words for it
     /// ([`Finding::of`](crate::probe::Finding::of)).
     pub async fn probe(&self) -> Result<bool, ClusterError> {

@@ -220,7 +220,7 @@ impl Reader {
         decode(&answer, &target)
     }
 
-    /// Has the API server pretend to create a pod: everything that admission would do is done, and nothing is stored.
+    /// Creates a pod as a dry run: everything that admission would do is done, and nothing is stored.
     pub async fn try_pod(
         &self,
         namespace: &str,
@@ -242,7 +242,7 @@ impl Reader {
         self.post(path, body, &target("path", path)).await
     }
 
-    /// Changes a workload so that its pods are replaced, or pretends to.
+    /// Changes a workload so that its pods are replaced, or does so as a dry run.
     pub async fn restart(
         &self,
         path: &str,

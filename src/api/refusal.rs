@@ -1,4 +1,4 @@
-//! What became of a pod that the API server was asked to pretend to create, and who refused it.
+//! What became of a pod that was created as a dry run, and who refused it.
 
 use std::fmt;
 

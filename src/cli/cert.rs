@@ -117,7 +117,7 @@ async fn show(args: Show) -> Result<Exit> {
     }
     let report = Report::of(&seen.facts(&cluster, min_days));
     let text = match output {
-        Format::Text => text::of(&report),
+        Format::Text => text::render(&report),
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
     };
     anstream::stdout().write_all(text.as_bytes())?;

@@ -83,7 +83,7 @@ enum Output {
 }
 
 /// One object, and what became of it.
-struct Treated {
+struct Mutated {
     document: Document,
     mutation: Mutation,
     lints: Vec<Lint>,
@@ -145,8 +145,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         let copies = iter::repeat_n(document, places.len());
         for (index, (path, document)) in places.into_iter().zip(copies).enumerate() {
-            let mut mutated = treat(document, path, args.explain, &inputs, &config)?;
-            let Treated {
+            let mut mutated = mutate(document, path, args.explain, &inputs, &config)?;
+            let Mutated {
                 document, mutation, ..
             } = &mutated;
             mutated.not_by_inject = injector.obstacle(&document.value, path, mutation);
@@ -225,7 +225,7 @@ fn unwrapped(mut document: Document, config: &Config) -> anyhow::Result<Option<D
     Ok(Some(document))
 }
 
-impl Treated {
+impl Mutated {
     /// Why it stays as it is, if it does.
     fn skip(&self) -> Option<Skip> {
         let Decision::Skip(reason) = &self.mutation.decision else {
@@ -275,7 +275,7 @@ impl Treated {
                 writeln!(out, "---\n{}", serde_saphyr::to_string(written)?.trim_end())?;
             }
             Output::Json => {
-                writeln!(out, "{}", serde_json::to_string(&record::of(self))?)?;
+                writeln!(out, "{}", serde_json::to_string(&record::json(self))?)?;
             }
         }
         Ok(())
@@ -292,13 +292,13 @@ impl Treated {
     }
 }
 
-fn treat(
+fn mutate(
     document: Document,
     path: PodPath,
     explain: bool,
     inputs: &Inputs,
     config: &Config,
-) -> anyhow::Result<Treated> {
+) -> anyhow::Result<Mutated> {
     let place = || format!("{}: {} cannot be read", document.origin, document.title());
     let pod = path.of(&document.value).unwrap_or(&Value::Null);
     let pod = Pod::from_value(pod).with_context(place)?;
@@ -326,14 +326,14 @@ fn treat(
         (Decision::Inject(plan), Some(Ok(after))) => {
             let profile = config.profile(&plan.profile);
             let of_nodes = profile.and_then(|it| lints::of_nodes(&pod, it, agent::architecture()));
-            let mut lints = lints::of(&pod, &after, plan, name, inputs);
+            let mut lints = lints::find(&pod, &after, plan, name, inputs);
             lints.extend(of_nodes);
             lints
         }
         _ => Vec::new(),
     };
     let restrictions = inputs.restrictions(name).map(str::to_owned);
-    Ok(Treated {
+    Ok(Mutated {
         lints,
         steps,
         restrictions: restrictions.collect(),

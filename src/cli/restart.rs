@@ -72,7 +72,7 @@ async fn restart(args: Args) -> Result<Exit> {
     }
     if dry_run {
         for row in &rows {
-            send(&cluster, of(row), &rfc3339(now()), true)
+            send(&cluster, reference(row), &rfc3339(now()), true)
                 .await
                 .map_err(person::explain)?;
             say(&format!(
@@ -108,13 +108,13 @@ async fn restart(args: Args) -> Result<Exit> {
 
 /// Restarts one, and waits for it. The inner error is why the others had better wait.
 async fn one(cluster: &Cluster, row: &Row, timeout: Duration) -> Result<Result<(), String>> {
-    send(cluster, of(row), &rfc3339(now()), false)
+    send(cluster, reference(row), &rfc3339(now()), false)
         .await
         .map_err(person::explain)?;
     let deadline = Instant::now() + timeout;
     let mut said = String::new();
     loop {
-        let what = match progress(cluster, of(row)).await {
+        let what = match progress(cluster, reference(row)).await {
             Ok(Progress::Done) => break,
             Ok(Progress::Failed(why)) => {
                 return Ok(Err(format!("it does not become ready: {why}")));
@@ -174,7 +174,7 @@ fn confirmed(rows: &[Row]) -> Result<bool> {
     ))
 }
 
-fn of(row: &Row) -> (&str, &str, &str) {
+fn reference(row: &Row) -> (&str, &str, &str) {
     (&row.kind, &row.namespace, &row.name)
 }
 

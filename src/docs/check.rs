@@ -92,8 +92,8 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
             "`javelin cert show` says more, and what happens next by itself.",
         ),
         Check::Reachable => (
-            "The probe, put with your rights: the API server pretends to create a ConfigMap, and either the webhook was called or \
-             the refusal says why not. [probe.md](probe.md) has every finding.",
+            "The probe, put with your rights: a ConfigMap is created as a dry run, and either the webhook was called or the \
+             refusal says why not. [probe.md](probe.md) has every finding.",
             "What the hint says: mostly a firewall statement, made to be forwarded.",
         ),
         Check::AgentImage => (
@@ -151,8 +151,8 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
             "Take the label away, or the namespace out of the list.",
         ),
         Check::DryRun => (
-            "Only with `-n NAMESPACE`: a labelled pod that is pretended there (`dryRun=All`), and what came of it. When it is \
-             refused, the same pod is tried without the label, so that it is clear whether the agent is to blame.",
+            "Only with `-n NAMESPACE`: a labelled pod that is created there as a dry run, and what came of it. When it is refused, the \
+             same pod is tried without the label, so that it is clear whether the agent is to blame.",
             "The text says who refuses, or which reason there was ([reasons.md](reasons.md)).",
         ),
     }

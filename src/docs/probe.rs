@@ -128,9 +128,9 @@ fn blocks(advice: &str) -> String {
 const INTRODUCTION: &str = "
 # Does the API server reach the webhook?
 
-Each replica asks by itself: every five minutes, and every few seconds until the answer is good. It has the API server
-pretend to create a ConfigMap in Javelin's own namespace, and sees whether the webhook was called. The answer never takes
-readiness away.
+Each replica asks by itself: every five minutes, and every few seconds until the answer is good. It creates a
+ConfigMap in Javelin's own namespace as a dry run, and sees whether the webhook was called. The answer never takes readiness
+away.
 
 It is told in four places:
 

@@ -77,7 +77,7 @@ pub enum Lint {
 }
 
 /// What is to be known of a pod, and of what the plan made of it.
-pub fn of(
+pub fn find(
     pod: &Pod,
     after: &Pod,
     plan: &Plan,

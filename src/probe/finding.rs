@@ -20,7 +20,7 @@ pub enum Finding {
     Untrusted(String),
     /// The call failed in any other way: most often because it was not Javelin who answered.
     SomebodyElse(String),
-    /// The pretended `ConfigMap` was admitted, and nobody tried to call us.
+    /// The `ConfigMap` was admitted, and nobody tried to call us.
     NotCalled,
     /// The question could not be put.
     CouldNotProbe(String),

@@ -1,8 +1,8 @@
 //! Does the API server reach us, and if not, why?
 //!
-//! It is asked to pretend to create a `ConfigMap` that one entry of the webhook configuration selects. The
+//! As a dry run, a `ConfigMap` is created that one entry of the webhook configuration selects. The
 //! answer to that review adds an annotation; if it comes back, the call was made. That entry alone has
-//! `failurePolicy: Fail`: when the call fails, the API server refuses the pretended `ConfigMap`, and its refusal
+//! `failurePolicy: Fail`: when the call fails, the API server refuses the `ConfigMap`, and its refusal
 //! has the exact cause (`docs/adr/0007`).
 //!
 //! Invariant: the result is told (a metric, `/readyz?verbose`, and an Event when it changes) and changes nothing. Readiness

@@ -133,7 +133,7 @@ async fn refusals_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_restart_is_a_merge_patch_that_can_be_pretended() {
+async fn a_restart_is_a_merge_patch_and_can_be_a_dry_run() {
     for (dry_run, query) in [(false, ""), (true, "&dryRun=All")] {
         let (reader, log) = reader(&[(200, json!({}))]);
         reader

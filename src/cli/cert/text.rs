@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::diagnose::certificates::{EntryReport, Moment, Report, Role, State};
 use crate::time::rfc3339;
 
-pub(super) fn of(report: &Report) -> String {
+pub(super) fn render(report: &Report) -> String {
     let Moment(now) = report.time;
     let mut text = String::new();
     secret(&mut text, report, now);

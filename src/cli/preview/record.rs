@@ -3,9 +3,9 @@
 use javelin_core::mutate::{Decision, Verdict};
 use serde_json::{Value, json};
 
-use super::{Skip, Treated, server::Trial};
+use super::{Mutated, Skip, server::Trial};
 
-pub(super) fn of(mutated: &Treated) -> Value {
+pub(super) fn json(mutated: &Mutated) -> Value {
     let document = &mutated.document;
     let text = |path: &[&str]| document.text(path).map_or(Value::Null, Value::from);
     let (decision, reason, message) = match mutated.skip() {
@@ -47,7 +47,7 @@ pub(super) fn of(mutated: &Treated) -> Value {
     record
 }
 
-fn warnings(mutated: &Treated) -> Vec<Value> {
+fn warnings(mutated: &Mutated) -> Vec<Value> {
     let warning = |code: &str, message: String| json!({ "code": code, "message": message });
     let plan = match &mutated.mutation.decision {
         Decision::Inject(plan) => plan.warnings.as_slice(),

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     super::{manifest::Document, person},
-    Treated,
+    Mutated,
 };
 use crate::api::client;
 use crate::api::reader::Reader;
@@ -108,7 +108,7 @@ impl Server {
     /// Tries the pod with the agent, and without it where it is refused. `None` for one that is left alone.
     pub(super) fn try_out(
         &self,
-        mutated: &Treated,
+        mutated: &Mutated,
         path: PodPath,
         namespace: Option<&str>,
     ) -> Result<Option<Trial>> {

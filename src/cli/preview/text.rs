@@ -6,11 +6,11 @@ use anstyle::{AnsiColor, Style};
 use javelin_core::mutate::{Decision, Verdict};
 use similar::{ChangeTag, TextDiff};
 
-use super::{super::note, Skip, Treated};
+use super::{super::note, Mutated, Skip};
 use crate::offline::lints::Lint;
 
 /// What was decided, on stderr. What is so of nearly every pod is said with the first.
-pub(super) fn tell(mutated: &Treated, is_first_unseen: &mut bool) {
+pub(super) fn tell(mutated: &Mutated, is_first_unseen: &mut bool) {
     let title = mutated.document.title();
     if let Some(Skip { code, why }) = mutated.skip() {
         note(&format!("{title}: skipped: {code}: {why}"));
@@ -55,7 +55,7 @@ fn line(lint: &Lint) -> String {
 }
 
 /// Every rule that was looked at: `+` changes or decides something, `x` stops.
-pub(super) fn explanation(out: &mut impl Write, mutated: &Treated) -> io::Result<()> {
+pub(super) fn explanation(out: &mut impl Write, mutated: &Mutated) -> io::Result<()> {
     if mutated.steps.is_empty() {
         return Ok(());
     }
@@ -88,7 +88,7 @@ pub(super) fn explanation(out: &mut impl Write, mutated: &Treated) -> io::Result
 }
 
 /// A unified diff of the object; nothing where it stays as it is.
-pub(super) fn diff(out: &mut impl Write, mutated: &Treated) -> anyhow::Result<()> {
+pub(super) fn diff(out: &mut impl Write, mutated: &Mutated) -> anyhow::Result<()> {
     if mutated.mutation.patch.is_empty() {
         return Ok(());
     }

@@ -49,7 +49,7 @@ pub struct Facts {
     pub other_kinds: Vec<Value>,
     /// Which kinds could not be looked at for that, such as `sparkapplications.sparkoperator.k8s.io`.
     pub other_kinds_unseen: Vec<String>,
-    /// A pod that was only pretended, if one was asked for.
+    /// A pod that was created as a dry run, if one was asked for.
     pub trial: Option<Trial>,
 }
 

@@ -9,7 +9,7 @@
 //! replicas    Service, endpoints, replicas, certificates, the probe, image pulls
 //! collector   where telemetry goes: is somebody there, and does it speak that protocol?
 //! labels      keys and values that were meant otherwise
-//! trial       what became of a pod that was only pretended
+//! trial       what became of a pod that was created as a dry run
 //! ```
 //!
 //! Invariants: pure; every finding has a [`Check`], whose code never changes its meaning; a warning or a failure has a
@@ -123,7 +123,7 @@ pub enum Section {
     Collector,
     /// What people have labelled.
     Labels,
-    /// A pod that is only pretended.
+    /// A pod that is created as a dry run.
     DryRun,
 }
 

@@ -1,4 +1,4 @@
-//! What became of a labelled pod that was only pretended: injected, skipped, not looked at, or refused.
+//! What became of a labelled pod that was created as a dry run: injected, skipped, not looked at, or refused.
 //!
 //! The same pod without the label is tried as well when the first one is refused: a namespace that refuses both has
 //! nothing against the agent.

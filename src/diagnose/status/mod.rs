@@ -298,7 +298,7 @@ impl Facts {
             let receipt: Option<Receipt> = serde_json::from_str(receipt).ok();
             return State::Injected {
                 outdated: self.outdated(receipt.as_ref(), request),
-                crash: crash::of(pod, receipt.as_ref()),
+                crash: crash::describe(pod, receipt.as_ref()),
             };
         }
         let Some(request) = request.filter(|request| request.is_yes()) else {

@@ -32,7 +32,7 @@ fn check(container: &Value, others: &[Value], expected: &[&str]) {
         panic!("{:?}", mutation.decision);
     };
     let after = Pod::from_value(mutation.patch.result()).unwrap();
-    let lints = of(&pod, &after, &plan, Some("shop"), &inputs);
+    let lints = find(&pod, &after, &plan, Some("shop"), &inputs);
     let codes: Vec<_> = lints.iter().map(Lint::code).collect();
     assert_eq!(codes, expected, "{lints:?}");
 }

@@ -42,7 +42,7 @@ pub(super) fn pods(config: &Config) -> (Value, String) {
 
 /// What a profile says, as a map of literals.
 pub(super) fn said(profile: &Profile, config: &Config) -> String {
-    let entries = parameters::of(profile, config).into_iter();
+    let entries = parameters::from_profile(profile, config).into_iter();
     let entries = entries.map(|(key, value)| format!("  {}: {}", literal(&key), literal(&value)));
     format!("{{\n{}\n}}", entries.collect::<Vec<_>>().join(",\n"))
 }

@@ -30,7 +30,7 @@ pub struct Documents(Vec<Value>);
 impl Documents {
     /// The policies of a configuration; or everything that keeps it from being said in policies.
     pub fn of(config: &Config) -> Result<Self, Vec<Refusal>> {
-        let refusals = refusal::of(config);
+        let refusals = refusal::all(config);
         if !refusals.is_empty() {
             return Err(refusals);
         }

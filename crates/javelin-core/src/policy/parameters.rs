@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What the profile says, and what of the configuration all profiles share.
-pub(super) fn of(profile: &Profile, config: &Config) -> BTreeMap<String, String> {
+pub(super) fn from_profile(profile: &Profile, config: &Config) -> BTreeMap<String, String> {
     let Profile {
         // The map's own.
         name: _,

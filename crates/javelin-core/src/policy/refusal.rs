@@ -23,7 +23,7 @@ impl fmt::Display for Refusal {
 }
 
 /// Everything that is in the way.
-pub(super) fn of(config: &Config) -> Vec<Refusal> {
+pub(super) fn all(config: &Config) -> Vec<Refusal> {
     config
         .profiles()
         .flat_map(|profile| of_profile(profile, config))

@@ -103,7 +103,7 @@ Next
   now: a replica writes
   2024-10-07T00:00:00Z (in 2 days): bbbbbbbbbbbbbbbb, which signs no more, is dropped
 ";
-    assert_eq!(of(&report), expected);
+    assert_eq!(render(&report), expected);
 }
 
 fn cells_of(texts: &[&str]) -> Vec<String> {
