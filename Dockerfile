@@ -33,8 +33,8 @@ FROM scratch
 COPY --from=agent /agent/opentelemetry-javaagent.jar /javaagent.jar
 COPY --from=program --chmod=0555 /javelin /javelin
 # Or the allocator asks for huge pages, and a server that idles holds 12 MB of nothing.
-# What is free goes back after 10 ms: after a second, the default, large reviews of a second would add up.
-ENV MIMALLOC_ALLOW_THP=0 MIMALLOC_PURGE_DELAY=10
+# What is free goes back at once. With a delay, the allocator can stop giving back for good (docs/adr/0003-a-small-program.md).
+ENV MIMALLOC_ALLOW_THP=0 MIMALLOC_PURGE_DELAY=0
 # A number, or the kubelet cannot tell that it is not root.
 USER 65532
 ENTRYPOINT ["/javelin"]

@@ -81,7 +81,7 @@ impl Server {
             // the processor's registers on the stack, with whatever was copied last.
             .env("LD_BIND_NOW", "1")
             // As in the image.
-            .envs([("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "10")])
+            .envs([("MIMALLOC_ALLOW_THP", "0"), ("MIMALLOC_PURGE_DELAY", "0")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(folder.path().join("log")).unwrap())

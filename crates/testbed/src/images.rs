@@ -50,7 +50,8 @@ pub fn javelin(paths: &Paths) -> Result<Image> {
             .user(65532)
             // Or the allocator asks for huge pages, and a server that idles holds 12 MB of nothing.
             .environment("MIMALLOC_ALLOW_THP", "0")
-            .environment("MIMALLOC_PURGE_DELAY", "10")
+            // Or it can stop giving memory back for good.
+            .environment("MIMALLOC_PURGE_DELAY", "0")
             .label("org.opencontainers.image.title", "javelin")
             .label("org.opencontainers.image.version", version)
             .label("org.opencontainers.image.licenses", "Apache-2.0")
