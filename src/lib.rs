@@ -14,6 +14,7 @@
 //! | [`api`] | how is the Kubernetes API asked? |
 //! | [`diagnose`] | what is wrong in a cluster, which workloads have the agent, where does a rotation stand? |
 //! | [`offline`] | what becomes of manifests, with no webhook? |
+//! | [`ports`] | who calls whom, at which port, and what happens when it is closed? Pure |
 //! | [`cli`] | what does a person type, and what is printed? |
 //!
 //! # What holds everywhere
@@ -36,8 +37,10 @@ pub mod controller;
 pub mod diagnose;
 #[cfg(test)]
 mod docs;
+mod markdown;
 pub mod metrics;
 pub mod offline;
+pub mod ports;
 pub mod probe;
 pub mod server;
 pub mod shutdown;

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Exit, manifest::Input, note, preview};
+use super::{Exit, manifest::Input, note, preview, printable};
 use crate::offline::images::{self, Found, Image, Uses};
 
 /// List the images that a mirror has to have
@@ -154,11 +154,6 @@ fn first(what: &BTreeSet<String>) -> String {
         0 | 1 => first.to_owned(),
         all => format!("{first}, and {} more", all - 1),
     }
-}
-
-/// The text is somebody's manifests', and goes to a terminal or into a comment.
-fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
 }
 
 fn json_of(

@@ -13,40 +13,8 @@ use anyhow::{Context as _, anyhow};
 use javelin_manifest::{Documents, Piece, Syntax, TreeError, tree};
 use serde_json::Value;
 
+pub(super) use crate::offline::document::Document;
 use crate::offline::inputs::Inputs;
-
-/// One object of a manifest.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Document {
-    /// Where it stands: file, and its number when there are several.
-    pub(super) origin: String,
-    /// The object.
-    pub(super) value: Value,
-}
-
-impl Document {
-    pub(super) fn kind(&self) -> &str {
-        self.text(&["kind"]).unwrap_or_default()
-    }
-
-    /// A string at a path.
-    pub(super) fn text(&self, path: &[&str]) -> Option<&str> {
-        path.iter()
-            .try_fold(&self.value, |value, key| value.get(key))?
-            .as_str()
-    }
-
-    /// `Kind namespace/name`, as a person would call it.
-    pub(super) fn title(&self) -> String {
-        let name = self
-            .text(&["metadata", "name"])
-            .or_else(|| self.text(&["metadata", "generateName"]));
-        let namespace = self
-            .text(&["metadata", "namespace"])
-            .map_or_else(String::new, |ns| format!("{ns}/"));
-        format!("{} {namespace}{}", self.kind(), name.unwrap_or("(no name)"))
-    }
-}
 
 /// Where manifests come from. Nothing is read but standard input, which cannot be read twice.
 #[derive(Debug)]

@@ -23,11 +23,13 @@ mod manifest;
 mod objects;
 mod person;
 mod policy;
+mod ports;
 mod preview;
 mod progress;
 mod restart;
 mod serve;
 mod status;
+mod table;
 
 /// Puts the OpenTelemetry Java agent into labelled Kubernetes pods.
 #[derive(Debug, Parser)]
@@ -55,6 +57,7 @@ enum Verb {
     Config(config::Args),
     Cert(Box<cert::Args>),
     Images(images::Args),
+    Ports(Box<ports::Args>),
     Policy(policy::Args),
     Check(Box<check::Args>),
     Status(status::Args),
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::Cert(args) => cert::run(*args),
         Verb::Images(args) => images::run(&args),
+        Verb::Ports(args) => ports::run(*args),
         Verb::Policy(args) => policy::run(&args),
         Verb::Check(args) => check::run(*args),
         Verb::Status(args) => status::run(args),
@@ -153,6 +157,11 @@ fn report(error: &anyhow::Error) -> Exit {
 fn note(line: &str) {
     use io::Write as _;
     let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// A text of somebody's manifests, for a terminal or a line of its own.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 impl From<Exit> for ExitCode {

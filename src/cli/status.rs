@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use javelin_core::kinds::Kind;
 
-use super::{Exit, note, person};
+use super::{Exit, note, person, table};
 use crate::diagnose::inventory::inventory;
 use crate::diagnose::status::{self, Row};
 
@@ -59,7 +59,7 @@ async fn show(args: Args) -> Result<Exit> {
         _ if missed => names(&rows),
         Format::Name => names(&rows),
         Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
-        Format::Table => table(&rows),
+        Format::Table => table_of(&rows),
     };
     anstream::stdout().write_all(text.as_bytes())?;
     if rows.is_empty() && output == Format::Table {
@@ -106,7 +106,7 @@ fn names(rows: &[Row]) -> String {
     text
 }
 
-fn table(rows: &[Row]) -> String {
+fn table_of(rows: &[Row]) -> String {
     let head = [
         "NAMESPACE",
         "WORKLOAD",
@@ -120,10 +120,7 @@ fn table(rows: &[Row]) -> String {
         "CRASHING",
         "DETAILS",
     ];
-    let mut lines = vec![head.map(str::to_owned)];
-    if rows.is_empty() {
-        return String::new();
-    }
+    let mut lines = Vec::new();
     let count = |number: usize| {
         if number == 0 {
             "-".to_owned()
@@ -146,32 +143,13 @@ fn table(rows: &[Row]) -> String {
             row.details.join("; "),
         ]);
     }
-    let widths: Vec<usize> = (0..head.len())
-        .map(|column| {
-            lines
-                .iter()
-                .filter_map(|line| line.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or_default()
-        })
-        .collect();
-    let mut text = String::new();
-    for (at, line) in lines.iter().enumerate() {
-        let mut cells = String::new();
-        for ((cell, width), column) in line.iter().zip(&widths).zip(head) {
-            let style = match column {
-                _ if at == 0 => Style::new().bold(),
-                "MISSED" | "CRASHING" if cell != "-" => AnsiColor::Red.on_default(),
-                "SKIPPED" | "WAITING" | "OUTDATED" if cell != "-" => AnsiColor::Yellow.on_default(),
-                _ => Style::new(),
-            };
-            let gap = " ".repeat(width - cell.chars().count() + 2);
-            let _ = write!(cells, "{style}{cell}{style:#}{gap}");
+    table::of(&head, &lines, |column, cell| match head.get(column) {
+        Some(&("MISSED" | "CRASHING")) if cell != "-" => AnsiColor::Red.on_default(),
+        Some(&("SKIPPED" | "WAITING" | "OUTDATED")) if cell != "-" => {
+            AnsiColor::Yellow.on_default()
         }
-        let _ = writeln!(text, "{}", cells.trim_end());
-    }
-    text
+        _ => Style::new(),
+    })
 }
 
 const EXAMPLES: &str = "\

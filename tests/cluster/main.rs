@@ -29,6 +29,7 @@ mod load;
 mod openssl;
 mod own_certificate;
 mod policy;
+mod ports;
 mod preview_live;
 mod profiles;
 mod reach;
@@ -173,7 +174,7 @@ const SCENARIOS: [(&str, Case); 2] = [
     ),
 ];
 
-const CASES: [(&str, Case); 63] = [
+const CASES: [(&str, Case); 64] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -361,6 +362,10 @@ const CASES: [(&str, Case); 63] = [
     (
         "javelin_check_tells_that_nobody_is_there_and_waits_for_it",
         check::nobody_is_there,
+    ),
+    (
+        "javelin_ports_finds_in_the_cluster_what_the_chart_renders",
+        ports::of_the_installation,
     ),
     (
         "javelin_status_shows_what_was_missed_and_a_restart_mends_it",

@@ -4,12 +4,14 @@
 //! engine is told of the namespace), and `expected`: the decision, its warnings and the patch, an operation a
 //! line. `again/NAME/` has the same, and `change.yaml`: what another webhook does to the injected pod (a JSON Patch)
 //! before the API server calls a second time; `expected` is the second answer. `workload/NAME/` holds `object.yaml`,
-//! optionally `old.yaml`, and `expected`, for the label rule.
+//! optionally `old.yaml`, and `expected`, for the label rule. `ports/NAME/` has `objects.yaml`, optionally `options.yaml`, and
+//! `expected`: what `javelin ports` finds.
 //!
 //! `cargo xtask bless` writes `expected` anew; read the difference before you commit it.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs, io, path::Path};
 
+use javelin::{offline::document::Document, ports, probe::advice::Platform};
 use javelin_core::{
     config::Config,
     kinds::Kind,
@@ -17,6 +19,7 @@ use javelin_core::{
     patch::{Mutation, Patch},
     workload::{self, Workload},
 };
+use javelin_manifest::{Documents, Syntax, tree};
 
 use crate::golden_case::{self, PodCase, folders, optional_yaml, yaml};
 
@@ -33,6 +36,11 @@ fn a_pod_that_comes_back_is_completed() {
 #[test]
 fn the_label_rule_does_what_is_expected() {
     check_all("workload", workload_case);
+}
+
+#[test]
+fn ports_are_what_the_objects_say() {
+    check_all("ports", ports_case);
 }
 
 fn pod_case(folder: &Path) -> String {
@@ -103,6 +111,58 @@ fn workload_case(folder: &Path) -> String {
         "{change}\n{}{}",
         warnings.collect::<String>(),
         operations(&labelling.patch)
+    )
+}
+
+fn ports_case(folder: &Path) -> String {
+    let file = fs::File::open(folder.join("objects.yaml")).unwrap();
+    let pieces = Documents::of(io::BufReader::new(file));
+    let documents: Vec<_> = pieces
+        .map(|piece| {
+            let piece = piece.unwrap();
+            Document {
+                origin: format!("objects.yaml (line {})", piece.line),
+                value: tree::read(&piece.text, Syntax::Yaml).unwrap(),
+            }
+        })
+        .collect();
+    let given = optional_yaml(&folder.join("options.yaml"));
+    let options = ports::Options {
+        stack: given["stack"] == true,
+        platform: Platform::of(given["version"].as_str().unwrap_or_default()),
+    };
+    match ports::report(&documents, options) {
+        Ok(report) => {
+            let rows = report.rows.iter().map(of_row);
+            let notes = report.notes.iter().map(|note| format!("note: {note}\n"));
+            let next = report.next_step.lines().next().unwrap_or("(none)");
+            format!(
+                "{}{}next step: {next}\n",
+                rows.collect::<String>(),
+                notes.collect::<String>()
+            )
+        }
+        Err(problem) => format!("error: {problem}\nremedy: {}\n", problem.remedy),
+    }
+}
+
+fn of_row(row: &ports::Row) -> String {
+    let number = |port: Option<u16>| port.map_or_else(|| "?".to_owned(), |port| port.to_string());
+    let service = row
+        .service_port
+        .map_or_else(String::new, |port| format!(", called as {port}"));
+    format!(
+        "{} -> {}\n  {}{service}, {}, {}: {}\n  closed: {}{}\n  read in: {}\n",
+        row.from,
+        row.to,
+        number(row.port),
+        row.protocol,
+        row.direction.as_str(),
+        row.purpose,
+        row.code
+            .map_or_else(String::new, |code| format!("{code}: ")),
+        row.closed,
+        row.read_in.join("; "),
     )
 }
 

@@ -357,7 +357,9 @@ fn the_commands_of_the_guides_are_right() {
             _ => continue,
         };
         let program = command.split_whitespace().nth(1).unwrap();
-        let words: Vec<_> = words.take_while(|word| *word != ">").collect();
+        let words: Vec<_> = words
+            .take_while(|word| ![">", "|"].contains(word))
+            .collect();
         if words.contains(&"--from") {
             continue;
         }

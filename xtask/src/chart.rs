@@ -43,6 +43,7 @@ pub(crate) fn test(paths: &Paths) -> Result<()> {
     configurations.extend(bench.rendered()?);
     let refused = bench.refused()?;
     bench.configurations_agree(&configurations, &refused)?;
+    bench.ports()?;
     bench.a_cluster_name_by_hand_wins()?;
     bench.nulls_are_sentences()?;
     bench.notes()?;
@@ -224,6 +225,46 @@ impl Bench<'_> {
             self.render("helm3", &values)?;
             configuration(&self.render("helm", &values)?)
         })
+    }
+
+    /// `javelin ports` finds the port that the pods listen on, whatever the values; and the transcripts' short manifest stands
+    /// for a whole rendering.
+    fn ports(&self) -> Result<()> {
+        let folder = self.paths.root().join(CHART).join("ci");
+        for entry in fs::read_dir(&folder)? {
+            let values = format!("--values={}", entry?.path().display());
+            let rendered = self.render("helm", &[&values])?;
+            let listens = rendered
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("containerPort: "))
+                .context("no containerPort")?;
+            let file = self.file("rendered.yaml", &rendered)?;
+            let found = output(self.javelin(&["ports", "-o", "json", "-f"]).arg(&file))?;
+            let found: Value = serde_json::from_str(&found)?;
+            let port = found.pointer("/ports/0/port").map(Value::to_string);
+            ensure!(
+                port.as_deref() == Some(listens),
+                "{values}: the webhook listens on {listens}, and `javelin ports` says {port:?}"
+            );
+        }
+        let values = self.paths.root().join("deploy/stack/values/javelin.yaml");
+        let whole = output(
+            self.helm("helm", &["template", "javelin", &self.chart()])
+                .args([
+                    "--namespace=javelin-system",
+                    "--set=image.registry=registry.example.com",
+                    &format!("--values={}", values.display()),
+                ]),
+        )?;
+        let whole = self.file("rendered.yaml", whole)?;
+        let short = self.paths.root().join("tests/cmd/ports/javelin.yaml");
+        let said = |file: &Path| output(self.javelin(&["ports", "-o", "json", "-f"]).arg(file));
+        let (whole, short) = (said(&whole)?, said(&short)?);
+        ensure!(
+            whole == short,
+            "`javelin ports` says of tests/cmd/ports/javelin.yaml\n{short}\nand of the whole rendering\n{whole}"
+        );
+        Ok(())
     }
 
     /// One that a profile's attributes have says more than we know.

@@ -119,6 +119,43 @@ impl Collector {
     }
 }
 
+/// A URL in its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address<'a> {
+    /// By TLS?
+    pub is_tls: bool,
+    /// A name or an address; one of IPv6 keeps its brackets.
+    pub host: &'a str,
+    /// As written, or the scheme's own.
+    pub port: u16,
+    /// What stands after that.
+    pub path: &'a str,
+}
+
+impl<'a> Address<'a> {
+    /// Of a URL; what has no scheme is taken for HTTP.
+    pub fn of(url: &'a str) -> Self {
+        let (is_tls, rest) = match url.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, url.strip_prefix("http://").unwrap_or(url)),
+        };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        // An IPv6 address stands in brackets, so a colon after the last bracket starts the port.
+        let after_host = authority.rfind(']').map_or(0, |at| at + 1);
+        let (host, port) = match authority.get(after_host..).and_then(|rest| rest.find(':')) {
+            Some(colon) => authority.split_at(after_host + colon),
+            None => (authority, ""),
+        };
+        let port = port.strip_prefix(':').and_then(|port| port.parse().ok());
+        Self {
+            is_tls,
+            host,
+            port: port.unwrap_or(if is_tls { 443 } else { 80 }),
+            path,
+        }
+    }
+}
+
 impl Place {
     /// By the names that Kubernetes gives Services in DNS.
     pub fn of(endpoint: &Endpoint) -> Self {
@@ -126,19 +163,15 @@ impl Place {
         if text.contains(Endpoint::NODE_IP) {
             return Self::Node;
         }
-        let (is_tls, rest) = match text.strip_prefix("https://") {
-            Some(rest) => (true, rest),
-            None => (false, text.strip_prefix("http://").unwrap_or(text)),
-        };
-        let (authority, prefix) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        if authority.starts_with('[') {
-            return Self::Outside(authority.to_owned());
+        let Address {
+            is_tls,
+            host,
+            port,
+            path,
+        } = Address::of(text);
+        if host.starts_with('[') {
+            return Self::Outside(host.to_owned());
         }
-        let (host, port) = match authority.split_once(':') {
-            Some((host, port)) => (host, port.parse().ok()),
-            None => (authority, None),
-        };
-        let port = port.unwrap_or(if is_tls { 443 } else { 80 });
         let labels: Vec<_> = host.trim_end_matches('.').split('.').collect();
         let service = |name: &str, namespace: &str| {
             Self::Service(ServicePlace {
@@ -146,7 +179,7 @@ impl Place {
                 name: name.to_owned(),
                 port,
                 is_tls,
-                prefix: prefix.trim_end_matches('/').to_owned(),
+                prefix: path.trim_end_matches('/').to_owned(),
             })
         };
         match labels.as_slice() {

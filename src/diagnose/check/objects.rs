@@ -94,6 +94,32 @@ pub struct Expression {
     pub values: Vec<String>,
 }
 
+impl Selector {
+    /// Does it select what has these labels? An operator that Kubernetes does not have selects nothing.
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        let mut wanted = self.match_labels.iter();
+        let has_labels = wanted.all(|(key, value)| labels.get(key) == Some(value));
+        let mut expressions = self.match_expressions.iter();
+        has_labels
+            && expressions.all(
+                |Expression {
+                     key,
+                     operator,
+                     values,
+                 }| {
+                    let value = labels.get(key);
+                    match operator.as_str() {
+                        "In" => value.is_some_and(|value| values.contains(value)),
+                        "NotIn" => value.is_none_or(|value| !values.contains(value)),
+                        "Exists" => value.is_some(),
+                        "DoesNotExist" => value.is_none(),
+                        _ => false,
+                    }
+                },
+            )
+    }
+}
+
 /// A condition in CEL.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]

@@ -1,0 +1,191 @@
+//! Where the agents send to, and who tells them its address.
+
+use std::net::IpAddr;
+
+use javelin_core::config::{Config, Otlp, Protocol};
+
+use super::index::{Index, Lead};
+use super::{Direction, Problem, Report, Row};
+use crate::diagnose::check::Check;
+use crate::diagnose::check::collector::{Address, Collector, Place, ServicePlace};
+use crate::offline::document::Document;
+
+/// A row for each place that profiles send to.
+pub(super) fn rows(
+    index: &Index<'_>,
+    document: &Document,
+    config: &Config,
+    report: &mut Report,
+) -> Result<(), Problem> {
+    let mut callers = Vec::new();
+    for collector in Collector::all(config) {
+        let profiles = collector.profiles.join(", ");
+        let Some(otlp) = &collector.otlp else {
+            let why = match collector.place {
+                Place::Variable => "says by a variable where it sends to, which is not looked at",
+                _ => {
+                    "has no endpoint: its agents send to localhost in their own pods, which is no port to open"
+                }
+            };
+            report.note(format!("profile {profiles} {why}"));
+            continue;
+        };
+        let Address { host, .. } = Address::of(otlp.endpoint.as_str());
+        let from = format!("pods with the agent (profile {profiles})");
+        let row = of_endpoint(otlp, &from, document);
+        let host_alone = host.trim_matches(['[', ']']);
+        match &collector.place {
+            Place::Pod => {
+                report.note(format!(
+                    "profile {profiles} sends to {host} in the pod itself, which is no port to open"
+                ));
+                continue;
+            }
+            Place::Node => {
+                report.rows.push(Row {
+                    to: "the pod's own node".to_owned(),
+                    direction: Direction::Node,
+                    ..row
+                });
+                continue;
+            }
+            Place::EachNamespace(name) => {
+                report.note(format!(
+                    "Service {name} is another one in each namespace, so its pods' port is not known"
+                ));
+                report.rows.push(Row {
+                    to: format!("pods behind Service {name} of each namespace"),
+                    port: None,
+                    service_port: row.port,
+                    direction: Direction::Cluster,
+                    ..row
+                });
+            }
+            Place::Service(place) => of_service(index, place, &row, report)?,
+            Place::Outside(_) | Place::Variable => report.rows.push(row),
+        }
+        if host_alone.parse::<IpAddr>().is_err() {
+            callers.push(from);
+        }
+    }
+    names(index, &callers, document, report)
+}
+
+/// As if it were outside: other places differ from that.
+fn of_endpoint(otlp: &Otlp, from: &str, document: &Document) -> Row {
+    let Address {
+        is_tls, host, port, ..
+    } = Address::of(otlp.endpoint.as_str());
+    let is_mutual = otlp.tls.as_ref().is_some_and(|tls| tls.client.is_some());
+    Row {
+        from: from.to_owned(),
+        to: host.to_owned(),
+        port: Some(port),
+        service_port: None,
+        protocol: protocol(otlp.protocol, is_tls, is_mutual).to_owned(),
+        direction: Direction::Outbound,
+        purpose: "OTLP: traces, metrics, logs".to_owned(),
+        closed: "telemetry is lost; the application goes on".to_owned(),
+        code: Some(Check::CollectorOtlp.code()),
+        read_in: vec![document.title()],
+    }
+}
+
+fn of_service(
+    index: &Index<'_>,
+    place: &ServicePlace,
+    row: &Row,
+    report: &mut Report,
+) -> Result<(), Problem> {
+    let ServicePlace {
+        namespace,
+        name,
+        port: called,
+        ..
+    } = place;
+    let found = match index.service(Some(namespace), name) {
+        Some(service) => index.lead(service, *called)?,
+        None => None,
+    };
+    let lead = found.unwrap_or_else(|| Lead {
+        to: format!("pods behind Service {namespace}/{name}"),
+        ..Lead::default()
+    });
+    let read_in = [row.read_in.clone(), lead.read_in.clone()].concat();
+    if let Some(host) = lead.outside {
+        report.rows.push(Row {
+            to: host,
+            read_in,
+            ..row.clone()
+        });
+        return Ok(());
+    }
+    let row = |port: Option<u16>| Row {
+        to: lead.to.clone(),
+        port,
+        service_port: Some(*called),
+        direction: Direction::Cluster,
+        read_in: read_in.clone(),
+        ..row.clone()
+    };
+    if lead.ports.is_empty() {
+        report.note(format!(
+            "which port of its pods Service {namespace}/{name} means by {called} is not among the objects"
+        ));
+        report.rows.push(row(None));
+    }
+    let rows = lead.ports.iter().map(|port| row(Some(*port)));
+    report.rows.extend(rows);
+    Ok(())
+}
+
+/// Whoever calls a name asks for its address first.
+fn names(
+    index: &Index<'_>,
+    callers: &[String],
+    document: &Document,
+    report: &mut Report,
+) -> Result<(), Problem> {
+    if callers.is_empty() {
+        return Ok(());
+    }
+    let ports = index.of_slices_called(Some("kube-system"), "kube-dns", Some("dns"))?;
+    for transport in ["UDP", "TCP"] {
+        let row = |port: Option<u16>| Row {
+            from: callers.join("; "),
+            to: "cluster DNS".to_owned(),
+            port,
+            service_port: Some(DNS),
+            protocol: format!("{transport}, DNS"),
+            direction: Direction::Cluster,
+            purpose: "the address of the OTLP endpoint".to_owned(),
+            closed: "telemetry is lost; the application has most likely the same trouble"
+                .to_owned(),
+            code: None,
+            read_in: vec![document.title()],
+        };
+        if ports.is_empty() {
+            report.rows.push(row(None));
+        }
+        report
+            .rows
+            .extend(ports.iter().map(|port| row(Some(*port))));
+    }
+    if ports.is_empty() {
+        report.note("which port the pods of the cluster's DNS listen on is not among the objects, mostly 53 as well".to_owned());
+    }
+    Ok(())
+}
+
+fn protocol(protocol: Protocol, is_tls: bool, is_mutual: bool) -> &'static str {
+    match (protocol, is_tls, is_mutual) {
+        (Protocol::HttpProtobuf, false, _) => "TCP, HTTP",
+        (Protocol::HttpProtobuf, true, false) => "TCP, HTTP over TLS",
+        (Protocol::HttpProtobuf, true, true) => "TCP, HTTP over mTLS",
+        (Protocol::Grpc, false, _) => "TCP, gRPC",
+        (Protocol::Grpc, true, false) => "TCP, gRPC over TLS",
+        (Protocol::Grpc, true, true) => "TCP, gRPC over mTLS",
+    }
+}
+
+const DNS: u16 = 53;
