@@ -20,6 +20,7 @@ mod inject;
 mod instrumentation;
 mod mirror;
 mod pipelines;
+mod ports;
 mod properties;
 mod secrets;
 mod shells;
