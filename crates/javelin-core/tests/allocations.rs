@@ -49,13 +49,13 @@ fn a_review_allocates_no_more_than_it_did() {
 
 /// Allocations of one review of each kind and size.
 const BOUNDS: [(&str, u64); 9] = [
-    ("skipped", 300),
-    ("already injected", 960),
-    ("workload without a change", 350),
-    ("injected", 1_930),
-    ("1 kB", 1_110),
-    ("10 kB", 5_000),
-    ("50 kB", 21_200),
-    ("250 kB", 102_000),
-    ("2000 kB", 489_000),
+    ("skipped", 80),
+    ("already injected", 310),
+    ("workload without a change", 310),
+    ("injected", 1_430),
+    ("1 kB", 785),
+    ("10 kB", 2_000),
+    ("50 kB", 4_800),
+    ("250 kB", 18_700),
+    ("2000 kB", 29_300),
 ];
