@@ -2,7 +2,7 @@
 //!
 //! - [`demo`] shows the main job, and [`mod@test`] is everything that has to pass.
 //! - [`chart`] is what Helm makes of the chart, and [`docs`] the site of the pages.
-//! - [`fuzz`] looks for what breaks a property.
+//! - [`fuzz`] looks for what breaks a property, and [`bench`] says what a review costs.
 //! - [`agent`] is the way to another version of the agent.
 //! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
 //!
@@ -16,6 +16,7 @@
 )]
 
 mod agent;
+mod bench;
 mod chart;
 mod crates;
 mod demo;
@@ -56,6 +57,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Test(options) => test::run(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Faults => test::scenario(&paths, "dying_replica").map(|()| ExitCode::SUCCESS),
         Verb::Installs => test::scenario(&paths, "after_an_install").map(|()| ExitCode::SUCCESS),
+        Verb::Bench => bench::run(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Codegen { check } => test::codegen(&paths, check).map(|()| ExitCode::SUCCESS),
         Verb::Docs => {
             println!("{}", docs::build(&paths)?.join("index.html").display());
@@ -152,6 +154,8 @@ enum Verb {
     Soak(test::Soak),
     /// Look for inputs that break a property, each target for a minute
     Fuzz(fuzz::Options),
+    /// Count what a review allocates and executes, and time it beside a plain parse of its body
+    Bench,
     /// Write the expected results of the golden cases anew
     Bless,
     /// Write the pages of docs/ that come from the code

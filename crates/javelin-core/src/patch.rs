@@ -86,18 +86,18 @@ impl Mutation {
     /// A skip that the user did not ask for leaves a word on a pod; in a workload's template the same word
     /// would cause a rollout, so there it does not.
     pub fn of(subject: &Subject<'_>, document: &Value, place: PodPath, config: &Config) -> Self {
-        Self::by(mutate::decide, subject, document, place, config)
+        let decision = mutate::decide(subject, config);
+        Self::carrying_out(decision, subject, document, place, config)
     }
 
-    /// The same, by whoever decides: nothing that is decided wrongly gets through.
-    pub(crate) fn by(
-        decide: Rules,
+    /// Carries out what was decided, by whomever: nothing that is decided wrongly gets through.
+    pub(crate) fn carrying_out(
+        decision: Decision,
         subject: &Subject<'_>,
         document: &Value,
         place: PodPath,
         config: &Config,
     ) -> Self {
-        let decision = decide(subject, config);
         let patch = match &decision {
             Decision::Inject(plan) => Patch::for_pod(plan, subject, document, place, config),
             Decision::Skip(reason) if place == PodPath::POD && !reason.is_expected() => {

@@ -8,9 +8,9 @@
 
 use std::borrow::Cow;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json, value::RawValue};
+use base64::{display::Base64Display, engine::general_purpose::STANDARD as BASE64};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     config::Config,
@@ -23,6 +23,8 @@ use crate::{
     steps,
     workload::{self, Labelling, Workload},
 };
+
+mod object;
 
 /// Which entry of the webhook configuration sent a review. Its path says it, and with it what the namespace's
 /// label says, which a review does not carry.
@@ -136,8 +138,7 @@ impl Engine {
         if request.operation != "CREATE" {
             return Err(Reason::NotSelected);
         }
-        let document = request.document()?;
-        let pod = Pod::from_value(&document).map_err(unreadable)?;
+        let pod = request.pod()?;
         let names = [&request.namespace, &pod.metadata.namespace].into_iter();
         let mut names = names.flatten().map(String::as_str);
         let name = names.find(|name| !name.is_empty());
@@ -148,8 +149,17 @@ impl Engine {
             from_workload: None,
             claims: Vec::new(),
         };
+        let decision = (self.decide)(&subject, config);
+        let name = display_name(&pod.metadata);
+        // Nothing is written there, so the whole object is not decoded.
+        if let Decision::Skip(reason) = &decision
+            && reason.is_expected()
+        {
+            return Ok((Verdict::skip(reason), name));
+        }
+        let document = request.document()?;
         let Mutation { decision, patch } =
-            Mutation::by(self.decide, &subject, &document, PodPath::POD, config);
+            Mutation::carrying_out(decision, &subject, &document, PodPath::POD, config);
         let patch = self.encoded(&patch)?;
         let verdict = match &decision {
             Decision::Skip(reason) => Verdict {
@@ -163,7 +173,7 @@ impl Engine {
                 warnings: plan.warnings.iter().map(Warning::line).collect(),
             },
         };
-        Ok((verdict, display_name(&pod.metadata)))
+        Ok((verdict, name))
     }
 
     fn on_workload(self, request: &Request<'_>, config: &Config) -> Judged {
@@ -213,7 +223,7 @@ impl Engine {
     }
 
     /// A patch as the protocol has it; nothing where there is nothing to do.
-    fn encoded(self, patch: &Patch) -> Result<Option<String>, Reason> {
+    fn encoded(self, patch: &Patch) -> Result<Option<Base64>, Reason> {
         if patch.is_empty() {
             return Ok(None);
         }
@@ -224,7 +234,7 @@ impl Engine {
                 "with the agent it would be larger than the API server stores".to_owned(),
             ));
         }
-        Ok(Some(BASE64.encode(json)))
+        Ok(Some(Base64(json)))
     }
 }
 
@@ -261,10 +271,13 @@ struct Kind {
 struct Verdict {
     code: &'static str,
     profile: Option<String>,
-    /// Base64 of a JSON Patch.
-    patch: Option<String>,
+    /// A JSON Patch.
+    patch: Option<Base64>,
     warnings: Vec<String>,
 }
+
+/// Bytes that are written as base64, straight into the answer.
+struct Base64(Vec<u8>);
 
 /// What is to be said, and of which object; or why nothing can be.
 type Judged = Result<(Verdict, String), Reason>;
@@ -314,21 +327,36 @@ impl<'a> Request<'a> {
         Ok(review.request)
     }
 
-    /// The object, unless decoding it would take more memory than any object of Kubernetes does.
+    /// The object, as far as it is a pod.
+    fn pod(&self) -> Result<Pod, Reason> {
+        if let Ok(pod) = serde_json::from_str(self.object()?) {
+            return Ok(pod);
+        }
+        // A member that is there twice is no fault of a pod's, and what is one is told with its path.
+        Pod::from_value(&self.document()?).map_err(unreadable)
+    }
+
+    /// The object, to be patched.
     fn document(&self) -> Result<Value, Reason> {
+        object::decode(self.object()?).map_err(unreadable)
+    }
+
+    /// The object's text, unless decoding it would take more memory than any object of Kubernetes does.
+    fn object(&self) -> Result<&'a str, Reason> {
         let text = self.object.map_or("null", RawValue::get);
         steps::take(text.len());
-        let values = text
-            .bytes()
-            .filter(|byte| b",[{".contains(byte))
-            .take(MAX_VALUES + 1)
-            .count();
-        if text.len() > MAX_OBJECT_BYTES || values > MAX_VALUES {
+        let values = || {
+            let begins_one = |byte: &u8| matches!(byte, b',' | b'[' | b'{');
+            text.bytes().filter(begins_one).count()
+        };
+        // There are no more of them than bytes.
+        let has_too_many = text.len() > MAX_VALUES && values() > MAX_VALUES;
+        if text.len() > MAX_OBJECT_BYTES || has_too_many {
             return Err(Reason::Unreadable(
                 "it is larger than the API server takes".to_owned(),
             ));
         }
-        serde_json::from_str(text).map_err(unreadable)
+        Ok(text)
     }
 
     fn answer(self, verdict: Verdict, name: String) -> Answer {
@@ -348,11 +376,15 @@ impl<'a> Request<'a> {
                 .iter()
                 .map(|warning| format!("javelin: {warning}"))
                 .collect(),
-            audit_annotations: json!({ "decision": code }),
+            audit_annotations: AuditAnnotations { decision: code },
         };
-        let body = json!({ "apiVersion": API_VERSION, "kind": KIND, "response": response });
+        let review = AnsweredReview {
+            api_version: API_VERSION,
+            kind: KIND,
+            response,
+        };
         Answer {
-            body: body.to_string().into_bytes(),
+            body: serde_json::to_vec(&review).expect("a struct of strings serialises"),
             outcome: Outcome {
                 code,
                 namespace: shortened(&self.namespace.unwrap_or_default()),
@@ -383,6 +415,15 @@ impl Verdict {
     }
 }
 
+/// `AdmissionReview`, on the way back.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AnsweredReview<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
 /// `AdmissionResponse`: `allowed` is no field that anybody sets.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -392,10 +433,21 @@ struct Response<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
+    patch: Option<Base64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
-    audit_annotations: Value,
+    audit_annotations: AuditAnnotations,
+}
+
+#[derive(Serialize)]
+struct AuditAnnotations {
+    decision: &'static str,
+}
+
+impl Serialize for Base64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(&self.0, &BASE64))
+    }
 }
 
 const API_VERSION: &str = "admission.k8s.io/v1";

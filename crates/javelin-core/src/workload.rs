@@ -62,7 +62,8 @@ impl Workload {
             #[serde(default)]
             metadata: Option<Metadata>,
         }
-        let Outer { metadata } = serde_path_to_error::deserialize(document)?;
+        let outer = Outer::deserialize(document);
+        let Outer { metadata } = outer.or_else(|_| serde_path_to_error::deserialize(document))?;
         let template = kind.place.of(document);
         let template = template.ok_or_else(PodError::no_template)?;
         Ok(Self {

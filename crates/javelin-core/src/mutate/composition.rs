@@ -53,7 +53,7 @@ pub(super) enum Obstacle {
 
 impl Composition<'_> {
     /// Where the value comes from, by the last entry of the name: the one that the kubelet takes.
-    pub(super) fn origin(&self, environment: &Environment) -> Origin {
+    pub(super) fn origin(&self, environment: &Environment<'_>) -> Origin {
         match java::effective(environment.variables(), self.name) {
             Some((at, variable)) if variable.value_from.is_some() => Origin::Reference(at),
             Some((at, _)) => Origin::Visible(Some(at)),
@@ -63,7 +63,11 @@ impl Composition<'_> {
     }
 
     /// What keeps a value of that origin from being composed, if anything does.
-    pub(super) fn obstacle(&self, environment: &Environment, origin: Origin) -> Option<Obstacle> {
+    pub(super) fn obstacle(
+        &self,
+        environment: &Environment<'_>,
+        origin: Origin,
+    ) -> Option<Obstacle> {
         let presence = match origin {
             Origin::Visible(_) => return None,
             Origin::EnvFrom => Presence::Optional,
@@ -79,7 +83,7 @@ impl Composition<'_> {
     /// Keeps a value that is not visible under the private name; gives the position right behind it.
     pub(super) fn keep(
         &self,
-        environment: &mut Environment,
+        environment: &mut Environment<'_>,
         origin: Origin,
     ) -> Result<usize, Obstacle> {
         if let Some(obstacle) = self.obstacle(environment, origin) {
@@ -102,7 +106,7 @@ impl Composition<'_> {
     /// surely has a value, else the last of envFrom and of earlier optional keys that is there, else nothing.
     fn fallback(
         &self,
-        environment: &Environment,
+        environment: &Environment<'_>,
         at: usize,
     ) -> Result<(String, Vec<Value>), Obstacle> {
         steps::take(at);
@@ -127,7 +131,7 @@ impl Composition<'_> {
     /// behind them.
     fn keep_all(
         &self,
-        environment: &mut Environment,
+        environment: &mut Environment<'_>,
         at: usize,
         first: &str,
         references: Vec<Value>,
@@ -161,7 +165,7 @@ enum Presence {
     Unknown,
 }
 
-fn presence_at(environment: &Environment, at: usize) -> Presence {
+fn presence_at(environment: &Environment<'_>, at: usize) -> Presence {
     let variable = environment.variables().get(at);
     let source = variable.and_then(|variable| variable.value_from.as_ref());
     let Some(fields) = source.and_then(Value::as_object) else {

@@ -224,7 +224,7 @@ fn image_source(image: &str, profile: &Profile) -> Value {
 }
 
 /// Adds the variable that names the extensions; the container's own wins.
-pub(super) fn add_extensions(environment: &mut Environment, profile: &Profile) {
+pub(super) fn add_extensions(environment: &mut Environment<'_>, profile: &Profile) {
     let folder = match &profile.agent.extensions {
         None => return,
         Some(Extensions::Image { folder, .. }) if mounts_images(profile) => folder,
@@ -237,7 +237,7 @@ pub(super) fn add_extensions(environment: &mut Environment, profile: &Profile) {
 
 /// The extensions that this environment points to.
 pub(super) fn extensions_of<'p>(
-    environment: &Environment,
+    environment: &Environment<'_>,
     profile: &'p Profile,
 ) -> Option<&'p Extensions> {
     let extensions = profile.agent.extensions.as_ref()?;
@@ -245,10 +245,9 @@ pub(super) fn extensions_of<'p>(
         let value = variable.value.as_deref().unwrap_or_default();
         variable.name == EXTENSIONS_VARIABLE && value.starts_with(EXTENSIONS_DIR)
     };
-    environment
-        .variables()
-        .iter()
-        .any(points)
+    let mut variables = environment.variables().iter();
+    variables
+        .any(|variable| points(variable))
         .then_some(extensions)
 }
 

@@ -4,7 +4,10 @@
 //! before it did, and the edits themselves, which become the patch. It never adds a name that is there
 //! already; the one repeated name, private to us, goes through [`Environment::insert`] on purpose.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 use super::{expansion, keys, pod::EnvVar};
 use crate::steps;
@@ -49,32 +52,32 @@ pub enum EnvEdit {
 
 /// The environment of a container while it is being edited.
 #[derive(Debug, Clone)]
-pub(super) struct Environment {
-    variables: Vec<EnvVar>,
+pub(super) struct Environment<'a> {
+    variables: Vec<Cow<'a, EnvVar>>,
     /// How many entries each name has.
-    counts: HashMap<String, usize>,
+    counts: HashMap<Cow<'a, str>, usize>,
     edits: Vec<EnvEdit>,
     changed: BTreeSet<String>,
 }
 
-impl Environment {
+impl<'a> Environment<'a> {
     /// Starts from what the container has.
-    pub(super) fn new(variables: &[EnvVar]) -> Self {
+    pub(super) fn new(variables: &'a [EnvVar]) -> Self {
         steps::take(variables.len());
         let mut environment = Self {
-            variables: variables.to_vec(),
+            variables: variables.iter().map(Cow::Borrowed).collect(),
             counts: HashMap::with_capacity(variables.len()),
             edits: Vec::new(),
             changed: BTreeSet::new(),
         };
         for variable in variables {
-            environment.count(&variable.name);
+            environment.count(Cow::Borrowed(&variable.name));
         }
         environment
     }
 
     /// The entries as they are now.
-    pub(super) fn variables(&self) -> &[EnvVar] {
+    pub(super) fn variables(&self) -> &[Cow<'a, EnvVar>] {
         &self.variables
     }
 
@@ -87,9 +90,9 @@ impl Environment {
     pub(super) fn insert(&mut self, at: usize, variable: EnvVar) {
         let at = at.min(self.variables.len());
         self.changed.insert(variable.name.clone());
-        self.count(&variable.name);
+        self.count(Cow::Owned(variable.name.clone()));
         steps::take(1 + self.variables.len() - at);
-        self.variables.insert(at, variable.clone());
+        self.variables.insert(at, Cow::Owned(variable.clone()));
         self.edits.push(EnvEdit::Insert { at, variable });
     }
 
@@ -115,7 +118,7 @@ impl Environment {
     /// Gives the literal entry at `at` another value.
     pub(super) fn set_value(&mut self, at: usize, value: String) {
         if let Some(variable) = self.variables.get_mut(at) {
-            variable.value = Some(value.clone());
+            variable.to_mut().value = Some(value.clone());
             self.changed.insert(variable.name.clone());
             self.edits.push(EnvEdit::SetValue { at, value });
         }
@@ -124,9 +127,9 @@ impl Environment {
     /// Gives the entry at `at` another name.
     pub(super) fn rename(&mut self, at: usize, name: &str) {
         if let Some(variable) = self.variables.get_mut(at) {
-            let former = std::mem::replace(&mut variable.name, name.to_owned());
+            let former = std::mem::replace(&mut variable.to_mut().name, name.to_owned());
             self.discount(&former);
-            self.count(name);
+            self.count(Cow::Owned(name.to_owned()));
             self.changed.insert(name.to_owned());
             self.edits.push(EnvEdit::Rename {
                 at,
@@ -138,9 +141,9 @@ impl Environment {
     /// Puts another entry in place of the one at `at`.
     pub(super) fn replace(&mut self, at: usize, variable: EnvVar) {
         if let Some(old) = self.variables.get_mut(at) {
-            let former = std::mem::replace(old, variable.clone());
+            let former = std::mem::replace(old, Cow::Owned(variable.clone()));
             self.discount(&former.name);
-            self.count(&variable.name);
+            self.count(Cow::Owned(variable.name.clone()));
             self.changed.insert(variable.name.clone());
             self.edits.push(EnvEdit::Replace { at, variable });
         }
@@ -156,8 +159,8 @@ impl Environment {
         }
     }
 
-    fn count(&mut self, name: &str) {
-        *self.counts.entry(name.to_owned()).or_default() += 1;
+    fn count(&mut self, name: Cow<'a, str>) {
+        *self.counts.entry(name).or_default() += 1;
     }
 
     fn discount(&mut self, name: &str) {
@@ -171,17 +174,18 @@ impl Environment {
         self.changed.iter().cloned().collect()
     }
 
-    /// The edits, in order.
-    pub(super) fn into_edits(self) -> Vec<EnvEdit> {
-        self.edits
+    /// The edits, in order, and the names that were added or changed.
+    pub(super) fn into_edits(self) -> (Vec<EnvEdit>, Vec<String>) {
+        (self.edits, self.changed.into_iter().collect())
     }
 }
 
 /// The variables of ours that a text refers to, from the downward API.
 pub(super) fn field_variables(text: &str) -> Vec<EnvVar> {
+    let names: Vec<_> = expansion::references(text).collect();
     keys::FIELD_VARIABLES
         .iter()
-        .filter(|(name, _)| expansion::refers_to(text, name))
+        .filter(|(name, _)| names.contains(name))
         .map(|(name, path)| EnvVar::field(*name, path))
         .collect()
 }

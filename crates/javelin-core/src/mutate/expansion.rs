@@ -4,7 +4,10 @@
 //! when X is defined *earlier* in the list, and stays as it is otherwise; `$$` is one dollar sign; any other
 //! `$` stands for itself.
 
-use std::collections::HashMap;
+use std::{
+    borrow::{Borrow, Cow},
+    collections::BTreeMap,
+};
 
 use super::{pod::EnvVar, size::MAX_EXPANDED};
 use crate::steps;
@@ -19,32 +22,61 @@ pub(super) enum Piece<'a> {
 }
 
 /// Cuts a value into text and references.
-pub(super) fn pieces(value: &str) -> Vec<Piece<'_>> {
+pub(super) fn pieces(value: &str) -> Pieces<'_> {
     steps::take(1 + value.len());
-    let mut pieces = Vec::new();
-    let (mut rest, mut may_close) = (value, true);
-    while let Some(at) = rest.find('$') {
-        let (text, dollar) = rest.split_at(at);
-        let after = dollar.strip_prefix('$').unwrap_or_default();
-        if let Some(escaped) = after.strip_prefix('$') {
-            pieces.extend([Piece::Text(text), Piece::Text("$")]);
-            rest = escaped;
-            continue;
-        }
-        let open = after.strip_prefix('(').filter(|_| may_close);
-        if let Some((name, tail)) = open.and_then(|open| open.split_once(')')) {
-            pieces.extend([Piece::Text(text), Piece::Reference(name)]);
-            rest = tail;
-        } else {
-            // Without a bracket in all that follows, no later reference has one either.
-            may_close &= open.is_none();
-            pieces.extend([Piece::Text(text), Piece::Text("$")]);
-            rest = after;
-        }
+    Pieces {
+        rest: value,
+        behind: None,
+        may_close: true,
     }
-    pieces.push(Piece::Text(rest));
-    pieces.retain(|piece| *piece != Piece::Text(""));
-    pieces
+}
+
+/// What [`pieces`] gives.
+pub(super) struct Pieces<'a> {
+    rest: &'a str,
+    /// What stands right behind the text that was given last.
+    behind: Option<Piece<'a>>,
+    /// May a reference still have its bracket?
+    may_close: bool,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        if let Some(piece) = self.behind.take() {
+            return Some(piece);
+        }
+        let Some((text, after)) = self.rest.split_once('$') else {
+            let text = std::mem::take(&mut self.rest);
+            return (!text.is_empty()).then_some(Piece::Text(text));
+        };
+        let piece = self.behind_dollar(after);
+        if text.is_empty() {
+            return Some(piece);
+        }
+        self.behind = Some(piece);
+        Some(Piece::Text(text))
+    }
+}
+
+impl<'a> Pieces<'a> {
+    /// What a dollar sign and the text after it begin with.
+    fn behind_dollar(&mut self, after: &'a str) -> Piece<'a> {
+        self.rest = after;
+        if let Some(escaped) = after.strip_prefix('$') {
+            self.rest = escaped;
+            return Piece::Text("$");
+        }
+        let open = after.strip_prefix('(').filter(|_| self.may_close);
+        if let Some((name, tail)) = open.and_then(|open| open.split_once(')')) {
+            self.rest = tail;
+            return Piece::Reference(name);
+        }
+        // Without a bracket in all that follows, no later reference has one either.
+        self.may_close &= open.is_none();
+        Piece::Text("$")
+    }
 }
 
 /// Does the value refer to `name`?
@@ -54,7 +86,7 @@ pub(super) fn refers_to(value: &str, name: &str) -> bool {
 
 /// The names that a value refers to.
 pub(super) fn references(value: &str) -> impl Iterator<Item = &str> {
-    pieces(value).into_iter().filter_map(|piece| match piece {
+    pieces(value).filter_map(|piece| match piece {
         Piece::Reference(name) => Some(name),
         Piece::Text(_) => None,
     })
@@ -69,7 +101,7 @@ pub(crate) fn escape(text: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Literals<'a> {
     /// The last entry of each name; `None` when it is not a literal, or too large for any program to start with.
-    values: HashMap<&'a str, Option<String>>,
+    values: BTreeMap<&'a str, Option<Cow<'a, str>>>,
     /// How many bytes were written to get there, also in vain.
     cost: usize,
     /// What the first literal that is not known was too large for.
@@ -83,14 +115,14 @@ impl<'a> Literals<'a> {
     /// The results are bounded. Entries that double each other (`A1=$(A0)$(A0)`, …) would fill the memory from a
     /// manifest of a page, and Linux starts no program with a variable past 128 KiB, or with 2 MiB of them. So is the
     /// work, of which attempts that come to nothing are part: by twice what a pod may have, as ours is in it later.
-    pub(super) fn of(env: &'a [EnvVar]) -> Self {
+    pub(super) fn of(env: &'a [impl Borrow<EnvVar>]) -> Self {
         let mut literals = Self {
-            values: HashMap::with_capacity(env.len()),
+            values: BTreeMap::new(),
             cost: 0,
             cut: None,
         };
         let mut budget = MAX_ENVIRONMENT;
-        for variable in env {
+        for variable in env.iter().map(Borrow::<EnvVar>::borrow) {
             let text = variable.value.as_deref().unwrap_or_default();
             let is_known = variable.value_from.is_none() && literals.cost <= 2 * MAX_EXPANDED;
             let mut value = None;
@@ -102,7 +134,7 @@ impl<'a> Literals<'a> {
             if variable.value_from.is_none() && value.is_none() {
                 literals.cut.get_or_insert_with(|| budget.min(MAX_VARIABLE));
             }
-            budget -= value.as_ref().map_or(0, String::len);
+            budget -= value.as_ref().map_or(0, |value| value.len());
             literals.values.insert(&variable.name, value);
         }
         literals
@@ -114,14 +146,14 @@ impl<'a> Literals<'a> {
     }
 
     /// All names.
-    pub(super) fn into_values(self) -> impl Iterator<Item = (&'a str, Option<String>)> {
+    pub(super) fn into_values(self) -> impl Iterator<Item = (&'a str, Option<Cow<'a, str>>)> {
         self.values.into_iter()
     }
 
     /// All names with values that are known.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, &Cow<'a, str>)> {
         let known = self.values.iter();
-        known.filter_map(|(name, value)| Some((*name, value.as_deref()?)))
+        known.filter_map(|(name, value)| Some((*name, value.as_ref()?)))
     }
 
     /// The limit for which a literal was too large: that of a variable, or what others have left of the environment's.
@@ -140,21 +172,22 @@ impl<'a> Literals<'a> {
     }
 
     /// A text with its references resolved; as it is when the result would be too large.
-    pub(super) fn expand(&self, text: &str) -> String {
+    pub(super) fn expand<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.expand_within(text, MAX_VARIABLE)
-            .unwrap_or_else(|_| text.to_owned())
+            .unwrap_or(Cow::Borrowed(text))
     }
 
     /// The expanded text; or, where it is too large, how many bytes were written to find that out.
-    fn expand_within(&self, text: &str, budget: usize) -> Result<String, usize> {
+    fn expand_within<'t>(&self, text: &'t str, budget: usize) -> Result<Cow<'t, str>, usize> {
         let limit = budget.min(MAX_VARIABLE);
-        let mut expanded = String::new();
+        // Borrowed as long as nothing is replaced in it.
+        let mut expanded: Cow<'t, str> = Cow::default();
         for piece in pieces(text) {
             match piece {
-                Piece::Text(text) => expanded.push_str(text),
+                Piece::Text(text) => expanded += text,
                 Piece::Reference(name) => match self.get(name) {
-                    Some(value) => expanded.push_str(value),
-                    None => expanded.extend(["$(", name, ")"]),
+                    Some(value) => expanded.to_mut().push_str(value),
+                    None => expanded.to_mut().extend(["$(", name, ")"]),
                 },
             }
             if expanded.len() > limit {
@@ -167,8 +200,11 @@ impl<'a> Literals<'a> {
     }
 }
 
-fn cost_of(expanded: &Result<String, usize>) -> usize {
-    expanded.as_ref().map_or_else(|cost| *cost, String::len)
+fn cost_of(expanded: &Result<Cow<'_, str>, usize>) -> usize {
+    match expanded {
+        Ok(expanded) => expanded.len(),
+        Err(cost) => *cost,
+    }
 }
 
 /// `MAX_ARG_STRLEN` of Linux (`include/uapi/linux/binfmts.h`): 32 pages.

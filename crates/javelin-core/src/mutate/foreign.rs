@@ -4,19 +4,18 @@
 //! are recognised (see `java`).
 
 use super::{
-    java::{self, Agent},
+    java::{self, Agent, Shown},
     keys,
     pod::Pod,
     reason::Reason,
     size::{MAX_AGENTS, at_most},
-    target::Target,
 };
 
 /// Looks for them in the pod's init containers and in each target. `option` is ours; without one no agent is loaded, and
 /// whoever is there gets no second one.
 pub(super) fn check(
     pod: &Pod,
-    targets: &[Target<'_>],
+    targets: &[Shown<'_>],
     option: Option<&str>,
     is_first_pass: bool,
 ) -> Result<Vec<String>, Reason> {
@@ -40,11 +39,10 @@ pub(super) fn check(
             Some(agent) => notes.push(beside(container, agent)),
         }
     }
-    let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
     let mut count = 0;
-    for container in targets.iter().map(|target| target.container) {
-        let name = &container.name;
-        let agents = java::agents(container, base);
+    for shown in targets {
+        let name = &shown.container.name;
+        let agents = shown.agents();
         count += agents.len();
         if is_first_pass {
             at_most(MAX_AGENTS, count, "agents in its options")?;

@@ -1,5 +1,7 @@
 //! What an image reference tells: a version, and images that no agent gets into by a variable.
 
+use std::borrow::Cow;
+
 use super::{plan::Warning, pod::Container};
 use crate::steps;
 
@@ -32,7 +34,7 @@ const DROPPING: [(&str, &str); 8] = [
 
 /// What `service.version` says of an image: `tag@digest`, the digest, or the tag; nothing when it has neither
 /// (`latest` would be a guess).
-pub(super) fn version(reference: &str) -> Option<String> {
+pub(super) fn version(reference: &str) -> Option<Cow<'_, str>> {
     let (name, digest) = match reference.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),
         None => (reference, None),
@@ -44,9 +46,9 @@ pub(super) fn version(reference: &str) -> Option<String> {
         .map(|(_, tag)| tag)
         .filter(|tag| !tag.is_empty());
     match (tag, digest) {
-        (Some(tag), Some(digest)) => Some(format!("{tag}@{digest}")),
-        (Some(tag), None) => Some(tag.to_owned()),
-        (None, Some(digest)) => Some(digest.to_owned()),
+        (Some(tag), Some(digest)) => Some(Cow::Owned(format!("{tag}@{digest}"))),
+        (Some(tag), None) => Some(Cow::Borrowed(tag)),
+        (None, Some(digest)) => Some(Cow::Borrowed(digest)),
         (None, None) => None,
     }
 }

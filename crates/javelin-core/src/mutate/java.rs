@@ -3,7 +3,10 @@
 //! The word rules are `HotSpot`'s own (`Arguments::parse_options_buffer` in `runtime/arguments.cpp`): white
 //! space separates, `'` and `"` group and may stand inside a word, and there is no backslash escape.
 
-use std::fmt;
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+};
 
 use super::{
     expansion::Literals,
@@ -66,45 +69,93 @@ pub enum Agent {
 
 /// Is it the option by which we load our agent, in this delivery or an earlier one?
 pub(super) fn is_ours(word: &str, option: &str) -> bool {
-    word == option || word.starts_with(&format!("-javaagent:{}/", keys::AGENT_DIR))
+    let path = word.strip_prefix("-javaagent:");
+    let below = path.and_then(|path| path.strip_prefix(keys::AGENT_DIR));
+    word == option || below.is_some_and(|below| below.starts_with('/'))
 }
 
-/// All agents that the container's JVM will start, as far as its specification shows them; at most a few more than
-/// [`MAX_AGENTS`].
-///
-/// Looks at every literal variable, since start scripts read many beside the JVM's own (`JAVA_OPTS`,
-/// `CATALINA_OPTS`, …), and at `command` and `args`, a shell line (`sh -c "java -javaagent:…"`) included; all with
-/// `$(X)` resolved. In the JVM's own variables an option is a whole word. `base` is what the pod states for the image's
-/// own options.
-pub(super) fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
-    let literals = Literals::of(container.env());
-    let texts = texts(container, base);
-    let found = texts.iter().flat_map(Text::agents);
-    let mut found: Vec<_> = found.take(MAX_AGENTS + 1).collect();
-    let preloaded = PRELOADS.iter().filter_map(|name| literals.get(name));
-    found.extend(preloaded.filter_map(Found::in_preload));
-    found
+/// What a container's specification shows, with `$(X)` resolved: once, for all rules that read it.
+#[derive(Debug)]
+pub(super) struct Shown<'a> {
+    /// The container.
+    pub(super) container: &'a Container,
+    /// Its variables.
+    pub(super) literals: Literals<'a>,
+    /// What the pod states for the image's own options.
+    pub(super) base: Option<&'a str>,
+    /// All that a JVM's options may stand in.
+    texts: Vec<Text<'a>>,
 }
 
-/// Is one of these system properties set anywhere that the specification shows? They outrank every variable.
-pub(super) fn sets_property(container: &Container, base: Option<&str>, names: &[&str]) -> bool {
-    let options: Vec<_> = names.iter().map(|name| format!("-D{name}=")).collect();
-    let texts = texts(container, base);
-    steps::take(texts.iter().map(|text| text.value.len()).sum());
-    let sets = |text: &Text| options.iter().any(|option| text.value.contains(option));
-    texts.iter().any(sets)
+impl<'a> Shown<'a> {
+    /// Looks at every literal variable, since start scripts read many beside the JVM's own (`JAVA_OPTS`,
+    /// `CATALINA_OPTS`, …), and at `command` and `args`, a shell line (`sh -c "java -javaagent:…"`) included.
+    pub(super) fn of(container: &'a Container, base: Option<&'a str>) -> Self {
+        let literals = Literals::of(container.env());
+        let of_variables = literals.iter().map(|(name, value)| Text {
+            value: value.clone(),
+            is_jvms: JVM_VARIABLES.contains(&name),
+        });
+        let mut texts: Vec<_> = of_variables.collect();
+        // What is found is told in this order.
+        texts.sort_unstable();
+        let line = container.command.iter().chain(&container.args).flatten();
+        texts.extend(line.map(|argument| Text {
+            value: literals.expand(argument),
+            is_jvms: false,
+        }));
+        texts.extend(base.map(|base| Text {
+            value: Cow::Borrowed(base),
+            is_jvms: true,
+        }));
+        Self {
+            container,
+            literals,
+            base,
+            texts,
+        }
+    }
+
+    /// All agents that the container's JVM will start; at most a few more than [`MAX_AGENTS`]. In the JVM's own variables
+    /// an option is a whole word.
+    pub(super) fn agents(&self) -> Vec<Found> {
+        let found = self.texts.iter().flat_map(Text::agents);
+        let mut found: Vec<_> = found.take(MAX_AGENTS + 1).collect();
+        let preloaded = PRELOADS.iter().filter_map(|name| self.literals.get(name));
+        found.extend(preloaded.filter_map(Found::in_preload));
+        found
+    }
+
+    /// Is one of these system properties set anywhere? They outrank every variable.
+    pub(super) fn sets_property(&self, names: &[&str]) -> bool {
+        self.texts.iter().any(|text| text.sets_property(names))
+    }
 }
 
 /// A text in which a JVM's options may stand, with `$(X)` resolved.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Text {
-    value: String,
+struct Text<'a> {
+    value: Cow<'a, str>,
     /// Does the JVM split it itself? Any other may be a shell's line.
     is_jvms: bool,
 }
 
-impl Text {
+impl Text<'_> {
+    fn sets_property(&self, names: &[&str]) -> bool {
+        steps::take(self.value.len());
+        let is_one = |option: &str| {
+            let mut values = names.iter().filter_map(|name| option.strip_prefix(name));
+            values.any(|value| value.starts_with('='))
+        };
+        self.value.split("-D").skip(1).any(is_one)
+    }
+
     fn agents(&self) -> Vec<Found> {
+        steps::take(self.value.len());
+        // All of their options have this in them, but for quotes between the letters.
+        if !self.value.contains("agent") && !self.value.contains(['"', '\'']) {
+            return Vec::new();
+        }
         match words(&self.value) {
             Some(words) if self.is_jvms => {
                 let words = words.iter();
@@ -116,27 +167,6 @@ impl Text {
     }
 }
 
-fn texts(container: &Container, base: Option<&str>) -> Vec<Text> {
-    let literals = Literals::of(container.env());
-    let of_variables = literals.iter().map(|(name, value)| Text {
-        value: value.to_owned(),
-        is_jvms: JVM_VARIABLES.contains(&name),
-    });
-    let mut texts: Vec<_> = of_variables.collect();
-    // The same order each time: a map has none.
-    texts.sort_unstable();
-    let line = container.command.iter().chain(&container.args).flatten();
-    texts.extend(line.map(|argument| Text {
-        value: literals.expand(argument),
-        is_jvms: false,
-    }));
-    texts.extend(base.map(|base| Text {
-        value: base.to_owned(),
-        is_jvms: true,
-    }));
-    texts
-}
-
 /// Whose work an init container is, if it is known to bring an agent.
 pub(super) fn injector(init_container: &str) -> Option<Agent> {
     let known = INJECTORS.iter().find(|(name, _)| *name == init_container);
@@ -144,9 +174,13 @@ pub(super) fn injector(init_container: &str) -> Option<Agent> {
 }
 
 /// The last entry of a name: the one that the kubelet takes.
-pub(super) fn effective<'a>(env: &'a [EnvVar], name: &str) -> Option<(usize, &'a EnvVar)> {
+pub(super) fn effective<'a>(
+    env: &'a [impl Borrow<EnvVar>],
+    name: &str,
+) -> Option<(usize, &'a EnvVar)> {
     steps::take(env.len());
     env.iter()
+        .map(Borrow::<EnvVar>::borrow)
         .enumerate()
         .rfind(|(_, variable)| variable.name == name)
 }

@@ -6,7 +6,7 @@
 //! Deliberately absent: JSON Patch (see [`crate::patch`]), AdmissionReview (see [`crate::review`]), and the
 //! workload around a pod template (see [`crate::workload`]).
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{
     config::{Config, Delivery, Profile},
@@ -57,7 +57,7 @@ pub(crate) use size::MAX_ANNOTATIONS;
 use delivery::Needs;
 use environment::Environment;
 use expansion::Literals;
-use java::JAVA_TOOL_OPTIONS;
+use java::{JAVA_TOOL_OPTIONS, Shown};
 use pod::{Container, EnvVar, Pod, StringMap};
 use record::Record;
 use resource::{AttributesProblem, Naming};
@@ -160,7 +160,7 @@ pub(crate) fn examine(subject: &Subject<'_>, config: &Config) -> Decision {
 pub fn predicted_environment(env: &[EnvVar]) -> BTreeMap<String, Option<String>> {
     let values = Literals::of(env).into_values();
     values
-        .map(|(name, value)| (name.to_owned(), value))
+        .map(|(name, value)| (name.to_owned(), value.map(Cow::into_owned)))
         .collect()
 }
 
@@ -244,7 +244,12 @@ impl Context<'_> {
     ) -> Result<Plan, Reason> {
         let (pod, profile) = (self.subject.pod, self.profile);
         let option = self.option.as_deref();
-        let notes = foreign::check(pod, targets, option, self.before.is_none());
+        let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
+        let shown = targets.iter();
+        let shown: Vec<_> = shown
+            .map(|target| Shown::of(target.container, base))
+            .collect();
+        let notes = foreign::check(pod, &shown, option, self.before.is_none());
         let mut notes = record.check("other agents", notes)?;
         if option.is_some() && notes.is_empty() {
             record.passes("other agents", || {
@@ -261,9 +266,9 @@ impl Context<'_> {
         let (mut containers, mut changed) = (Vec::new(), BTreeMap::new());
         let mut needs = Needs::default();
         let mut defaults = None;
-        for target in targets {
+        for (target, shown) in targets.iter().zip(&shown) {
             let container = target.container;
-            let environment = self.environment(container, &mut warnings);
+            let environment = self.environment(shown, &mut warnings);
             let (environment, naming, place) = record.check("environment", environment)?;
             record.environment(self, target, (&environment, naming.as_ref(), place));
             let here = Needs {
@@ -281,14 +286,16 @@ impl Context<'_> {
                     keys::DEFAULTS_FILE
                 ));
             }
-            changed.insert(container.name.clone(), environment.changed_names());
+            let mounts = delivery::mounts(container, profile, here);
+            let (env, names) = environment.into_edits();
+            changed.insert(container.name.clone(), names);
             containers.push(ContainerPlan {
                 list: target.list,
                 index: target.index,
                 name: container.name.clone(),
                 service_name: naming.map(|naming| naming.as_str().to_owned()),
-                env: environment.into_edits(),
-                mounts: delivery::mounts(container, profile, here),
+                env,
+                mounts,
             });
         }
         record.delivery(profile);
@@ -357,38 +364,32 @@ impl Context<'_> {
 
     /// The container's environment with everything of ours in it, the service's name if it is from us, and where the
     /// profile's settings are.
-    fn environment(
+    fn environment<'a>(
         &self,
-        container: &Container,
+        shown: &Shown<'a>,
         warnings: &mut Vec<Warning>,
-    ) -> Result<(Environment, Option<Naming>, Place), Reason> {
+    ) -> Result<(Environment<'a>, Option<Naming>, Place), Reason> {
         let (subject, profile) = (self.subject, self.profile);
-        let base = subject.pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
+        let container = shown.container;
         let mut environment = Environment::new(container.env());
         if let Some(option) = &self.option {
             let settings = tool_options::Settings {
                 option,
-                base,
                 compose_optional: profile.compose_optional,
             };
-            tool_options::add_agent(&mut environment, container, settings)?;
+            tool_options::add_agent(&mut environment, shown, settings)?;
         }
         sdk::add_annotated(&mut environment, subject.pod)?;
-        let naming = resource::naming(&environment, subject, container, self.alone, profile);
+        let naming = resource::naming(&environment, subject, shown, self.alone, profile);
         if let Some(Naming::Variable(name)) = &naming {
             environment.push_default(resource::SERVICE_NAME, name);
         }
-        let users = sdk::UserSettings::of(&environment, container, base);
+        let users = sdk::UserSettings::of(&environment, shown);
         let place = sdk::place(&environment, users, profile, self.before.is_some());
         sdk::add_profile(&mut environment, users, profile, place);
         delivery::add_extensions(&mut environment, profile);
-        let problem = resource::add_attributes(
-            &mut environment,
-            subject,
-            container,
-            naming.as_ref(),
-            profile,
-        );
+        let problem =
+            resource::add_attributes(&mut environment, subject, shown, naming.as_ref(), profile);
 
         let name = || container.name.clone();
         let literals = Literals::of(environment.variables());

@@ -5,7 +5,10 @@
 //! Deliberately not here: rules, and their order ([`decide`](super::decide)); the changes themselves, which the patch shows
 //! better; and what admission cannot see.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeSet, HashMap, HashSet},
+};
 
 use super::{
     Context, NamespaceLabel, Reason, Subject,
@@ -215,7 +218,7 @@ impl Record {
         &mut self,
         context: &Context<'_>,
         target: &Target<'_>,
-        (after, naming, place): (&Environment, Option<&Naming>, Place),
+        (after, naming, place): (&Environment<'_>, Option<&Naming>, Place),
     ) {
         if self.steps.is_none() {
             return;
@@ -298,7 +301,7 @@ impl Record {
 }
 
 /// How the option that loads the agent gets into `JAVA_TOOL_OPTIONS`.
-fn options(context: &Context<'_>, container: &Container, before: &Environment) -> &'static str {
+fn options(context: &Context<'_>, container: &Container, before: &Environment<'_>) -> &'static str {
     let (pod, profile) = (context.subject.pod, context.profile);
     let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
     let origin = tool_options::composition(container, profile.compose_optional).origin(before);
@@ -316,9 +319,10 @@ fn options(context: &Context<'_>, container: &Container, before: &Environment) -
 }
 
 /// The last entry of each name: the one that the kubelet takes.
-fn last_ones(env: &[EnvVar]) -> HashMap<&str, &EnvVar> {
+fn last_ones(env: &[impl Borrow<EnvVar>]) -> HashMap<&str, &EnvVar> {
     steps::take(env.len());
     env.iter()
+        .map(Borrow::<EnvVar>::borrow)
         .map(|entry| (entry.name.as_str(), entry))
         .collect()
 }

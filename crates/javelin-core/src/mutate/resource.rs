@@ -3,14 +3,18 @@
 //! Names and their sources follow the semantic conventions for Kubernetes attributes
 //! (`docs/non-normative/k8s-attributes.md` in open-telemetry/semantic-conventions).
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    borrow::{Borrow, Cow},
+    collections::{BTreeMap, HashSet},
+};
 
 use super::{
     Subject,
     composition::{Composition, Origin},
     environment::{Environment, field_variables},
-    expansion::{self, Literals},
-    image, java, keys,
+    expansion, image,
+    java::{self, Shown},
+    keys,
     owner::Owner,
     pod::{Container, EnvVar},
 };
@@ -25,6 +29,9 @@ pub(super) const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 
 /// The list of attributes: `key=value,key=value`, values percent-encoded.
 pub(super) const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+
+/// Attributes by key, values as they are written.
+type Attributes<'a> = BTreeMap<&'a str, Cow<'a, str>>;
 
 /// What the agent would be told wrongly because of the user's own text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +63,15 @@ impl Naming {
 
 /// Names the service, unless the user did in either way. Of several targets each gets a name of its own.
 pub(super) fn naming(
-    environment: &Environment,
+    environment: &Environment<'_>,
     subject: &Subject<'_>,
-    container: &Container,
+    shown: &Shown<'_>,
     alone: bool,
     profile: &Profile,
 ) -> Option<Naming> {
-    let own = attributes_text(container).unwrap_or_default();
-    if environment.has(SERVICE_NAME) || keys_of(&own).any(|key| key == "service.name") {
+    let container = shown.container;
+    let own = attributes_text(shown).unwrap_or_default();
+    if environment.has(SERVICE_NAME) || keys_of(own).any(|key| key == "service.name") {
         return None;
     }
     let mut name = service_name(subject, container, profile).0.to_owned();
@@ -88,24 +96,21 @@ pub(super) fn naming(
 /// Adds our attributes, and before them the variables that they refer to. Of a key that occurs twice the SDK takes the
 /// last: so ours stand behind the user's where all of those are known, without keys that are there, and before them where not.
 pub(super) fn add_attributes(
-    environment: &mut Environment,
+    environment: &mut Environment<'_>,
     subject: &Subject<'_>,
-    container: &Container,
+    shown: &Shown<'_>,
     naming: Option<&Naming>,
     profile: &Profile,
 ) -> Option<AttributesProblem> {
-    let expanded = attributes_text(container).unwrap_or_default();
+    let container = shown.container;
+    let expanded = attributes_text(shown).unwrap_or_default();
     let mut attributes = attributes(subject, container, profile);
     if let Some(Naming::Attribute(name)) = naming {
-        attributes.insert("service.name".to_owned(), encode(name));
+        attributes.insert("service.name", encode(name));
     }
-    let own: HashSet<_> = keys_of(&expanded).collect();
-    let pairs = attributes
-        .into_iter()
-        .filter(|(key, _)| !own.contains(key.as_str()))
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect::<Vec<_>>()
-        .join(",");
+    let own: HashSet<_> = keys_of(expanded).collect();
+    attributes.retain(|key, _| !own.contains(key));
+    let pairs = joined(&attributes);
     let private = field_variables(&pairs);
     let composition = composition(container, profile);
     match composition.origin(environment) {
@@ -154,7 +159,7 @@ fn composition<'a>(container: &'a Container, profile: &Profile) -> Composition<'
 
 /// Puts our pairs behind the user's own in the entry at `at`, or before them.
 fn join(
-    environment: &mut Environment,
+    environment: &mut Environment<'_>,
     at: usize,
     pairs: &str,
     private: Vec<EnvVar>,
@@ -186,7 +191,7 @@ fn join(
 }
 
 /// Those that are not defined before that position: an earlier pass may have put them there.
-fn missing(mut variables: Vec<EnvVar>, environment: &Environment, at: usize) -> Vec<EnvVar> {
+fn missing(mut variables: Vec<EnvVar>, environment: &Environment<'_>, at: usize) -> Vec<EnvVar> {
     let earlier = environment.variables().get(..at).unwrap_or_default();
     steps::take(earlier.len());
     variables.retain(|variable| earlier.iter().all(|there| there.name != variable.name));
@@ -195,20 +200,20 @@ fn missing(mut variables: Vec<EnvVar>, environment: &Environment, at: usize) -> 
 
 /// Moving an entry to the end must not change what any `$(X)` means: neither one of a later entry that
 /// refers to it, nor one in its own text that would meet a definition of X on the way.
-fn must_stay(variables: &[EnvVar], at: usize, own: &str) -> bool {
+fn must_stay(variables: &[impl Borrow<EnvVar>], at: usize, own: &str) -> bool {
     let references: HashSet<_> = expansion::references(own).collect();
-    variables.iter().skip(at + 1).any(|later| {
+    let mut later = variables.iter().map(Borrow::<EnvVar>::borrow).skip(at + 1);
+    later.any(|later| {
         let text = later.value.as_deref().unwrap_or_default();
         expansion::refers_to(text, RESOURCE_ATTRIBUTES) || references.contains(later.name.as_str())
     })
 }
 
 /// The user's own list, with `$(X)` of earlier literals resolved; as it is written where that is too large.
-fn attributes_text(container: &Container) -> Option<String> {
-    let literals = Literals::of(container.env());
-    let (_, own) = java::effective(container.env(), RESOURCE_ATTRIBUTES)?;
-    let text = literals.get(RESOURCE_ATTRIBUTES).or(own.value.as_deref());
-    text.map(str::to_owned)
+fn attributes_text<'a>(shown: &'a Shown<'_>) -> Option<&'a str> {
+    let (_, own) = java::effective(shown.container.env(), RESOURCE_ATTRIBUTES)?;
+    let literal = shown.literals.get(RESOURCE_ATTRIBUTES);
+    literal.or(own.value.as_deref())
 }
 
 /// Keys that have a value: the SDK drops a pair without one.
@@ -256,42 +261,38 @@ pub(super) fn service_name<'a>(
 /// All attributes by key, values encoded and with references to [`keys::FIELD_VARIABLES`]. The order of
 /// precedence, lowest first: what is derived for `service.*`, the profile's, what Kubernetes tells, the pod's
 /// annotations.
-fn attributes(
-    subject: &Subject<'_>,
-    container: &Container,
-    profile: &Profile,
-) -> BTreeMap<String, String> {
+fn attributes<'a>(
+    subject: &'a Subject<'_>,
+    container: &'a Container,
+    profile: &'a Profile,
+) -> Attributes<'a> {
     let fixed = &profile.resource_attributes;
-    let mut attributes: BTreeMap<String, String> = fixed
-        .iter()
-        .map(|(key, value)| (key.clone(), encode(value)))
+    let own = fixed.iter();
+    let mut attributes: Attributes<'a> = own
+        .map(|(key, value)| (key.as_str(), encode(value)))
         .collect();
     let namespace = subject
         .namespace
         .name
-        .map_or_else(|| "$(JAVELIN_NAMESPACE)".to_owned(), encode);
-    let mut set = |key: &str, value: String| {
+        .map_or(Cow::Borrowed("$(JAVELIN_NAMESPACE)"), encode);
+    let name = encode(&container.name);
+    let instance = format!("{namespace}.$(JAVELIN_POD_NAME).{name}");
+    let mut set = |key: &'a str, value: Cow<'a, str>| {
         if !(key.starts_with("service.") && fixed.contains_key(key)) {
-            attributes.insert(key.to_owned(), value);
+            attributes.insert(key, value);
         }
     };
     set("k8s.namespace.name", namespace.clone());
-    set("k8s.pod.name", "$(JAVELIN_POD_NAME)".to_owned());
-    set("k8s.pod.uid", "$(JAVELIN_POD_UID)".to_owned());
-    set("k8s.node.name", "$(JAVELIN_NODE_NAME)".to_owned());
-    set("k8s.container.name", encode(&container.name));
-    set("service.namespace", namespace.clone());
-    set(
-        "service.instance.id",
-        format!(
-            "{namespace}.$(JAVELIN_POD_NAME).{}",
-            encode(&container.name)
-        ),
-    );
-    let version = labelled(subject, keys::VERSION_LABEL, profile).map(str::to_owned);
+    set("k8s.pod.name", Cow::Borrowed("$(JAVELIN_POD_NAME)"));
+    set("k8s.pod.uid", Cow::Borrowed("$(JAVELIN_POD_UID)"));
+    set("k8s.node.name", Cow::Borrowed("$(JAVELIN_NODE_NAME)"));
+    set("k8s.container.name", name);
+    set("service.namespace", namespace);
+    set("service.instance.id", Cow::Owned(instance));
+    let version = labelled(subject, keys::VERSION_LABEL, profile).map(Cow::Borrowed);
     let version = version.or_else(|| container.image.as_deref().and_then(image::version));
     if let Some(version) = version {
-        set("service.version", encode(&version));
+        set("service.version", encoded(version));
     }
     for owner in subject.owners.iter() {
         if let Some(key) = owner_attribute(owner) {
@@ -302,10 +303,26 @@ fn attributes(
         // `service.name` has a variable of its own, and the SDK drops a pair without a value. What no attribute can be called
         // is no annotation either: the API server refuses such a pod.
         if attribute != "service.name" && is_attribute(attribute) && !value.is_empty() {
-            attributes.insert(attribute.to_owned(), encode(value));
+            attributes.insert(attribute, encode(value));
         }
     }
     attributes
+}
+
+/// As the variable has them.
+fn joined(attributes: &Attributes<'_>) -> String {
+    let pairs = attributes.iter();
+    let length = pairs
+        .clone()
+        .map(|(key, value)| key.len() + value.len() + 2);
+    let mut joined = String::with_capacity(length.sum());
+    for (key, value) in pairs {
+        if !joined.is_empty() {
+            joined.push(',');
+        }
+        joined.extend([*key, "=", value.as_ref()]);
+    }
+    joined
 }
 
 fn annotated<'a>(subject: &Subject<'a>, attribute: &str) -> Option<&'a str> {
@@ -328,10 +345,14 @@ fn owner_attribute(owner: &Owner) -> Option<&'static str> {
 
 /// Percent-encodes a value as the Java SDK decodes it: W3C Baggage's octets pass, less those that separate
 /// pairs here, and less `$`, which the kubelet would look at, and `+`, which older SDKs read as a space.
-pub(crate) fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:@".contains(&byte);
+    if text.bytes().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/:@".contains(&byte) {
+        if is_plain(byte) {
             encoded.push(char::from(byte));
         } else {
             let digit = |nibble: u8| {
@@ -342,7 +363,15 @@ pub(crate) fn encode(text: &str) -> String {
             encoded.extend(['%', digit(byte >> 4), digit(byte & 0xf)]);
         }
     }
-    encoded
+    Cow::Owned(encoded)
+}
+
+/// The same of a text that may be made for this.
+fn encoded(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => encode(text),
+        Cow::Owned(text) => Cow::Owned(encode(&text).into_owned()),
+    }
 }
 
 #[cfg(test)]

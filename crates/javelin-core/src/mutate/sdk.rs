@@ -10,8 +10,10 @@ use serde_json::json;
 
 use super::{
     environment::{Environment, field_variables},
-    expansion, java, keys,
-    pod::{Container, EnvVar, Pod},
+    expansion,
+    java::Shown,
+    keys,
+    pod::{EnvVar, Pod},
     reason::Reason,
 };
 use crate::{
@@ -55,24 +57,24 @@ pub(super) struct UserSettings {
 
 impl UserSettings {
     /// Looks at what there is before the profile's settings are added.
-    pub(super) fn of(environment: &Environment, container: &Container, base: Option<&str>) -> Self {
+    pub(super) fn of(environment: &Environment<'_>, shown: &Shown<'_>) -> Self {
         let brings = |name: &str| {
-            let mut sources = container.env_from().iter();
+            let mut sources = shown.container.env_from().iter();
             sources.any(|source| source.may_bring(name))
         };
         steps::take(environment.variables().len());
-        let has = |is: fn(&EnvVar) -> bool| environment.variables().iter().any(is);
-        let sets = |names: &[&str]| java::sets_property(container, base, names);
+        let has =
+            |is: fn(&EnvVar) -> bool| environment.variables().iter().any(|variable| is(variable));
         let may_hide_otlp = brings(OTLP_PREFIX);
         Self {
             // Credentials without an endpoint: theirs is where we cannot look.
             has_otlp: has(is_otlp)
-                || sets(&OTLP_PROPERTIES)
+                || shown.sets_property(&OTLP_PROPERTIES)
                 || (may_hide_otlp && has(is_credential)),
             has_file: has(|variable| {
                 let is_ours = variable.value.as_deref() == Some(keys::DEFAULTS_FILE);
                 variable.name == CONFIGURATION_FILE && !is_ours
-            }) || sets(&["otel.javaagent.configuration-file"]),
+            }) || shown.sets_property(&["otel.javaagent.configuration-file"]),
             may_hide: brings(SDK_PREFIX),
             may_hide_otlp,
         }
@@ -81,7 +83,7 @@ impl UserSettings {
 
 /// Where the profile's settings go for this container, which other entries of ours may have been added to.
 pub(super) fn place(
-    environment: &Environment,
+    environment: &Environment<'_>,
     users: UserSettings,
     profile: &Profile,
     is_again: bool,
@@ -107,7 +109,7 @@ pub(super) fn place(
 }
 
 /// Adds what the pod's annotations say.
-pub(super) fn add_annotated(environment: &mut Environment, pod: &Pod) -> Result<(), Reason> {
+pub(super) fn add_annotated(environment: &mut Environment<'_>, pod: &Pod) -> Result<(), Reason> {
     for (name, value) in pod.annotations_under(keys::ENV_PREFIX) {
         if let Some(problem) = refuse_variable(name, value) {
             return Err(Reason::InvalidAnnotation {
@@ -122,7 +124,7 @@ pub(super) fn add_annotated(environment: &mut Environment, pod: &Pod) -> Result<
 
 /// Adds what the profile says.
 pub(super) fn add_profile(
-    environment: &mut Environment,
+    environment: &mut Environment<'_>,
     users: UserSettings,
     profile: &Profile,
     place: Place,
@@ -153,13 +155,14 @@ pub(super) fn add_profile(
 }
 
 /// The certificates that this environment points to.
-pub(super) fn tls_of<'p>(environment: &Environment, profile: &'p Profile) -> Option<&'p Tls> {
+pub(super) fn tls_of<'p>(environment: &Environment<'_>, profile: &'p Profile) -> Option<&'p Tls> {
     let tls = profile.otlp.as_ref()?.tls.as_ref()?;
     let points = |variable: &EnvVar| {
         let value = variable.value.as_deref().unwrap_or_default();
         variable.name.starts_with(OTLP_PREFIX) && value.starts_with(keys::TLS_DIR)
     };
-    environment.variables().iter().any(points).then_some(tls)
+    let mut variables = environment.variables().iter();
+    variables.any(|variable| points(variable)).then_some(tls)
 }
 
 impl Defaults {
@@ -257,7 +260,7 @@ pub(crate) fn endpoint_value(endpoint: &Endpoint) -> String {
 ///
 /// Where envFrom may bring some of them, nothing of it is left open: its headers would go to our endpoint, and ours to its
 /// endpoint of a single signal.
-fn add_otlp(environment: &mut Environment, otlp: &Otlp, may_hide: bool) {
+fn add_otlp(environment: &mut Environment<'_>, otlp: &Otlp, may_hide: bool) {
     let Otlp {
         endpoint,
         protocol,
@@ -299,7 +302,7 @@ fn add_otlp(environment: &mut Environment, otlp: &Otlp, may_hide: bool) {
 
 /// Sets all that envFrom could bring about endpoints: to our own values, and headers to nothing where we have none.
 fn close(
-    environment: &mut Environment,
+    environment: &mut Environment<'_>,
     endpoint: &str,
     protocol: Protocol,
     headers: Option<EnvVar>,
@@ -328,7 +331,7 @@ fn close(
 }
 
 /// Both or neither: the argument is of no use to another sampler.
-fn add_sampler(environment: &mut Environment, sampler: &Sampler) {
+fn add_sampler(environment: &mut Environment<'_>, sampler: &Sampler) {
     if environment.has(SAMPLER) || environment.has(SAMPLER_ARGUMENT) {
         return;
     }

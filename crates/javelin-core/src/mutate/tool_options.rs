@@ -11,8 +11,8 @@
 use super::{
     composition::{Composition, Obstacle, Origin},
     environment::Environment,
-    expansion::{self, Literals},
-    java::{self, JAVA_TOOL_OPTIONS},
+    expansion,
+    java::{self, JAVA_TOOL_OPTIONS, Shown},
     keys::{self, OPTIONS_VARIABLE},
     pod::{Container, EnvVar},
     reason::Reason,
@@ -23,28 +23,27 @@ use super::{
 pub(super) struct Settings<'a> {
     /// The option that loads the agent: one word, without quotes.
     pub option: &'a str,
-    /// The pod's own word on the base value, when admission cannot see it.
-    pub base: Option<&'a str>,
     /// The profile's `composeOptional`.
     pub compose_optional: bool,
 }
 
 /// Adds the agent's option to the environment, or says why that cannot be done.
 pub(super) fn add_agent(
-    environment: &mut Environment,
-    container: &Container,
+    environment: &mut Environment<'_>,
+    shown: &Shown<'_>,
     settings: Settings<'_>,
 ) -> Result<(), Reason> {
     let Settings {
         option,
-        base,
         compose_optional,
     } = settings;
+    let container = shown.container;
     let composition = composition(container, compose_optional);
     let origin = composition.origin(environment);
     let obstacle = composition.obstacle(environment, origin);
-    match (origin, base) {
-        (Origin::Visible(Some(at)), _) => on_literal(environment, container, at, option)?,
+    // The pod's own word on what admission cannot see.
+    match (origin, shown.base) {
+        (Origin::Visible(Some(at)), _) => on_literal(environment, shown, at, option)?,
         (Origin::Visible(None), None) => {
             environment.push(EnvVar::literal(JAVA_TOOL_OPTIONS, option));
         }
@@ -98,21 +97,20 @@ fn on_stated_base(base: &str, option: &str) -> Result<EnvVar, Reason> {
 }
 
 fn on_literal(
-    environment: &mut Environment,
-    container: &Container,
+    environment: &mut Environment<'_>,
+    shown: &Shown<'_>,
     at: usize,
     option: &str,
 ) -> Result<(), Reason> {
-    let literals = Literals::of(environment.variables());
     let value = environment
         .variables()
         .get(at)
         .and_then(|variable| variable.value.as_deref())
         .unwrap_or_default();
     // As it is written where it is too large to be resolved: ours is seen in it a second time.
-    let expanded = literals.get(JAVA_TOOL_OPTIONS).unwrap_or(value);
+    let expanded = shown.literals.get(JAVA_TOOL_OPTIONS).unwrap_or(value);
     let words = java::words(expanded).ok_or_else(|| Reason::UnparsableOptions {
-        container: container.name.clone(),
+        container: shown.container.name.clone(),
         variable: JAVA_TOOL_OPTIONS.to_owned(),
     })?;
     if words.iter().any(|word| java::is_ours(word, option)) {

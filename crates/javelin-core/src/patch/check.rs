@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::PatchError;
 use crate::{
@@ -100,20 +100,22 @@ fn same_variables(old: &[Value], new: &[Value]) -> Result<(), PatchError> {
         return Err(not_ours("variable"));
     }
     for variable in COMPOSED {
-        let last = |env: &[Value]| {
-            let entry = env.iter().rfind(|entry| name(entry) == variable);
-            entry
-                .and_then(|entry| entry.get("value")?.as_str())
-                .map(str::to_owned)
+        let Some(old) = last_value(old, variable) else {
+            continue;
         };
-        let Some(old) = last(old) else { continue };
         // Behind ours where it refers to something that may hold the same keys.
-        let is_in_it = |new: &String| new.starts_with(&old) || new.ends_with(&old);
-        if !last(new).as_ref().is_some_and(is_in_it) {
+        let is_in_it = |new: &str| new.starts_with(old) || new.ends_with(old);
+        if !last_value(new, variable).is_some_and(is_in_it) {
             return Err(not_ours(variable));
         }
     }
     Ok(())
+}
+
+/// The text of the last entry of that name: the one that the kubelet takes.
+fn last_value<'a>(env: &'a [Value], variable: &str) -> Option<&'a str> {
+    let entry = env.iter().rfind(|entry| name(entry) == variable)?;
+    entry.get("value")?.as_str()
 }
 
 /// The same members but for these, and for those that are nothing.
@@ -123,9 +125,10 @@ fn same_but(old: &Value, new: &Value, what: &str, but: &[&str]) -> Result<(), Pa
         all.filter(|(key, value)| !but.contains(&key.as_str()) && !value.is_null())
             .count()
     };
-    let mut all = old.as_object().into_iter().flatten();
-    let is_kept = all.all(|(key, value)| {
-        but.contains(&key.as_str()) || value.is_null() || new.get(key) == Some(value)
+    let nothing = Map::new();
+    let [all, those] = [old, new].map(|value| value.as_object().unwrap_or(&nothing));
+    let is_kept = members(all, those).all(|(key, value, there)| {
+        but.contains(&key) || value.is_null() || there.is_some_and(|there| is_same(value, there))
     });
     if is_kept && others(old) == others(new) {
         return Ok(());
@@ -140,10 +143,41 @@ fn same_items(old: &Value, new: &Value, list: &str, but: &[&str]) -> Result<(), 
             .iter()
             .filter(|each| !is_named(each, but))
     });
-    if old.eq(new) {
+    if old.clone().count() == new.clone().count()
+        && old.zip(new).all(|(old, new)| is_same(old, new))
+    {
         return Ok(());
     }
     Err(not_ours(list))
+}
+
+/// Equal? `==` would look every member up, and hash its name for it.
+fn is_same(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let mut members = members(old, new);
+            old.len() == new.len()
+                && members.all(|(_, value, there)| there.is_some_and(|there| is_same(value, there)))
+        }
+        (Value::Array(old), Value::Array(new)) => {
+            let mut items = old.iter().zip(new);
+            old.len() == new.len() && items.all(|(old, new)| is_same(old, new))
+        }
+        _ => old == new,
+    }
+}
+
+/// The members of an object, each with that of the other, which stands at the same place as a rule.
+fn members<'a>(
+    old: &'a Map<String, Value>,
+    new: &'a Map<String, Value>,
+) -> impl Iterator<Item = (&'a str, &'a Value, Option<&'a Value>)> {
+    let mut others = new.iter();
+    old.iter().map(move |(key, value)| {
+        let there = others.next().filter(|(other, _)| *other == key);
+        let there = there.map(|(_, value)| value);
+        (key.as_str(), value, there.or_else(|| new.get(key)))
+    })
 }
 
 fn only_one_is_added(old: &Value, new: &Value, list: &str) -> Result<(), PatchError> {

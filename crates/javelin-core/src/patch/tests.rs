@@ -102,3 +102,32 @@ fn our_own_agent_is_known_whatever_its_length() {
         mutation.decision
     );
 }
+
+#[test]
+fn members_in_another_order_are_the_same_and_others_are_not() {
+    let pod = |affinity: Value| json!({ "spec": { "affinity": affinity } });
+    let before = pod(json!({ "a": [{ "x": 1, "y": 2 }], "b": 2 }));
+    let same = pod(json!({ "b": 2, "a": [{ "y": 2, "x": 1 }] }));
+    assert!(check::keeps_what_is_the_users(&before, &same).is_ok());
+    for other in [
+        json!({ "a": [{ "x": 1, "y": 2 }] }),
+        json!({ "a": [{ "x": 1, "y": 2 }], "b": 3 }),
+        json!({ "a": [{ "x": 1, "y": 2 }], "c": 2 }),
+        json!({ "a": [{ "x": 1, "y": 2 }], "b": 2, "c": 3 }),
+        json!({ "a": [{ "x": 1, "y": 2 }, {}], "b": 2 }),
+        json!({ "a": [{ "x": 1 }], "b": 2 }),
+    ] {
+        assert!(
+            check::keeps_what_is_the_users(&before, &pod(other.clone())).is_err(),
+            "{other}"
+        );
+    }
+}
+
+/// The document of a review is without them, whatever the object has.
+#[test]
+fn managed_fields_are_nothing_that_a_patch_may_add() {
+    let mut after = document();
+    after["metadata"]["managedFields"] = json!([]);
+    assert!(check::keeps_what_is_the_users(&document(), &after).is_err());
+}

@@ -1,3 +1,6 @@
+use base64::Engine as _;
+use serde_json::json;
+
 use super::*;
 
 mod faults;
@@ -370,4 +373,31 @@ fn a_long_text_in_the_wrong_place_is_not_quoted_whole() {
     let (answer, response) = ask(&Entry::Pod, &request(&pod));
     assert_eq!(answer.outcome.code, "unreadable");
     assert!(answer.body.len() < 2_000, "{response}");
+}
+
+#[test]
+fn managed_fields_are_not_decoded_and_everything_else_is() {
+    let without = pod();
+    let mut pod = pod();
+    pod["metadata"]["managedFields"] = json!([{ "manager": "kubectl" }]);
+    pod["spec"]["managedFields"] = json!("of another kind");
+    let mut expected = pod.clone();
+    expected["metadata"] = without["metadata"].clone();
+    assert_eq!(object::decode(&pod.to_string()).unwrap(), expected);
+    for text in ["null", "[1]", r#"{"metadata":null}"#, r#"{"metadata":[2]}"#] {
+        let whole: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(object::decode(text).unwrap(), whole);
+    }
+    let [with, without] = [pod, without].map(|pod| ask(&Entry::Pod, &request(&pod)).1);
+    assert!(with["patch"].is_string());
+    assert_eq!(with, without);
+}
+
+/// To the API server the last one counts.
+#[test]
+fn a_member_that_is_there_twice_is_no_error() {
+    let body = request(&pod()).to_string();
+    let body = body.replace(r#""metadata":{"#, r#""metadata":{},"metadata":{"#);
+    let answer = answer(&Entry::Pod, body.as_bytes(), &Config::default()).unwrap();
+    assert_eq!(answer.outcome.code, "injected");
 }

@@ -32,7 +32,7 @@ fn what_is_escaped_comes_out_as_it_went_in() {
 #[test]
 fn the_kubelet_ends_a_reference_at_the_first_bracket() {
     assert_eq!(
-        pieces("$(A)$(B)b)"),
+        pieces("$(A)$(B)b)").collect::<Vec<_>>(),
         [
             Piece::Reference("A"),
             Piece::Reference("B"),

@@ -106,6 +106,10 @@ fn an_agent_inside_a_word_of_the_jvms_own_is_none() {
     assert_eq!(stated, 0);
 }
 
+fn agents(container: &Container, base: Option<&str>) -> Vec<Found> {
+    Shown::of(container, base).agents()
+}
+
 fn agents_of_base(base: &str) -> usize {
     agents(&Container::default(), Some(base)).len()
 }
