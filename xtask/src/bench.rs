@@ -46,11 +46,11 @@ fn build(paths: &Paths) -> Result<PathBuf> {
         output.status
     );
     let messages = String::from_utf8_lossy(&output.stdout);
-    let programs = messages.lines().filter_map(|line| {
+    let mut programs = messages.lines().rev().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
+        message.get("executable")?.as_str().map(PathBuf::from)
     });
-    programs.last().context("cargo names no program")
+    programs.next().context("cargo names no program")
 }
 
 fn instructions(program: &Path) -> Result<()> {

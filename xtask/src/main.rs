@@ -2,7 +2,7 @@
 //!
 //! - [`demo`] shows the main job, and [`mod@test`] is everything that has to pass.
 //! - [`chart`] is what Helm makes of the chart, and [`docs`] the site of the pages.
-//! - [`fuzz`] looks for what breaks a property, and [`bench`] says what a review costs.
+//! - [`fuzz`] looks for what breaks a property, and [`bench`](mod@bench) says what a review costs.
 //! - [`agent`] is the way to another version of the agent.
 //! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
 //!
