@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::objects::Objects;
 use super::person::Home;
 use super::{Exit, cert, duration, note, person};
-use crate::api::client::{self, Cluster};
+use crate::api::client::Cluster;
 use crate::diagnose::certificates::{Report, Role};
 use crate::diagnose::check::facts::Certificates;
 use crate::diagnose::check::{self, Finding, Section, Status, Unseen};
@@ -65,9 +65,7 @@ async fn check(args: Args) -> Result<Exit> {
         objects,
     } = args;
     let names = objects.names(&javelin_namespace)?;
-    let config = client::of_context(context.as_deref())
-        .await
-        .map_err(person::explain)?;
+    let config = person::connection(context.as_deref()).await?;
     let cluster = Cluster::impatient(config, names).map_err(person::explain)?;
     let deadline = wait.map(|wait| Instant::now() + wait);
     let mut said = String::new();

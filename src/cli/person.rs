@@ -69,9 +69,7 @@ impl Place {
             configuration: String::new(),
             probe: String::new(),
         };
-        let config = client::of_context(context.as_deref())
-            .await
-            .map_err(explain)?;
+        let config = connection(context.as_deref()).await?;
         let scope = if all_namespaces {
             Scope::All
         } else {
@@ -91,6 +89,11 @@ pub(super) fn runtime() -> Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build();
     runtime.context("failed to start the runtime")
+}
+
+/// How the cluster of a context is reached.
+pub(super) async fn connection(context: Option<&str>) -> Result<kube::Config> {
+    client::of_context(context).await.map_err(explain)
 }
 
 /// Says what could not be read; an error if that is everything.

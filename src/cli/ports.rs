@@ -13,7 +13,7 @@ use serde_json::json;
 use super::objects::Objects;
 use super::person::Home;
 use super::{Exit, Hinted, manifest, note, person, printable, table};
-use crate::api::client::{self, Cluster};
+use crate::api::client::Cluster;
 use crate::diagnose::installed::{Installed, installed};
 use crate::markdown;
 use crate::ports::{self, Direction, Options, Problem, Report, Row};
@@ -101,9 +101,7 @@ async fn of_cluster(home: Home, objects: Objects) -> Result<Report> {
         javelin_namespace,
     } = home;
     let names = objects.names(&javelin_namespace)?;
-    let config = client::of_context(context.as_deref())
-        .await
-        .map_err(person::explain)?;
+    let config = person::connection(context.as_deref()).await?;
     let cluster = Cluster::new(config, names).map_err(person::explain)?;
     let read = person::with_patience("asking the cluster", installed(&cluster)).await;
     let Installed {
@@ -139,7 +137,7 @@ fn of_terminal(rows: &[Row]) -> String {
         .iter()
         .map(|row| cells(row, "-").map(|cell| printable(&cell)))
         .collect();
-    table::of(&HEAD, &lines, |column, cell| match HEAD.get(column) {
+    table::render(&HEAD, &lines, |column, cell| match HEAD.get(column) {
         Some(&"DIRECTION") if cell == Direction::Inbound.as_str() => AnsiColor::Yellow.on_default(),
         _ => Style::new(),
     })

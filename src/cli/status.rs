@@ -143,7 +143,7 @@ fn table_of(rows: &[Row]) -> String {
             row.details.join("; "),
         ]);
     }
-    table::of(&head, &lines, |column, cell| match head.get(column) {
+    table::render(&head, &lines, |column, cell| match head.get(column) {
         Some(&("MISSED" | "CRASHING")) if cell != "-" => AnsiColor::Red.on_default(),
         Some(&("SKIPPED" | "WAITING" | "OUTDATED")) if cell != "-" => {
             AnsiColor::Yellow.on_default()

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::Style;
 
 /// Of these lines; empty where there are none. `style` is told the column, from 0, and the cell.
-pub(super) fn of<const N: usize>(
+pub(super) fn render<const N: usize>(
     head: &[&str; N],
     lines: &[[String; N]],
     style: impl Fn(usize, &str) -> Style,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use javelin_core::kinds;
 use serde_json::Value;
 
-use super::{CORRECT, Problem};
+use super::{CORRECT, Problem, Report};
 use crate::diagnose::check::objects::Selector;
 use crate::offline::document::Document;
 
@@ -101,8 +101,7 @@ impl<'a> Index<'a> {
     pub(super) fn selected(&self, namespace: Option<&str>, selector: &Selector) -> Vec<usize> {
         let all = self.workloads.iter().enumerate();
         let fitting = all.filter(|(_, workload)| {
-            are_in_one(namespace, namespace_of(workload.document))
-                && selector.selects(&workload.labels)
+            are_in_one(namespace, namespace_of(workload.document)) && workload.is_selected(selector)
         });
         fitting.map(|(at, _)| at).collect()
     }
@@ -166,6 +165,26 @@ impl<'a> Index<'a> {
             lead.ports = self.of_slices(service, &lead.name)?;
         }
         Ok(Some(lead))
+    }
+
+    /// The same of a Service by its name; what is not among the objects leads nowhere, and a note says so.
+    pub(super) fn lead_of(
+        &self,
+        (namespace, name): (&str, &str),
+        called: u16,
+        report: &mut Report,
+    ) -> Result<Lead, Problem> {
+        let found = match self.service(Some(namespace), name) {
+            Some(service) => self.lead(service, called)?,
+            None => None,
+        };
+        let lead = found.unwrap_or_else(|| Lead::unknown(namespace, name));
+        if lead.ports.is_empty() {
+            report.note(format!(
+                "which port of its pods Service {namespace}/{name} means by {called} is not among the objects"
+            ));
+        }
+        Ok(lead)
     }
 
     fn resolve(
@@ -265,7 +284,23 @@ impl<'a> Index<'a> {
     }
 }
 
+impl Lead {
+    /// What is known of a Service that is not among the objects.
+    fn unknown(namespace: &str, name: &str) -> Self {
+        Self {
+            to: format!("pods behind Service {namespace}/{name}"),
+            transport: "TCP".to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Workload<'_> {
+    /// Does a selector select its pods?
+    pub(super) fn is_selected(&self, selector: &Selector) -> bool {
+        selector.selects(&self.labels)
+    }
+
     /// Do its pods have the node's network?
     pub(super) fn has_host_network(&self) -> bool {
         self.pod.pointer("/spec/hostNetwork") == Some(&Value::Bool(true))
@@ -317,6 +352,12 @@ pub(super) fn port(document: &Document, value: &Value, field: &str) -> Result<u1
         };
         Problem::at(document, field, what, CORRECT)
     })
+}
+
+/// Each port, for a row of its own; one that is not known where the objects tell none.
+pub(super) fn each_or_unknown(ports: &BTreeSet<u16>) -> impl Iterator<Item = Option<u16>> {
+    let unknown = ports.is_empty().then_some(None);
+    ports.iter().copied().map(Some).chain(unknown)
 }
 
 /// A list at a path; empty where there is none.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use javelin_core::config::Config;
 use serde_json::Value;
 
-use super::index::{Index, Workload, are_in_one, labels_of, list, namespace_of, selector};
+use super::index::{Index, Workload, are_in_one, each_or_unknown, list, namespace_of, selector};
 use super::webhooks::{API_SERVERS, Own};
 use super::{Direction, Problem, Report, Row};
 use crate::offline::document::Document;
@@ -88,12 +88,7 @@ pub(super) fn api_server(index: &Index<'_>, own: &Own, report: &mut Report) {
         read_in: calling.iter().map(|each| each.document.title()).collect(),
     }
     };
-    if ports.is_empty() {
-        report.rows.push(row(None));
-    }
-    report
-        .rows
-        .extend(ports.into_iter().map(|port| row(Some(port))));
+    report.rows.extend(each_or_unknown(&ports).map(row));
 }
 
 /// The kubelet's questions, which never leave the node: for forms that ask for every port that is listened on.
@@ -190,7 +185,7 @@ pub(super) fn policies(index: &Index<'_>, own: &Own, report: &mut Report) -> Res
 fn applies(policy: &Document, workload: &Workload<'_>) -> bool {
     let selector = selector(&policy.value, "/spec/podSelector");
     are_in_one(namespace_of(policy), namespace_of(workload.document))
-        && selector.is_some_and(|selector| selector.selects(&labels_of(workload.pod)))
+        && selector.is_some_and(|selector| workload.is_selected(&selector))
 }
 
 /// Does a rule let somebody to that port?

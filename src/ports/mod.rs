@@ -16,6 +16,8 @@
 //!
 //! Deliberately not here: where the objects come from (`diagnose::installed`, or manifests), and printing (`cli::ports`).
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use crate::offline::document::Document;
@@ -32,7 +34,7 @@ mod webhooks;
 use index::Index;
 
 /// One connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
     /// Who opens it.
@@ -58,7 +60,7 @@ pub struct Row {
 }
 
 /// Past which firewalls a connection goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// From the control plane, or from outside, to nodes or pods.
@@ -128,15 +130,11 @@ pub fn report(documents: &[Document], options: Options) -> Result<Report, Proble
         webhooks::of_others(&index, &mut report)?;
     }
     stack::rows(&index, &own, options.stack, &mut report)?;
-    let mut rows: Vec<Row> = Vec::new();
-    for row in report.rows {
-        if !rows.contains(&row) {
-            rows.push(row);
-        }
-    }
+    let mut seen = HashSet::new();
+    report.rows.retain(|row| seen.insert(row.clone()));
     report.notes.sort();
     report.notes.dedup();
-    Ok(Report { rows, ..report })
+    Ok(report)
 }
 
 fn nothing_of_javelin() -> Problem {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::index::{Index, Lead, are_in_one, list, namespace_of};
+use super::index::{Index, Lead, are_in_one, each_or_unknown, list, namespace_of};
 use super::webhooks::Own;
 use super::{Direction, Problem, Report, Row};
 use crate::diagnose::check::collector::Address;
@@ -123,11 +123,8 @@ fn push(
         report.note(format!(
             "{service}, port {called}: the port of its pods is not known: {why}"
         ));
-        report.rows.push(row(None));
     }
-    report
-        .rows
-        .extend(lead.ports.iter().map(|port| row(Some(*port))));
+    report.rows.extend(each_or_unknown(&lead.ports).map(row));
 }
 
 fn named(lead: &Lead, called: u16) -> String {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use javelin_core::config::{Config, Otlp, Protocol};
 
-use super::index::{Index, Lead};
+use super::index::{Index, each_or_unknown};
 use super::{Direction, Problem, Report, Row};
 use crate::diagnose::check::Check;
 use crate::diagnose::check::collector::{Address, Collector, Place, ServicePlace};
@@ -103,14 +103,7 @@ fn of_service(
         port: called,
         ..
     } = place;
-    let found = match index.service(Some(namespace), name) {
-        Some(service) => index.lead(service, *called)?,
-        None => None,
-    };
-    let lead = found.unwrap_or_else(|| Lead {
-        to: format!("pods behind Service {namespace}/{name}"),
-        ..Lead::default()
-    });
+    let lead = index.lead_of((namespace, name), *called, report)?;
     let read_in = [row.read_in.clone(), lead.read_in.clone()].concat();
     if let Some(host) = lead.outside {
         report.rows.push(Row {
@@ -128,14 +121,7 @@ fn of_service(
         read_in: read_in.clone(),
         ..row.clone()
     };
-    if lead.ports.is_empty() {
-        report.note(format!(
-            "which port of its pods Service {namespace}/{name} means by {called} is not among the objects"
-        ));
-        report.rows.push(row(None));
-    }
-    let rows = lead.ports.iter().map(|port| row(Some(*port)));
-    report.rows.extend(rows);
+    report.rows.extend(each_or_unknown(&lead.ports).map(row));
     Ok(())
 }
 
@@ -164,12 +150,7 @@ fn names(
             code: None,
             read_in: vec![document.title()],
         };
-        if ports.is_empty() {
-            report.rows.push(row(None));
-        }
-        report
-            .rows
-            .extend(ports.iter().map(|port| row(Some(*port))));
+        report.rows.extend(each_or_unknown(&ports).map(row));
     }
     if ports.is_empty() {
         report.note("which port the pods of the cluster's DNS listen on is not among the objects, mostly 53 as well".to_owned());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::index::{Index, Lead, list, port};
+use super::index::{Index, Lead, each_or_unknown, list, port};
 use super::{CORRECT, Direction, Problem, Report, Row};
 use crate::api::client::Names;
 use crate::certs::ServiceName;
@@ -29,12 +29,22 @@ struct Call<'a> {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Callee<'a> {
-    Service {
-        namespace: &'a str,
-        name: &'a str,
-        port: u16,
-    },
+    Service(CalledService<'a>),
     Url(&'a str),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct CalledService<'a> {
+    namespace: &'a str,
+    name: &'a str,
+    port: u16,
+}
+
+/// What rows say beside who calls whom.
+struct Words {
+    purpose: String,
+    closed: String,
+    code: Option<&'static str>,
 }
 
 /// Those of Javelin's entries. Its pods are whoever is behind the Service that they call.
@@ -45,51 +55,27 @@ pub(super) fn of_javelin(
 ) -> Result<Own, Problem> {
     let mut own = Own::default();
     for call in calls(index, true)? {
-        let Call {
-            configuration,
-            callee,
-            entries,
-        } = &call;
-        let effect = effect_of_javelin(entries);
-        let purpose = "admission: puts the agent into labelled pods".to_owned();
-        let code = Some(Finding::NoAnswer(String::new()).code());
-        let (namespace, name, called) = match callee {
-            Callee::Url(url) => {
-                report
-                    .rows
-                    .push(to_url(configuration, url, purpose, effect, code));
-                continue;
-            }
-            Callee::Service {
-                namespace,
-                name,
-                port,
-            } => (*namespace, *name, *port),
+        let words = Words {
+            purpose: "admission: puts the agent into labelled pods".to_owned(),
+            closed: effect_of_javelin(&call.entries),
+            code: Some(Finding::NoAnswer(String::new()).code()),
         };
-        let lead = whole_lead(index, configuration, (namespace, name, called))?;
-        own.workloads.extend(&lead.workloads);
-        for port in &lead.ports {
-            let names = ServiceName::new(name, namespace).map(|service| Names {
-                service,
-                secret: String::new(),
-                configuration: configuration
-                    .text(&["metadata", "name"])
-                    .unwrap_or_default()
-                    .to_owned(),
-                probe: String::new(),
-            });
-            if let Ok(names) = names {
-                let place = Place {
-                    platform,
-                    port: *port,
-                    names: &names,
-                };
-                report.next_step = next_step(&Finding::NoAnswer(String::new()), &place);
+        let rows = call.rows(&words, |service| {
+            let lead = whole_lead(index, call.configuration, service)?;
+            own.workloads.extend(&lead.workloads);
+            for port in &lead.ports {
+                if let Some(names) = call.names(service) {
+                    let place = Place {
+                        platform,
+                        port: *port,
+                        names: &names,
+                    };
+                    report.next_step = next_step(&Finding::NoAnswer(String::new()), &place);
+                }
             }
-        }
-        report
-            .rows
-            .extend(rows(&call, called, &lead, &purpose, &effect, code));
+            Ok(lead)
+        })?;
+        report.rows.extend(rows);
     }
     Ok(own)
 }
@@ -97,53 +83,85 @@ pub(super) fn of_javelin(
 /// Everybody else's.
 pub(super) fn of_others(index: &Index<'_>, report: &mut Report) -> Result<(), Problem> {
     for call in calls(index, false)? {
-        let Call {
-            configuration,
-            callee,
-            entries,
-        } = &call;
-        let effect = effect_of_others(entries);
-        let purpose = format!("admission: {}", configuration.title());
-        let (namespace, name, called) = match callee {
-            Callee::Url(url) => {
-                report
-                    .rows
-                    .push(to_url(configuration, url, purpose, effect, None));
-                continue;
-            }
-            Callee::Service {
-                namespace,
-                name,
-                port,
-            } => (*namespace, *name, *port),
+        let words = Words {
+            purpose: format!("admission: {}", call.configuration.title()),
+            closed: effect_of_others(&call.entries),
+            code: None,
         };
-        let service = index.service(Some(namespace), name);
-        let lead = match service {
-            Some(service) => index.lead(service, called)?,
-            None => None,
-        };
-        let lead = lead.unwrap_or_else(|| Lead {
-            to: format!("pods behind Service {namespace}/{name}"),
-            transport: "TCP".to_owned(),
-            ..Lead::default()
-        });
-        if lead.ports.is_empty() {
-            report.note(format!(
-                "which port of its pods Service {namespace}/{name} means by {called} is not among the objects"
-            ));
-        }
-        report
-            .rows
-            .extend(rows(&call, called, &lead, &purpose, &effect, None));
+        let rows = call.rows(&words, |service| {
+            index.lead_of((service.namespace, service.name), service.port, report)
+        })?;
+        report.rows.extend(rows);
     }
     Ok(())
+}
+
+impl<'a> Call<'a> {
+    /// One for each port; `lead` says where a Service leads to.
+    fn rows(
+        &self,
+        words: &Words,
+        lead: impl FnOnce(CalledService<'a>) -> Result<Lead, Problem>,
+    ) -> Result<Vec<Row>, Problem> {
+        let row = Row {
+            from: API_SERVERS.to_owned(),
+            to: String::new(),
+            port: None,
+            service_port: None,
+            protocol: "TCP, TLS".to_owned(),
+            direction: Direction::Outbound,
+            purpose: words.purpose.clone(),
+            closed: words.closed.clone(),
+            code: words.code,
+            read_in: vec![self.configuration.title()],
+        };
+        let service = match self.callee {
+            Callee::Url(url) => {
+                let Address { host, port, .. } = Address::of(url);
+                return Ok(vec![Row {
+                    to: host.to_owned(),
+                    port: Some(port),
+                    ..row
+                }]);
+            }
+            Callee::Service(service) => service,
+        };
+        let lead = lead(service)?;
+        let row = Row {
+            to: lead.to,
+            service_port: Some(service.port),
+            direction: Direction::Inbound,
+            read_in: [row.read_in, lead.read_in].concat(),
+            ..row
+        };
+        let rows = each_or_unknown(&lead.ports).map(|port| Row {
+            port,
+            ..row.clone()
+        });
+        Ok(rows.collect())
+    }
+
+    /// What advice calls things by; none where the Service has a name that no certificate could be for.
+    fn names(&self, service: CalledService<'_>) -> Option<Names> {
+        let name = self.configuration.text(&["metadata", "name"]);
+        Some(Names {
+            service: ServiceName::new(service.name, service.namespace).ok()?,
+            secret: String::new(),
+            configuration: name.unwrap_or_default().to_owned(),
+            probe: String::new(),
+        })
+    }
 }
 
 /// Javelin's port is what all of this is about: it is known, or it is an error.
 fn whole_lead(
     index: &Index<'_>,
     configuration: &Document,
-    (namespace, name, called): (&str, &str, u16),
+    CalledService {
+        namespace,
+        name,
+        port: called,
+    }: CalledService<'_>,
 ) -> Result<Lead, Problem> {
     let field = "webhooks[].clientConfig.service";
     let Some(service) = index.service(Some(namespace), name) else {
@@ -164,56 +182,6 @@ fn whole_lead(
         return Err(Problem::at(service, "spec.selector", what, WHOLE));
     }
     Ok(lead)
-}
-
-fn rows(
-    call: &Call<'_>,
-    called: u16,
-    lead: &Lead,
-    purpose: &str,
-    effect: &str,
-    code: Option<&'static str>,
-) -> Vec<Row> {
-    let mut read_in = vec![call.configuration.title()];
-    read_in.extend(lead.read_in.iter().cloned());
-    let row = |port: Option<u16>| Row {
-        from: API_SERVERS.to_owned(),
-        to: lead.to.clone(),
-        port,
-        service_port: Some(called),
-        protocol: "TCP, TLS".to_owned(),
-        direction: Direction::Inbound,
-        purpose: purpose.to_owned(),
-        closed: effect.to_owned(),
-        code,
-        read_in: read_in.clone(),
-    };
-    if lead.ports.is_empty() {
-        return vec![row(None)];
-    }
-    lead.ports.iter().map(|port| row(Some(*port))).collect()
-}
-
-fn to_url(
-    configuration: &Document,
-    url: &str,
-    purpose: String,
-    closed: String,
-    code: Option<&'static str>,
-) -> Row {
-    let Address { host, port, .. } = Address::of(url);
-    Row {
-        from: API_SERVERS.to_owned(),
-        to: host.to_owned(),
-        port: Some(port),
-        service_port: None,
-        protocol: "TCP, TLS".to_owned(),
-        direction: Direction::Outbound,
-        purpose,
-        closed,
-        code,
-        read_in: vec![configuration.title()],
-    }
 }
 
 fn calls<'a>(index: &Index<'a>, of_javelin: bool) -> Result<Vec<Call<'a>>, Problem> {
@@ -261,11 +229,11 @@ fn callee<'a>(
             port(configuration, value, &field)?
         }
     };
-    Ok(Some(Callee::Service {
+    Ok(Some(Callee::Service(CalledService {
         namespace,
         name,
         port,
-    }))
+    })))
 }
 
 /// What becomes of pods: by the entries' own failurePolicy and patience, second chances included.
