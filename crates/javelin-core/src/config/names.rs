@@ -1,4 +1,27 @@
-//! Names that the agent knows by itself, of <https://opentelemetry.io/docs/languages/java/configuration/>.
+//! Values that are names: those that the agent knows by itself, and the reading of a key that takes one of a few.
+//!
+//! Source of the agent's: <https://opentelemetry.io/docs/languages/java/configuration/>.
+
+use super::error::Problem;
+
+/// The value that a key's text names.
+pub(super) fn one_of<T, const N: usize>(
+    key: &'static str,
+    text: &str,
+    named: [(&'static str, T); N],
+) -> Result<T, Problem> {
+    let names = named.each_ref().map(|(name, _)| *name);
+    let found = named.into_iter().find(|(name, _)| *name == text);
+    found.map_or_else(
+        || Err(not_one_of(key, text, &names)),
+        |(_, value)| Ok(value),
+    )
+}
+
+/// What is said of a text that names no value of its key.
+pub(super) fn not_one_of(key: &'static str, text: &str, names: &[&str]) -> Problem {
+    Problem::new(key, format!("{text:?} is not one of: {}", names.join(", ")))
+}
 
 pub(super) const PROPAGATORS: [&str; 8] = [
     "tracecontext",

@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::{
     error::Problem,
+    names::one_of,
     raw::{RawCa, RawClientCertificate, RawKeyRef, RawOtlp, RawTls},
 };
 use crate::dns;
@@ -291,7 +292,7 @@ impl Endpoint {
 
 impl Protocol {
     /// As the agent reads it.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::HttpProtobuf => "http/protobuf",
             Self::Grpc => "grpc",
@@ -313,15 +314,12 @@ impl Protocol {
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
-        [Self::HttpProtobuf, Self::Grpc]
-            .into_iter()
-            .find(|protocol| protocol.as_str() == text)
-            .ok_or_else(|| {
-                Problem::new(
-                    ".otlp.protocol",
-                    format!("{text:?} is not one of: http/protobuf, grpc"),
-                )
-            })
+        let all = [Self::HttpProtobuf, Self::Grpc];
+        one_of(
+            ".otlp.protocol",
+            text,
+            all.map(|each| (each.as_str(), each)),
+        )
     }
 }
 

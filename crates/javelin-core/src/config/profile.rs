@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     error::Problem,
     image,
+    names::{not_one_of, one_of},
     otlp::{Otlp, Protocol},
     raw::{RawAgent, RawExtensions, RawProfile},
     sdk::{self, Exporters, Sampler},
@@ -249,7 +250,7 @@ impl Profile {
 
 impl SdkSettings {
     /// As written in the configuration.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Environment => "environment",
@@ -258,15 +259,8 @@ impl SdkSettings {
     }
 
     fn parse(text: &str) -> Result<Self, Problem> {
-        [Self::Auto, Self::Environment, Self::File]
-            .into_iter()
-            .find(|place| place.as_str() == text)
-            .ok_or_else(|| {
-                Problem::new(
-                    ".sdkSettings",
-                    format!("{text:?} is not one of: auto, environment, file"),
-                )
-            })
+        let all = [Self::Auto, Self::Environment, Self::File];
+        one_of(".sdkSettings", text, all.map(|each| (each.as_str(), each)))
     }
 }
 
@@ -338,12 +332,7 @@ impl Delivery {
                 format!("is of no use with the delivery {NONE}: no agent is loaded; leave it out"),
             )),
             NONE => Ok(Self::VariablesOnly),
-            other => Err(Problem::new(
-                ".delivery",
-                format!(
-                    "{other:?} is not one of: {INIT_CONTAINER}, {IMAGE_VOLUME}, {PREINSTALLED}, {NONE}"
-                ),
-            )),
+            other => Err(not_one_of(".delivery", other, &DELIVERIES)),
         }
     }
 }
@@ -473,7 +462,7 @@ impl Extensions {
 
 impl PullPolicy {
     /// As Kubernetes writes it.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Always => "Always",
             Self::IfNotPresent => "IfNotPresent",
@@ -482,15 +471,9 @@ impl PullPolicy {
     }
 
     fn parse(text: &str) -> Result<Self, Problem> {
-        [Self::Always, Self::IfNotPresent, Self::Never]
-            .into_iter()
-            .find(|policy| policy.as_str() == text)
-            .ok_or_else(|| {
-                Problem::new(
-                    ".agent.imagePullPolicy",
-                    format!("{text:?} is not one of: Always, IfNotPresent, Never"),
-                )
-            })
+        let all = [Self::Always, Self::IfNotPresent, Self::Never];
+        let named = all.map(|each| (each.as_str(), each));
+        one_of(".agent.imagePullPolicy", text, named)
     }
 }
 
@@ -534,6 +517,8 @@ pub(crate) fn is_attribute(key: &str) -> bool {
     !key.is_empty() && key.chars().all(fits)
 }
 
+/// Every delivery, as written.
+pub(super) const DELIVERIES: [&str; 4] = [INIT_CONTAINER, IMAGE_VOLUME, PREINSTALLED, NONE];
 const INIT_CONTAINER: &str = "init-container";
 const IMAGE_VOLUME: &str = "image-volume";
 const PREINSTALLED: &str = "preinstalled";

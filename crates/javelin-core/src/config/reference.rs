@@ -5,7 +5,7 @@
 //!
 //! Deliberately not here: the checks. A key's value is judged where it is read.
 
-use super::names;
+use super::{Protocol, PullPolicy, SdkSettings, names, profile};
 
 /// One key.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +97,7 @@ pub const FILE: &[Key] = &[
 pub const PROFILE: &[Key] = &[
     Key {
         path: "delivery",
-        kind: Kind::OneOf(&["init-container", "image-volume", "preinstalled", "none"]),
+        kind: Kind::OneOf(&profile::DELIVERIES),
         default: "init-container",
         unset: "",
         means: "How the jar gets into the pod. `init-container`: an init container copies it into an emptyDir. `image-volume`: the image itself is mounted, on Kubernetes 1.36 or later with containerd 2.2 or later. `preinstalled`: the application's image has it, and only variables are set. `none`: no agent is loaded; endpoint, service name and attributes are set for applications that have the SDK or Spring Boot's starter in them.",
@@ -113,7 +113,11 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "agent.imagePullPolicy",
-        kind: Kind::OneOf(&["Always", "IfNotPresent", "Never"]),
+        kind: Kind::OneOf(&[
+            PullPolicy::Always.as_str(),
+            PullPolicy::IfNotPresent.as_str(),
+            PullPolicy::Never.as_str(),
+        ]),
         default: "null",
         unset: "Kubernetes' own",
         means: "When the kubelet pulls that image.",
@@ -185,7 +189,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.protocol",
-        kind: Kind::OneOf(&["http/protobuf", "grpc"]),
+        kind: Kind::OneOf(&[Protocol::HttpProtobuf.as_str(), Protocol::Grpc.as_str()]),
         default: "null",
         unset: "`http/protobuf`",
         means: "`OTEL_EXPORTER_OTLP_PROTOCOL`. Port 4317 is grpc's and 4318 http/protobuf's; a mixed pair is refused.",
@@ -345,7 +349,11 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "sdkSettings",
-        kind: Kind::OneOf(&["auto", "environment", "file"]),
+        kind: Kind::OneOf(&[
+            SdkSettings::Auto.as_str(),
+            SdkSettings::Environment.as_str(),
+            SdkSettings::File.as_str(),
+        ]),
         default: "auto",
         unset: "",
         means: "Where endpoint, propagators, sampler, exporters and further `OTEL_` variables go. `environment`: variables of the container, which hide what envFrom or the image brings. `file`: a file beside the jar, which the agent ranks below every variable; not with headers, certificates or grpc. `auto`: a file for containers with envFrom, if it fits.",

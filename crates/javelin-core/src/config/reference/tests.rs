@@ -3,7 +3,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
-use crate::config::{Config, raw::RawConfig};
+use crate::{
+    config::{Config, raw::RawConfig},
+    policy::Documents,
+};
 
 /// The keys that serde knows at a place: it lists them when it meets another.
 fn known_at(place: &str) -> Option<Vec<&'static str>> {
@@ -79,10 +82,7 @@ fn the_table_has_every_key_that_the_chart_has() {
             );
         }
     }
-    let schema: Value = serde_json::from_str(include_str!(
-        "../../../../../deploy/chart/values.schema.json"
-    ))
-    .unwrap();
+    let schema = schema_of_chart();
     let mut profile = BTreeSet::new();
     leaves(&schema["definitions"]["profile"], "", &mut profile);
     assert_eq!(paths(PROFILE), profile);
@@ -140,28 +140,124 @@ fn the_choices_are_those_of_the_checks() {
 }
 
 #[test]
+fn the_chart_takes_the_same_kinds_and_choices() {
+    let schema = schema_of_chart();
+    for key in PROFILE {
+        let place = key
+            .path
+            .split('.')
+            .fold(&schema["definitions"]["profile"], |place, part| {
+                &place["properties"][part]
+            });
+        let place = resolved(place, &schema);
+        let choices = |place: &Value| place["anyOf"][0]["enum"].clone();
+        let (found, expected) = match key.kind {
+            Kind::OneOf(names) => (place["enum"].clone(), serde_json::json!(names)),
+            Kind::Name(names) => (choices(place), serde_json::json!(names)),
+            Kind::Names(names) => (choices(&place["items"]), serde_json::json!(names)),
+            Kind::Text | Kind::Quantity => (place["type"].clone(), "string".into()),
+            Kind::Switch => (place["type"].clone(), "boolean".into()),
+            Kind::List => (place["type"].clone(), "array".into()),
+            Kind::Map | Kind::Profile | Kind::Profiles => (place["type"].clone(), "object".into()),
+        };
+        assert_eq!(found, expected, "{}", key.path);
+    }
+}
+
+fn schema_of_chart() -> Value {
+    let text = include_str!("../../../../../deploy/chart/values.schema.json");
+    serde_json::from_str(text).unwrap()
+}
+
+/// What a schema refers to, if it does.
+fn resolved<'a>(place: &'a Value, root: &'a Value) -> &'a Value {
+    let reference = place["$ref"]
+        .as_str()
+        .or(place["allOf"][0]["$ref"].as_str());
+    let found = reference.and_then(|reference| root.pointer(reference.trim_start_matches('#')));
+    found.unwrap_or(place)
+}
+
+/// A key that policies forgot would be without effect, and nobody would be told.
+#[test]
+fn policies_say_every_key_or_refuse_it() {
+    for key in PROFILE {
+        let needs = needs(key.path);
+        let parse = |keys: &[(&str, &str)]| Config::parse(&file_with(keys), key.path);
+        // Half of a pair is refused: then nothing at all stands on the other side.
+        let without = parse(needs).unwrap_or_default();
+        // The example may be what holds anyway; the last choice is not.
+        let value = match key.kind {
+            Kind::OneOf(choices) => choices.last().unwrap(),
+            _ => key.example,
+        };
+        let with = parse(&[&[(key.path, value)], needs].concat()).unwrap();
+        match Documents::of(&with) {
+            Err(refusals) => {
+                let path = format!("default.{}", key.path);
+                assert!(
+                    refusals
+                        .iter()
+                        .any(|refusal| path.starts_with(&refusal.path)),
+                    "{path}: {refusals:?}"
+                );
+            }
+            Ok(documents) => {
+                // The hash is in the receipt, and differs for any key.
+                let text = |documents: Documents, config: &Config| {
+                    let hash = config.default.hash.as_str();
+                    documents.into_list().to_string().replace(hash, "")
+                };
+                let before = text(Documents::of(&without).unwrap(), &without);
+                assert_ne!(text(documents, &with), before, "{} has no effect", key.path);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_examples_can_be_used() {
-    // What excludes something else stands in a file of its own, with what it needs.
-    let alone: [(&str, &[(&str, &str)]); 6] = [
-        ("delivery", &[]),
-        ("agent.path", &[("delivery", "image-volume")]),
-        ("agent.extensions.configMap", &[]),
-        ("agent.extensions.claim", &[]),
-        ("sdkSettings", &[]),
-        ("otlp.tls.caFrom.secret", &[("otlp.endpoint", "https://c")]),
+    // What excludes something else stands in a file of its own.
+    let alone = [
+        "delivery",
+        "agent.path",
+        "agent.extensions.configMap",
+        "agent.extensions.claim",
+        "sdkSettings",
+        "otlp.tls.caFrom.secret",
     ];
-    let is_alone = |path: &str| alone.iter().any(|(other, _)| *other == path);
-    let all = PROFILE.iter().filter(|key| !is_alone(key.path));
+    let all = PROFILE.iter().filter(|key| !alone.contains(&key.path));
     let all: Vec<_> = all.map(|key| (key.path, key.example)).collect();
     Config::parse(&file_with(&all), "the examples").unwrap();
     for key in PROFILE {
-        if let Some((_, needs)) = alone.iter().find(|(path, _)| *path == key.path) {
-            let keys = [&[(key.path, key.example)], *needs].concat();
-            Config::parse(&file_with(&keys), key.path).unwrap();
-        }
+        let keys = [&[(key.path, key.example)], needs(key.path)].concat();
+        Config::parse(&file_with(&keys), key.path).unwrap();
     }
     for key in FILE {
         Config::parse(&format!("{}: {}", key.path, key.example), key.path).unwrap();
+    }
+}
+
+/// The further keys without which a key's example is refused.
+fn needs(path: &str) -> &'static [(&'static str, &'static str)] {
+    const ENDPOINT: (&str, &str) = ("otlp.endpoint", "https://c");
+    const CA: (&str, &str) = ("otlp.tls.caFrom.configMap", "c");
+    const CLIENT: (&str, &str) = ("otlp.tls.clientCertificateFrom.secret", "c");
+    match path {
+        "agent.path" => &[("delivery", "image-volume")],
+        "agent.extensions.image" => &[("agent.extensions.folder", "/extensions")],
+        "agent.extensions.folder" => &[("agent.extensions.claim", "c")],
+        "otlp.headersFrom.secret" => &[ENDPOINT, ("otlp.headersFrom.key", "headers")],
+        "otlp.headersFrom.key" => &[ENDPOINT, ("otlp.headersFrom.secret", "c")],
+        "otlp.tls.caFrom.key" => &[ENDPOINT, CA],
+        "otlp.tls.clientCertificateFrom.certificate"
+        | "otlp.tls.clientCertificateFrom.privateKey" => &[ENDPOINT, CLIENT],
+        "otlp.protocol" => &[("otlp.endpoint", "http://c")],
+        // Without a setting there is nothing to put anywhere.
+        "sdkSettings" => &[("exporters.logs", "none")],
+        "sampler.argument" => &[("sampler.type", "traceidratio")],
+        _ if path.starts_with("otlp.tls.") => &[ENDPOINT],
+        _ => &[],
     }
 }
 
