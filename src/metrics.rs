@@ -20,8 +20,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::controller::events::EventReason;
-use crate::probe;
+use crate::controller::events::reason::EventReason;
+use crate::probe::finding;
 use crate::time::unix_seconds;
 
 mod process;
@@ -121,7 +121,7 @@ impl Metrics {
                 .get_or_create(&EventLabels { reason })
                 .inc_by(0);
         }
-        for result in probe::CODES {
+        for result in finding::CODES {
             metrics
                 .probe_result
                 .get_or_create(&ProbeLabels { result })
@@ -220,7 +220,7 @@ impl Metrics {
 
     /// Sets the one result that holds to 1 and all others to 0.
     pub fn probed(&self, result: &'static str) {
-        for each in probe::CODES {
+        for each in finding::CODES {
             self.probe_result
                 .get_or_create(&ProbeLabels { result: each })
                 .set(i64::from(each == result));

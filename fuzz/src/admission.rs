@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use javelin::offline::inject::{Action, Injector, What};
+use javelin::offline::inject::{Injector, Operation, What};
 use javelin::offline::inputs::Inputs;
 use javelin_core::{
     config::Config,
@@ -168,7 +168,7 @@ fn judge(object: &Value, config: &Config, label: Option<&str>) {
             });
         }
         let inputs = Inputs::default();
-        let inject = Injector::new(config, &inputs, Action::Inject);
+        let inject = Injector::new(config, &inputs, Operation::Inject);
         within_steps(length, || inject.value(object));
         return;
     }
@@ -271,7 +271,7 @@ fn judge_manifest(object: &Value, config: &Config, label: Option<&str>) {
     let labels = label.map(|label| (keys::INJECT.to_owned(), label.to_owned()));
     let labels: Vec<_> = labels.into_iter().collect();
     let inputs = Inputs::new(Some("shop".to_owned()), &labels);
-    let inject = Injector::new(config, &inputs, Action::Inject);
+    let inject = Injector::new(config, &inputs, Operation::Inject);
     let (Some(injected), reports) = inject.value(object) else {
         return;
     };
@@ -292,7 +292,7 @@ fn judge_manifest(object: &Value, config: &Config, label: Option<&str>) {
     {
         return;
     }
-    let remove = Injector::new(config, &inputs, Action::Remove);
+    let remove = Injector::new(config, &inputs, Operation::Remove);
     let (removed, _) = remove.value(&injected);
     assert_eq!(removed.as_ref(), Some(object), "there and back");
 }

@@ -9,7 +9,7 @@ use std::{
 
 use javelin::certs::{
     Authority, ServiceName,
-    files::{CertificateFiles, Contents},
+    files::{CertificateFiles, PemPair},
     hidden::Hidden,
     store::{self, Stored},
 };
@@ -34,7 +34,7 @@ pub fn certificates(data: &[u8]) {
         key: PathBuf::from("tls.key"),
     };
     let _ = store::bundle_certificates(certificate.as_bytes());
-    let contents = Contents::new(certificate.into_bytes(), key.clone().into_bytes());
+    let contents = PemPair::new(certificate.into_bytes(), key.clone().into_bytes());
     match files.check(&contents, Some(&name()), now()) {
         Ok(leaf) => {
             assert!(!leaf.chain.is_empty());

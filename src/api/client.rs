@@ -30,7 +30,7 @@ use super::reader::Reader;
 use super::request::{ClusterError, REQUEST, Target, explain, within};
 use crate::certs::ServiceName;
 use crate::certs::hidden::Hidden;
-use crate::certs::store::{Entry, authorities};
+use crate::certs::store::{BundleEntry, authorities};
 
 /// The objects that Javelin reads and writes.
 #[derive(Debug, Clone)]
@@ -88,7 +88,7 @@ pub struct ConfigurationState {
     /// The generation that API servers have been made to read again ([`Cluster::touch`]).
     pub touched: Option<i64>,
     /// Other people's entries are left out.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<BundleEntry>,
     /// Profiles that one of the entries is for, by its path.
     pub profiles: BTreeSet<String>,
 }
@@ -388,7 +388,7 @@ impl Cluster {
 
     /// Creates the probe's `ConfigMap` as a dry run. Would it carry the annotation that only we
     /// set? If the call failed, the error has the API server's words for it
-    /// ([`Finding::of`](crate::probe::Finding::of)).
+    /// ([`Reachability::of`](crate::probe::Finding::of)).
     pub async fn probe(&self) -> Result<bool, ClusterError> {
         let target = Target {
             kind: "ConfigMap",
@@ -547,9 +547,9 @@ fn profile_of(entry: &MutatingWebhook) -> Option<String> {
     path.strip_prefix("/mutate/namespace/").map(str::to_owned)
 }
 
-fn to_entry(entry: MutatingWebhook, service: &ServiceName) -> Entry {
+fn to_entry(entry: MutatingWebhook, service: &ServiceName) -> BundleEntry {
     let ByteString(bundle) = entry.client_config.ca_bundle.unwrap_or_default();
-    Entry {
+    BundleEntry {
         name: entry.name,
         authorities: authorities(&bundle, service),
         bundle,

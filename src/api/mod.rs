@@ -2,7 +2,7 @@
 //!
 //! - [`client`] makes the few requests of the webhook, each with a limit: get and patch of three objects by name.
 //! - [`reader`] reads any object, for the person at the terminal and with that person's rights.
-//! - [`request`] limits each, and says what went wrong.
+//! - [`request`] limits each, and says what went wrong; [`response`] reads what a person is answered.
 //! - [`mod@reference`] is one object, as a person names it; [`refusal`] is who refuses a pod.
 //!
 //! Rights of the webhook, limited by `resourceNames`: `get`, `watch`, `patch` on one Secret and on one
@@ -15,3 +15,4 @@ pub mod reader;
 pub mod reference;
 pub mod refusal;
 pub mod request;
+pub mod response;

@@ -15,22 +15,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::refusal::{self, Refusal};
+use super::refusal::{self, PodRefusal};
 use super::request::{ClusterError, REQUEST, Target, within};
+use super::response::{Response, accept, decode};
 
 /// Asks the API server for anything. Clones share its connections.
 #[derive(Clone)]
 pub struct Reader {
     client: Client,
-}
-
-/// What was answered, whatever it says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body.
-    pub body: Vec<u8>,
 }
 
 /// How much of each object is sent.
@@ -44,7 +36,7 @@ pub enum Form {
 
 /// A kind that the API server serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Served {
+pub struct ServedKind {
     /// `apps/v1`, or `v1` of the core group.
     pub api_version: String,
     /// Such as `Deployment`.
@@ -158,7 +150,7 @@ impl Reader {
 
     /// The namespaced kinds that can be listed, each in its preferred version, but those of the core group: aggregated
     /// discovery, which all supported versions of Kubernetes have (KEP-3352).
-    pub async fn kinds(&self) -> Result<Vec<Served>, ClusterError> {
+    pub async fn kinds(&self) -> Result<Vec<ServedKind>, ClusterError> {
         #[derive(Deserialize)]
         struct Groups {
             items: Vec<Group>,
@@ -204,7 +196,7 @@ impl Reader {
             let listed = version.resources.into_iter().filter(|each| {
                 each.scope == "Namespaced" && each.verbs.iter().any(|verb| verb == "list")
             });
-            kinds.extend(listed.map(|each| Served {
+            kinds.extend(listed.map(|each| ServedKind {
                 api_version: format!("{}/{}", group.metadata.name, version.version),
                 name: each.response_kind.kind,
                 resource: each.plural,
@@ -225,7 +217,7 @@ impl Reader {
         &self,
         namespace: &str,
         pod: &Value,
-    ) -> Result<Result<Value, Refusal>, ClusterError> {
+    ) -> Result<Result<Value, PodRefusal>, ClusterError> {
         let target = Target::new(
             "Pod",
             format!("of namespace {namespace}"),
@@ -238,7 +230,7 @@ impl Reader {
     }
 
     /// Posts something by way of the API server's proxy, and takes any answer.
-    pub async fn through_proxy(&self, path: &str, body: &Value) -> Result<Answer, ClusterError> {
+    pub async fn through_proxy(&self, path: &str, body: &Value) -> Result<Response, ClusterError> {
         self.post(path, body, &target("path", path)).await
     }
 
@@ -258,7 +250,12 @@ impl Reader {
         accept(&answer, &target)
     }
 
-    async fn post(&self, uri: &str, body: &Value, target: &Target) -> Result<Answer, ClusterError> {
+    async fn post(
+        &self,
+        uri: &str,
+        body: &Value,
+        target: &Target,
+    ) -> Result<Response, ClusterError> {
         let request = Request::post(uri).header(header::CONTENT_TYPE, "application/json");
         let body = body.to_string().into_bytes();
         // A webhook, or whoever is behind a proxy, may be slow.
@@ -271,13 +268,13 @@ impl Reader {
         body: Vec<u8>,
         limit: Duration,
         target: &Target,
-    ) -> Result<Answer, ClusterError> {
+    ) -> Result<Response, ClusterError> {
         let request = request.body(Body::from(body));
         let sent = async {
             let request = request.map_err(kube::Error::HttpError)?;
             let (head, body) = self.client.send(request).await?.into_parts();
             let body = body.collect_bytes().await?;
-            Ok(Answer {
+            Ok(Response {
                 status: head.status.as_u16(),
                 body: body.to_vec(),
             })
@@ -286,7 +283,7 @@ impl Reader {
     }
 }
 
-impl Served {
+impl ServedKind {
     /// Where all of them are listed, of all namespaces.
     pub fn path(&self) -> String {
         let Self {
@@ -301,59 +298,6 @@ impl Served {
         };
         format!("/{root}/{api_version}/{resource}")
     }
-}
-
-impl Answer {
-    /// Was it done?
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    /// The API server's sentence when it refuses, or the body as it is.
-    pub fn message(&self) -> String {
-        #[derive(Deserialize)]
-        struct Status {
-            message: String,
-        }
-        serde_json::from_slice::<Status>(&self.body).map_or_else(
-            |_| {
-                let text = String::from_utf8_lossy(&self.body);
-                text.trim().chars().take(MOST_SHOWN).collect()
-            },
-            |status| status.message,
-        )
-    }
-}
-
-pub(super) fn decode<T: DeserializeOwned>(
-    answer: &Answer,
-    target: &Target,
-) -> Result<T, ClusterError> {
-    accept(answer, target)?;
-    serde_json::from_slice(&answer.body).map_err(|source| ClusterError::Transport {
-        target: target.clone(),
-        source: Box::new(kube::Error::SerdeError(source)),
-    })
-}
-
-pub(super) fn accept(answer: &Answer, target: &Target) -> Result<(), ClusterError> {
-    if answer.is_success() {
-        return Ok(());
-    }
-    let target = target.clone();
-    Err(match answer.status {
-        404 => ClusterError::Missing(target),
-        409 => ClusterError::Conflict(target),
-        401 | 403 => ClusterError::Denied {
-            target,
-            message: answer.message(),
-        },
-        code => ClusterError::Refused {
-            target,
-            code,
-            message: answer.message(),
-        },
-    })
 }
 
 fn target(kind: &'static str, name: &str) -> Target {
@@ -375,9 +319,6 @@ const SLOW_REQUEST: Duration = Duration::from_secs(35);
 
 /// What the API server answers to a page of a list that it no longer has.
 const GONE: u16 = 410;
-
-/// Of an answer that is no sentence of the API server's.
-const MOST_SHOWN: usize = 300;
 
 /// Asks for all groups with their kinds at once.
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";

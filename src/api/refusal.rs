@@ -4,12 +4,12 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::reader::{Answer, accept, decode};
 use super::request::{ClusterError, Target};
+use super::response::{Response, accept, decode};
 
 /// The API server would not create a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct PodRefusal {
     /// Who said no.
     pub by: Refuser,
     /// The API server's words.
@@ -37,21 +37,21 @@ pub enum Refuser {
 
 /// The pod as it would have been stored, or who refuses it. A missing login is an error, as nobody has looked at the pod.
 pub(super) fn tried(
-    answer: &Answer,
+    answer: &Response,
     target: &Target,
-) -> Result<Result<Value, Refusal>, ClusterError> {
+) -> Result<Result<Value, PodRefusal>, ClusterError> {
     match accept(answer, target) {
         Err(ClusterError::Denied { message, .. } | ClusterError::Refused { message, .. })
             if answer.status != 401 =>
         {
-            Ok(Err(Refusal::of(message)))
+            Ok(Err(PodRefusal::of(message)))
         }
         Err(error) => Err(error),
         Ok(()) => decode(answer, target).map(Ok),
     }
 }
 
-impl Refusal {
+impl PodRefusal {
     /// Who it was, from the API server's sentence.
     fn of(message: String) -> Self {
         let quoted = |before: &str| {

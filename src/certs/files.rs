@@ -39,7 +39,7 @@ impl CertificateFiles {
     }
 
     /// Reads both, as they are at one moment as far as that can be had.
-    pub fn read(&self) -> Result<Contents, FilesError> {
+    pub fn read(&self) -> Result<PemPair, FilesError> {
         self.read_with(|path| std::fs::read(path))
     }
 
@@ -47,7 +47,7 @@ impl CertificateFiles {
     fn read_with(
         &self,
         mut read: impl FnMut(&Path) -> io::Result<Vec<u8>>,
-    ) -> Result<Contents, FilesError> {
+    ) -> Result<PemPair, FilesError> {
         let mut read = |path: &Path| {
             read(path).map_err(|source| FilesError::Read {
                 path: path.to_owned(),
@@ -59,7 +59,7 @@ impl CertificateFiles {
             let key = Zeroizing::new(read(&self.key)?);
             let again = read(&self.certificate)?;
             if again == certificate {
-                return Ok(Contents { certificate, key });
+                return Ok(PemPair { certificate, key });
             }
             certificate = again;
         }
@@ -70,7 +70,7 @@ impl CertificateFiles {
     /// the certificate and of all intermediates.
     pub fn check(
         &self,
-        contents: &Contents,
+        contents: &PemPair,
         name: Option<&ServiceName>,
         now: SystemTime,
     ) -> Result<Leaf, FilesError> {
@@ -86,12 +86,12 @@ impl CertificateFiles {
 }
 
 /// What both files held.
-pub struct Contents {
+pub struct PemPair {
     certificate: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
 }
 
-impl Contents {
+impl PemPair {
     /// What two files would hold, the certificate's and the key's.
     pub fn new(certificate: Vec<u8>, key: Vec<u8>) -> Self {
         Self {
@@ -112,13 +112,13 @@ impl Contents {
 }
 
 /// Nothing of the key.
-impl fmt::Debug for Contents {
+impl fmt::Debug for PemPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Contents").finish_non_exhaustive()
     }
 }
 
-/// Tells [`Contents`] from others.
+/// Tells [`PemPair`] from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 

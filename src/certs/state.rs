@@ -44,7 +44,7 @@
 
 use std::time::SystemTime;
 
-use super::store::{Contents, Entry, Retired, Stored};
+use super::store::{BundleEntry, Contents, Retired, Stored};
 use super::trust::TrustLevel;
 use super::{AuthorityCertificate, Lifetimes, Validity};
 
@@ -58,7 +58,7 @@ pub struct Observed<'a> {
     /// What this replica last knew to be in it.
     pub known: Option<&'a Contents>,
     /// The entries of the live webhook configuration that call us; `None` if there is no configuration.
-    pub entries: Option<&'a [Entry]>,
+    pub entries: Option<&'a [BundleEntry]>,
     /// The leaf that this replica serves.
     pub served: Option<&'a Served>,
     /// How authorities stand with API servers, as this replica has seen it. Those that are not named are unsettled.
@@ -227,11 +227,11 @@ fn on_sound(contents: &Contents, observed: &Observed<'_>) -> Vec<Action> {
         return actions;
     }
     // Without room for them, an entry that lacks nothing keeps them until there is.
-    let has_them = |entry: &Entry| {
+    let has_them = |entry: &BundleEntry| {
         let mut forgotten = forgotten.iter();
         forgotten.any(|each| entry.authorities.contains(&each.certificate))
     };
-    let is_left = |entry: &Entry| {
+    let is_left = |entry: &BundleEntry| {
         let mut trusted = contents.trusted();
         has_them(entry) && trusted.all(|each| entry.authorities.contains(each))
     };

@@ -47,7 +47,7 @@ pub enum Stored {
 
 /// An entry of the live webhook configuration.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct BundleEntry {
     /// Its name.
     pub name: String,
     /// Its caBundle, PEM; empty when there is none.

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::AuthorityCertificate;
-use super::store::{Entry, bundle_certificates};
+use super::store::{BundleEntry, bundle_certificates};
 
 /// How far an authority has come with API servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +39,7 @@ impl Trust {
     /// Looks at the entries as they are `at` this moment. An authority that any of them lacks has to begin again.
     pub fn observe<'a>(
         &mut self,
-        entries: &[Entry],
+        entries: &[BundleEntry],
         authorities: impl Iterator<Item = &'a AuthorityCertificate>,
         at: Instant,
     ) {

@@ -17,9 +17,9 @@ use super::person::Home;
 use super::{Exit, Hinted, duration, note, person};
 use crate::api::client::{self, Cluster};
 use crate::api::request::ClusterError;
-use crate::certs::store::Entry;
+use crate::certs::store::BundleEntry;
 use crate::certs::store::Stored;
-use crate::diagnose::certificates::{Facts, Replica, Report, Rotation};
+use crate::diagnose::certificates::{CertificateFacts, CertificateReport, ReplicaFacts, Rotation};
 use crate::metrics::served::ReplicaCertificate;
 use crate::time::{now, rfc3339};
 
@@ -111,11 +111,11 @@ async fn show(args: Show) -> Result<Exit> {
         min_days,
     } = args;
     let cluster = place.connect().await?;
-    let seen = Seen::of(&cluster).await?;
+    let seen = Readings::of(&cluster).await?;
     if matches!(seen.stored, Stored::Missing) && seen.entries.as_ref().is_none_or(Vec::is_empty) {
         bail!(nothing_here(&cluster));
     }
-    let report = Report::of(&seen.facts(&cluster, min_days));
+    let report = CertificateReport::of(&seen.facts(&cluster, min_days));
     let text = match output {
         Format::Text => text::render(&report),
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
@@ -206,7 +206,7 @@ async fn wait_for(cluster: &Cluster, before: &str, timeout: Duration) -> Result<
     let deadline = Instant::now() + timeout;
     let mut said = String::new();
     loop {
-        let progress = match Seen::of(cluster).await {
+        let progress = match Readings::of(cluster).await {
             Ok(seen) => {
                 let facts = seen.facts(cluster, None);
                 match Rotation::of(before, &facts) {
@@ -237,14 +237,14 @@ async fn wait_for(cluster: &Cluster, before: &str, timeout: Duration) -> Result<
 }
 
 /// All that is read from the cluster.
-pub(super) struct Seen {
+pub(super) struct Readings {
     stored: Stored,
     requested: bool,
-    entries: Option<Vec<Entry>>,
-    replicas: Result<Vec<Replica>, String>,
+    entries: Option<Vec<BundleEntry>>,
+    replicas: Result<Vec<ReplicaFacts>, String>,
 }
 
-impl Seen {
+impl Readings {
     pub(super) async fn of(cluster: &Cluster) -> Result<Self> {
         // Before the Secret, as the reconciler does: what is published is never newer than what is stored.
         let entries = match cluster.configuration().await {
@@ -261,8 +261,12 @@ impl Seen {
         })
     }
 
-    pub(super) fn facts<'a>(&'a self, cluster: &Cluster, min_days: Option<u32>) -> Facts<'a> {
-        Facts {
+    pub(super) fn facts<'a>(
+        &'a self,
+        cluster: &Cluster,
+        min_days: Option<u32>,
+    ) -> CertificateFacts<'a> {
+        CertificateFacts {
             service: cluster.names().service.to_string(),
             secret_name: secret_name(cluster),
             configuration_name: cluster.names().configuration.clone(),
@@ -288,7 +292,7 @@ async fn read_secret(cluster: &Cluster) -> Result<(Stored, String, bool)> {
 }
 
 /// The pods and what they tell. Who may not ask one of them may ask none.
-async fn replicas(cluster: &Cluster) -> Result<Vec<Replica>, ClusterError> {
+async fn replicas(cluster: &Cluster) -> Result<Vec<ReplicaFacts>, ClusterError> {
     let mut replicas = Vec::new();
     for pod in cluster.pods().await? {
         let told = match pod.admin_port {
@@ -299,7 +303,7 @@ async fn replicas(cluster: &Cluster) -> Result<Vec<Replica>, ClusterError> {
                 Err(error) => Err(reason(&error)),
             },
         };
-        replicas.push(Replica {
+        replicas.push(ReplicaFacts {
             pod: pod.name,
             ready: pod.ready,
             told,

@@ -15,7 +15,7 @@ use super::objects::Objects;
 use super::person::Home;
 use super::{Exit, cert, duration, note, person};
 use crate::api::client::Cluster;
-use crate::diagnose::certificates::{Report, Role};
+use crate::diagnose::certificates::{CertificateReport, Role};
 use crate::diagnose::check::facts::Certificates;
 use crate::diagnose::check::{self, Finding, Section, Status, Unseen};
 use crate::diagnose::gather::gather;
@@ -109,7 +109,7 @@ async fn check(args: Args) -> Result<Exit> {
 
 /// What `javelin cert` makes of them.
 async fn certificates(cluster: &Cluster) -> Certificates {
-    let seen = match cert::Seen::of(cluster).await {
+    let seen = match cert::Readings::of(cluster).await {
         Ok(seen) => seen,
         Err(error) => {
             let text = format!("{error:#}");
@@ -122,7 +122,7 @@ async fn certificates(cluster: &Cluster) -> Certificates {
             return Certificates::Unseen(unseen(text));
         }
     };
-    let report = Report::of(&seen.facts(cluster, None));
+    let report = CertificateReport::of(&seen.facts(cluster, None));
     let mut authorities = report.secret.authorities.iter();
     let signing = authorities.find(|each| each.role == Role::Signing);
     // That there is no webhook configuration, and no ready pod, is said elsewhere.

@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{Exit, manifest::Input, note, preview, printable};
-use crate::offline::images::{self, Found, Image, Uses};
+use crate::offline::images::{self, FoundImages, Image, Uses};
 
 /// List the images that a mirror has to have
 ///
@@ -107,8 +107,8 @@ struct Images {
 }
 
 impl Images {
-    fn add(&mut self, found: Found) {
-        let Found {
+    fn add(&mut self, found: FoundImages) {
+        let FoundImages {
             sure,
             probable,
             unknown,

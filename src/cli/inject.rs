@@ -13,12 +13,14 @@ use serde_json::Value;
 
 use super::{
     Exit, Hinted,
-    manifest::{Input, Source, Spool, Text},
+    manifest::{Input, InputSource, ManifestText, Spool},
     note,
     preview::{key_value, read_config},
-    progress::Progress,
+    progress::ProgressLine,
 };
-use crate::offline::inject::{self, Action, InjectError, Injector, Outcome, Report, What};
+use crate::offline::inject::{
+    self, InjectError, Injection, Injector, ObjectReport, Operation, What,
+};
 use crate::offline::inputs::Inputs;
 
 /// Put the agent into manifests, or take it out again
@@ -79,17 +81,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         inputs,
         config,
         action: match (remove, update) {
-            (true, _) => Action::Remove,
-            (false, true) => Action::Update,
-            (false, false) => Action::Inject,
+            (true, _) => Operation::Remove,
+            (false, true) => Operation::Update,
+            (false, false) => Operation::Inject,
         },
         is_quiet: *quiet,
     };
     let mut seen = Seen::default();
-    let mut progress = Progress::new();
+    let mut progress = ProgressLine::new();
     if *in_place {
         for source in input.sources() {
-            if let Source::File(path) = source {
+            if let InputSource::File(path) = source {
                 seen.add(run.in_place(source, path, &mut progress)?);
             }
         }
@@ -165,7 +167,7 @@ fn open(files: &[PathBuf], in_place: bool) -> anyhow::Result<Input> {
 struct Run {
     config: Config,
     inputs: Inputs,
-    action: Action,
+    action: Operation,
     is_quiet: bool,
 }
 
@@ -173,9 +175,9 @@ impl Run {
     /// Passes one stream through.
     fn stream(
         &self,
-        source: &Source,
+        source: &InputSource,
         out: &mut impl Write,
-        progress: &mut Progress,
+        progress: &mut ProgressLine,
     ) -> anyhow::Result<Seen> {
         let injector = Injector::new(&self.config, &self.inputs, self.action);
         let mut seen = Seen::default();
@@ -192,7 +194,7 @@ impl Run {
             let edited = outcome.edited;
             seen.add(Seen {
                 is_changed: edited.is_some(),
-                is_left: outcome.reports.iter().any(Report::is_left),
+                is_left: outcome.reports.iter().any(ObjectReport::is_left),
             });
             if let Some(Edited { rewritten, .. }) = &edited {
                 tell_rewritten(&text, rewritten);
@@ -206,7 +208,7 @@ impl Run {
     }
 
     /// What becomes of a `ResourceList`, which gets results, and may bring a configuration; `None` for anything else.
-    fn function(&self, text: &Text) -> anyhow::Result<Option<Outcome>> {
+    fn function(&self, text: &ManifestText) -> anyhow::Result<Option<Injection>> {
         if !text.piece.text.contains("ResourceList") {
             return Ok(None);
         }
@@ -223,7 +225,7 @@ impl Run {
             let edited = edit(&text.piece.text, &tree, &new, text.syntax());
             edited.ok_or_else(|| explain(InjectError::NotEdited, text))
         });
-        Ok(Some(Outcome {
+        Ok(Some(Injection {
             edited: edited.transpose()?,
             reports,
         }))
@@ -232,9 +234,9 @@ impl Run {
     /// Writes a file anew, whole or not at all.
     fn in_place(
         &self,
-        source: &Source,
+        source: &InputSource,
         path: &Path,
-        progress: &mut Progress,
+        progress: &mut ProgressLine,
     ) -> anyhow::Result<Seen> {
         let cannot = || format!("cannot write {}", path.display());
         // What a link points to is changed, not the link.
@@ -264,8 +266,8 @@ impl Run {
         Ok(seen)
     }
 
-    fn tell(&self, reports: &[Report]) {
-        for Report {
+    fn tell(&self, reports: &[ObjectReport]) {
+        for ObjectReport {
             object,
             what,
             warnings,
@@ -299,14 +301,14 @@ impl Run {
     }
 }
 
-fn explain(error: InjectError, text: &Text) -> anyhow::Error {
+fn explain(error: InjectError, text: &ManifestText) -> anyhow::Error {
     match error {
         InjectError::Unreadable(error) => text.error(&error),
         error @ InjectError::NotEdited => anyhow!(error).context(text.place()),
     }
 }
 
-fn tell_rewritten(text: &Text, lines: &[usize]) {
+fn tell_rewritten(text: &ManifestText, lines: &[usize]) {
     for line in lines {
         let (source, line) = (&text.source, text.piece.line + line - 1);
         note(&format!(

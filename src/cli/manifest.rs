@@ -19,12 +19,12 @@ use crate::offline::inputs::Inputs;
 /// Where manifests come from. Nothing is read but standard input, which cannot be read twice.
 #[derive(Debug)]
 pub(super) struct Input {
-    sources: Vec<Source>,
+    sources: Vec<InputSource>,
 }
 
 /// One stream of documents.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum InputSource {
     /// A file.
     File(PathBuf),
     /// Standard input.
@@ -33,7 +33,7 @@ pub(super) enum Source {
 
 /// A document as text, and where it stands.
 #[derive(Debug)]
-pub(super) struct Text {
+pub(super) struct ManifestText {
     /// The file, or standard input.
     pub(super) source: String,
     /// Its number there, from 1.
@@ -49,18 +49,20 @@ impl Input {
         for file in files {
             if file.as_os_str() == "-" {
                 let spool = Spool::of(io::stdin().lock());
-                sources.push(Source::Stdin(spool.context("cannot read standard input")?));
+                sources.push(InputSource::Stdin(
+                    spool.context("cannot read standard input")?,
+                ));
             } else if file.is_dir() {
-                sources.extend(manifests_in(file)?.into_iter().map(Source::File));
+                sources.extend(manifests_in(file)?.into_iter().map(InputSource::File));
             } else {
-                sources.push(Source::File(file.clone()));
+                sources.push(InputSource::File(file.clone()));
             }
         }
         Ok(Self { sources })
     }
 
     /// The streams, in order.
-    pub(super) fn sources(&self) -> &[Source] {
+    pub(super) fn sources(&self) -> &[InputSource] {
         &self.sources
     }
 
@@ -80,9 +82,9 @@ impl Input {
 
     fn documents_of<'a>(
         &'a self,
-        wanted: impl Fn(&Text) -> bool + 'a,
+        wanted: impl Fn(&ManifestText) -> bool + 'a,
     ) -> impl Iterator<Item = anyhow::Result<Document>> + 'a {
-        let texts = self.sources.iter().flat_map(Source::texts_or_error);
+        let texts = self.sources.iter().flat_map(InputSource::texts_or_error);
         let texts = texts.filter(move |text| !text.as_ref().is_ok_and(|text| !wanted(text)));
         texts.flat_map(|text| match text.and_then(|text| text.objects()) {
             Ok(objects) => objects.into_iter().map(Ok).collect(),
@@ -91,7 +93,7 @@ impl Input {
     }
 }
 
-impl Source {
+impl InputSource {
     /// What a person calls it.
     pub(super) fn name(&self) -> String {
         match self {
@@ -101,7 +103,9 @@ impl Source {
     }
 
     /// Its documents, as they are written.
-    pub(super) fn texts(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Text>> + '_> {
+    pub(super) fn texts(
+        &self,
+    ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<ManifestText>> + '_> {
         let name = self.name();
         let cannot_read = || format!("cannot read {name}");
         let reader: Box<dyn BufRead + '_> = match self {
@@ -113,7 +117,7 @@ impl Source {
         let pieces = Documents::of(reader).enumerate();
         Ok(pieces.map(move |(index, piece)| {
             let piece = piece.with_context(|| format!("{name} cannot be read"))?;
-            Ok(Text {
+            Ok(ManifestText {
                 source: name.clone(),
                 number: index + 1,
                 piece,
@@ -121,7 +125,7 @@ impl Source {
         }))
     }
 
-    fn texts_or_error(&self) -> Box<dyn Iterator<Item = anyhow::Result<Text>> + '_> {
+    fn texts_or_error(&self) -> Box<dyn Iterator<Item = anyhow::Result<ManifestText>> + '_> {
         match self.texts() {
             Ok(texts) => Box::new(texts),
             Err(error) => Box::new(std::iter::once(Err(error))),
@@ -129,7 +133,7 @@ impl Source {
     }
 }
 
-impl Text {
+impl ManifestText {
     /// How it is written.
     pub(super) fn syntax(&self) -> Syntax {
         if self.piece.is_json {
@@ -382,7 +386,7 @@ mod tests {
                 spool.write_all(part.as_bytes()).unwrap();
             }
             assert_eq!(matches!(spool, Spool::File(_)), limit == 3);
-            let source = Source::Stdin(spool);
+            let source = InputSource::Stdin(spool);
             for _ in 0..2 {
                 let texts: Vec<_> = source.texts().unwrap().map(Result::unwrap).collect();
                 assert_eq!(texts.len(), 2);

@@ -11,11 +11,11 @@ use super::{Exit, Hinted, note};
 use crate::api::client::{self, Cluster, Names};
 use crate::api::request::ClusterError;
 use crate::certs::ServiceName;
-use crate::diagnose::inventory::{Scope, Seen};
+use crate::diagnose::inventory::{Inventory, Scope};
 
 /// Where to look, and for which Javelin.
 #[derive(Debug, clap::Args)]
-pub(super) struct Place {
+pub(super) struct NamespaceOptions {
     /// The namespace to look in [default: that of the context]
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
@@ -50,7 +50,7 @@ pub(super) struct Home {
     pub(super) javelin_namespace: String,
 }
 
-impl Place {
+impl NamespaceOptions {
     /// A client, and where to look with it.
     pub(super) async fn connect(self) -> Result<(Cluster, Scope)> {
         let Self {
@@ -97,7 +97,7 @@ pub(super) async fn connection(context: Option<&str>) -> Result<kube::Config> {
 }
 
 /// Says what could not be read; an error if that is everything.
-pub(super) fn seen(read: Result<Seen, ClusterError>) -> Result<Seen> {
+pub(super) fn seen(read: Result<Inventory, ClusterError>) -> Result<Inventory> {
     let seen = read.map_err(explain)?;
     for warning in &seen.warnings {
         note(&format!("warning: {warning}"));

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use javelin_core::{
     config::Config,
     policy::{
-        Documents,
+        Policies,
         difference::{DIFFERENCES, Effect},
         version::{FIRST, KubernetesVersion},
     },
@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<Exit> {
             "note: for Kubernetes {FIRST} and later; --from-cluster asks yours, --kubernetes-version states it"
         ));
     }
-    let documents = match Documents::of(&config) {
+    let documents = match Policies::of(&config) {
         Ok(documents) => documents,
         Err(refusals) => {
             return Err(refused(&refusals, &text, &origin).into());
@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<Exit> {
 }
 
 /// All that is in the way, each with its place in the file.
-fn refused(refusals: &[javelin_core::policy::Refusal], text: &str, origin: &str) -> Hinted {
+fn refused(refusals: &[javelin_core::policy::Unsupported], text: &str, origin: &str) -> Hinted {
     let mut message = "the policies cannot say what the configuration says".to_owned();
     let mut hints: Vec<&str> = Vec::new();
     for refusal in refusals {

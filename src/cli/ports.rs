@@ -16,7 +16,7 @@ use super::{Exit, Hinted, manifest, note, person, printable, table};
 use crate::api::client::Cluster;
 use crate::diagnose::installed::{Installed, installed};
 use crate::markdown;
-use crate::ports::{self, Direction, Options, Problem, Report, Row};
+use crate::ports::{self, Connection, Direction, ManifestProblem, PortsOptions, PortsReport};
 use crate::probe::advice::Platform;
 
 /// List who calls whom, at which port, and what happens when it is closed
@@ -72,7 +72,7 @@ pub(super) fn run(args: Args) -> Result<Exit> {
     } else {
         let documents = manifest::read(&filename)?;
         let platform = Platform::default();
-        ports::report(&documents, Options { stack, platform }).map_err(hinted)?
+        ports::report(&documents, PortsOptions { stack, platform }).map_err(hinted)?
     };
     let text = match output {
         Format::Table => of_terminal(&report.rows),
@@ -95,7 +95,7 @@ pub(super) fn run(args: Args) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn of_cluster(home: Home, objects: Objects) -> Result<Report> {
+async fn of_cluster(home: Home, objects: Objects) -> Result<PortsReport> {
     let Home {
         context,
         javelin_namespace,
@@ -112,14 +112,14 @@ async fn of_cluster(home: Home, objects: Objects) -> Result<Report> {
     for warning in &warnings {
         note(&printable(&format!("warning: {warning}")));
     }
-    let options = Options {
+    let options = PortsOptions {
         stack: false,
         platform: Platform::of(&version),
     };
     ports::report(&documents, options).map_err(hinted)
 }
 
-fn hinted(problem: Problem) -> anyhow::Error {
+fn hinted(problem: ManifestProblem) -> anyhow::Error {
     // An error in a configuration shows the place, in lines.
     let message = problem.to_string();
     let lines: Vec<_> = message.lines().map(printable).collect();
@@ -132,7 +132,7 @@ fn hinted(problem: Problem) -> anyhow::Error {
     .into()
 }
 
-fn of_terminal(rows: &[Row]) -> String {
+fn of_terminal(rows: &[Connection]) -> String {
     let lines: Vec<_> = rows
         .iter()
         .map(|row| cells(row, "-").map(|cell| printable(&cell)))
@@ -144,7 +144,7 @@ fn of_terminal(rows: &[Row]) -> String {
 }
 
 /// What all but JSON have, in the order of [`HEAD`].
-fn cells(row: &Row, nothing: &str) -> [String; 8] {
+fn cells(row: &Connection, nothing: &str) -> [String; 8] {
     let number =
         |port: Option<u16>| port.map_or_else(|| nothing.to_owned(), |port| port.to_string());
     [
@@ -164,7 +164,7 @@ fn cells(row: &Row, nothing: &str) -> [String; 8] {
 
 /// As RFC 4180 has it. A spreadsheet takes a cell that begins with one of four signs for a formula, and these cells are of
 /// somebody's manifests.
-fn csv(rows: &[Row]) -> String {
+fn csv(rows: &[Connection]) -> String {
     let cell = |text: &str| {
         let text = printable(text);
         let sign = if text.starts_with(['=', '+', '-', '@']) {
@@ -186,7 +186,7 @@ fn csv(rows: &[Row]) -> String {
     text
 }
 
-fn of_markdown(report: &Report) -> String {
+fn of_markdown(report: &PortsReport) -> String {
     let mut text = markdown::row(&HEAD);
     text += &markdown::row(&["---"; HEAD.len()]);
     for row in &report.rows {
@@ -200,8 +200,8 @@ fn of_markdown(report: &Report) -> String {
     text
 }
 
-fn json(report: &Report) -> Result<String> {
-    let Report {
+fn json(report: &PortsReport) -> Result<String> {
+    let PortsReport {
         rows,
         notes,
         next_step,
@@ -241,8 +241,8 @@ Examples:
 mod tests {
     use super::*;
 
-    fn row(to: &str) -> Row {
-        Row {
+    fn row(to: &str) -> Connection {
+        Connection {
             from: "nodes".to_owned(),
             to: to.to_owned(),
             port: Some(1),
@@ -265,9 +265,9 @@ mod tests {
             line,
             "\"nodes\",\"'=HYPERLINK(\"\"x\"\")|\u{fffd}\u{fffd}b\",\"1\",\"\",\"TCP\",\"outbound\",\"\",\"\",\"\""
         );
-        let report = Report {
+        let report = PortsReport {
             rows: vec![row],
-            ..Report::default()
+            ..PortsReport::default()
         };
         let text = of_markdown(&report);
         assert_eq!(text.lines().count(), 3);

@@ -16,16 +16,16 @@ use javelin_core::{
 };
 use serde_json::Value;
 
-use self::server::{Server, Trial};
+use self::server::{Acceptance, Server};
 use super::{
     Exit, Hinted,
     manifest::{Document, Input},
     note,
-    progress::Progress,
+    progress::ProgressLine,
 };
 use crate::agent;
 use crate::api::reference::Reference;
-use crate::offline::inject::{Action, Injector, What};
+use crate::offline::inject::{Injector, Operation, What};
 use crate::offline::inputs::Inputs;
 use crate::offline::lints::{self, Lint};
 
@@ -91,7 +91,7 @@ struct Mutated {
     steps: Vec<Step>,
     /// What its pods are measured against, as far as the manifests tell.
     restrictions: Vec<String>,
-    trial: Option<Trial>,
+    dry_run: Option<Acceptance>,
     /// Why `javelin inject` leaves it as it is, if the webhook does not.
     not_by_inject: Option<String>,
     /// Is it the first pod of its object?
@@ -129,11 +129,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     for document in &live {
         inputs.learn(&document.value);
     }
-    let injector = Injector::new(&config, &inputs, Action::Inject);
+    let injector = Injector::new(&config, &inputs, Operation::Inject);
 
     let mut stdout = anstream::stdout().lock();
     let (mut exit, mut is_first_unseen) = (Exit::Done, true);
-    let mut progress = Progress::new();
+    let mut progress = ProgressLine::new();
     for document in input.documents().chain(live.into_iter().map(Ok)) {
         progress.step();
         let Some(document) = unwrapped(document?, &config)? else {
@@ -156,8 +156,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             }
             if let Some(server) = server.as_ref().filter(|_| args.server) {
                 let namespace = inputs.namespace_of(&mutated.document.value);
-                mutated.trial = server.try_out(&mutated, path, namespace)?;
-                if mutated.trial.as_ref().is_some_and(Trial::is_refused) {
+                mutated.dry_run = server.try_out(&mutated, path, namespace)?;
+                if mutated.dry_run.as_ref().is_some_and(Acceptance::is_refused) {
                     exit = exit.max(Exit::Found);
                 }
             }
@@ -337,7 +337,7 @@ fn mutate(
         lints,
         steps,
         restrictions: restrictions.collect(),
-        trial: None,
+        dry_run: None,
         not_by_inject: None,
         is_first: true,
         mutation,

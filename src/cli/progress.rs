@@ -9,12 +9,12 @@ use super::note;
 
 /// Counts manifests, and says so now and then on a terminal.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct ProgressLine {
     count: usize,
     next: Option<Instant>,
 }
 
-impl Progress {
+impl ProgressLine {
     /// Nothing is said in the first second, nor to a file.
     pub(super) fn new() -> Self {
         let is_seen = io::stderr().is_terminal();

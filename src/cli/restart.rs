@@ -15,7 +15,7 @@ use super::{Exit, Hinted, duration, note, person};
 use crate::api::client::Cluster;
 use crate::diagnose::inventory::{Scope, inventory, progress, restart as send};
 use crate::diagnose::status::rollout::Progress;
-use crate::diagnose::status::{self, Row};
+use crate::diagnose::status::{self, WorkloadStatus};
 use crate::time::{now, rfc3339};
 
 /// Restart workloads whose pods were missed, one after the other
@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, required = true)]
     missed: bool,
     #[command(flatten)]
-    place: person::Place,
+    place: person::NamespaceOptions,
     /// Say which, have the API server say whether it would, and restart none
     #[arg(long)]
     dry_run: bool,
@@ -95,7 +95,11 @@ async fn restart(args: Args) -> Result<Exit> {
         note(&format!("{} ({} of {count}) …", row.title(), at + 1));
         if let Err(why) = one(&cluster, row, timeout).await? {
             note(&format!("{}: {why}", row.title()));
-            let rest: Vec<_> = rows.iter().skip(at + 1).map(Row::title).collect();
+            let rest: Vec<_> = rows
+                .iter()
+                .skip(at + 1)
+                .map(WorkloadStatus::title)
+                .collect();
             if !rest.is_empty() {
                 note(&format!("not restarted: {}", rest.join(", ")));
             }
@@ -107,7 +111,11 @@ async fn restart(args: Args) -> Result<Exit> {
 }
 
 /// Restarts one, and waits for it. The inner error is why the others had better wait.
-async fn one(cluster: &Cluster, row: &Row, timeout: Duration) -> Result<Result<(), String>> {
+async fn one(
+    cluster: &Cluster,
+    row: &WorkloadStatus,
+    timeout: Duration,
+) -> Result<Result<(), String>> {
     send(cluster, reference(row), &rfc3339(now()), false)
         .await
         .map_err(person::explain)?;
@@ -148,7 +156,7 @@ async fn one(cluster: &Cluster, row: &Row, timeout: Duration) -> Result<Result<(
 }
 
 /// Asks the person, who has to be there.
-fn confirmed(rows: &[Row]) -> Result<bool> {
+fn confirmed(rows: &[WorkloadStatus]) -> Result<bool> {
     for row in rows {
         note(&format!("{} ({} pods missed)", row.title(), row.missed));
     }
@@ -174,7 +182,7 @@ fn confirmed(rows: &[Row]) -> Result<bool> {
     ))
 }
 
-fn reference(row: &Row) -> (&str, &str, &str) {
+fn reference(row: &WorkloadStatus) -> (&str, &str, &str) {
     (&row.kind, &row.namespace, &row.name)
 }
 

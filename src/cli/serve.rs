@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use self::source::{OwnAuthority, Parts, Source};
+use self::source::{CertificateSource, OwnAuthority, SharedParts};
 use self::supervision::{Background, supervise};
 use super::duration;
 use super::objects::Objects;
@@ -180,14 +180,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         log,
     } = args;
     let source = match (tls_cert, tls_key) {
-        (Some(certificate), Some(key)) => Source::Files {
+        (Some(certificate), Some(key)) => CertificateSource::Files {
             files: CertificateFiles { certificate, key },
             // Without a cluster nobody else can tell the namespace; then the name is not checked.
             name: namespace
                 .map(|namespace| objects.service(&namespace))
                 .transpose()?,
         },
-        _ => Source::Cluster(Box::new(OwnAuthority {
+        _ => CertificateSource::Cluster(Box::new(OwnAuthority {
             objects,
             namespace,
             lifetimes: Lifetimes::new(authority_lifetime, leaf_lifetime, settle_time)?,
@@ -221,7 +221,7 @@ struct Options {
     listen: SocketAddr,
     admin_listen: SocketAddr,
     config: Option<PathBuf>,
-    source: Source,
+    source: CertificateSource,
     drain_grace: Duration,
 }
 
@@ -246,7 +246,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let port = webhook
         .local_addr()
         .map_or_else(|_| listen.port(), |address| address.port());
-    let parts = Parts {
+    let parts = SharedParts {
         identity: Arc::clone(&identity),
         readiness: Arc::clone(&readiness),
         metrics: Arc::clone(&metrics),

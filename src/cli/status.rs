@@ -11,14 +11,14 @@ use javelin_core::kinds::Kind;
 
 use super::{Exit, note, person, table};
 use crate::diagnose::inventory::inventory;
-use crate::diagnose::status::{self, Row};
+use crate::diagnose::status::{self, WorkloadStatus};
 
 /// Show which workloads have the agent, which were missed, and why others are without it
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
-    place: person::Place,
+    place: person::NamespaceOptions,
     /// How to print it; name has a line for each, as kubectl takes it: -n NAMESPACE KIND/NAME
     #[arg(short, long, value_enum, default_value_t = Format::Table, conflicts_with = "missed")]
     output: Format,
@@ -82,7 +82,7 @@ async fn show(args: Args) -> Result<Exit> {
 }
 
 /// Of the first workload that crashes; with the others it is the same.
-fn notes_on_crashes(rows: &[Row]) {
+fn notes_on_crashes(rows: &[WorkloadStatus]) {
     let crashing = rows.iter().find_map(|row| Some((row, row.way_back()?)));
     if let Some((row, way_back)) = crashing {
         let (namespace, resource) = (&row.namespace, row.resource());
@@ -98,7 +98,7 @@ fn notes_on_crashes(rows: &[Row]) {
 }
 
 /// Each line is what `xargs -L1 kubectl VERB` needs.
-fn names(rows: &[Row]) -> String {
+fn names(rows: &[WorkloadStatus]) -> String {
     let mut text = String::new();
     for row in rows {
         let _ = writeln!(text, "-n {} {}", row.namespace, row.resource());
@@ -106,7 +106,7 @@ fn names(rows: &[Row]) -> String {
     text
 }
 
-fn table_of(rows: &[Row]) -> String {
+fn table_of(rows: &[WorkloadStatus]) -> String {
     let head = [
         "NAMESPACE",
         "WORKLOAD",

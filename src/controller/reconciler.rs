@@ -23,12 +23,12 @@ use super::events::{EventReason, EventRecorder};
 use crate::api::client::{Cluster, ConfigurationState, SecretChange};
 use crate::api::request::ClusterError;
 use crate::certs::state::{self, Action, Cause, Observed, Served};
-use crate::certs::store::{Contents, Entry, Retired, Stored, bundle_certificates};
+use crate::certs::store::{BundleEntry, Contents, Retired, Stored, bundle_certificates};
 use crate::certs::trust::{Trust, TrustLevel};
 use crate::certs::{Authority, AuthorityCertificate, AuthorityError, Lifetimes};
 use crate::controller::backoff::{Backoff, RateLimit};
 use crate::metrics::Metrics;
-use crate::probe::{self, Finding};
+use crate::probe::{self, Reachability};
 use crate::server::readiness::{Condition, Readiness};
 use crate::server::tls::{Identity, Presented, TlsError};
 use crate::time::{jittered, now, rfc3339};
@@ -270,7 +270,7 @@ impl Reconciler {
     /// How all authorities stand that anything depends on.
     fn trust_levels(
         &mut self,
-        entries: &[Entry],
+        entries: &[BundleEntry],
         looked: Instant,
     ) -> Vec<(AuthorityCertificate, TrustLevel)> {
         let Some(known) = &self.known else {
@@ -482,7 +482,7 @@ impl Reconciler {
             return Progress::Deferred(wait);
         }
         let finding = probe::ask(&self.cluster).await;
-        if finding == Finding::Reached {
+        if finding == Reachability::Reached {
             self.trust.prove(authority);
             return Progress::Wrote;
         }
@@ -502,7 +502,7 @@ impl Reconciler {
     fn sign(
         &self,
         presented: Option<&Presented>,
-        entries: &[Entry],
+        entries: &[BundleEntry],
         now: SystemTime,
     ) -> Result<Progress, ReconcileError> {
         let Some(contents) = &self.known else {
@@ -583,7 +583,7 @@ impl Reconciler {
     }
 
     /// Is what we serve trusted by every entry that calls us? Says so, when that has changed.
-    fn judge(&mut self, entries: Result<&[Entry], &ClusterError>, now: SystemTime) {
+    fn judge(&mut self, entries: Result<&[BundleEntry], &ClusterError>, now: SystemTime) {
         let verdict = match entries {
             Err(error) => Err(error.to_string()),
             Ok([]) => Err(format!(
@@ -606,7 +606,7 @@ impl Reconciler {
         }
     }
 
-    fn is_trusted_by(&self, entry: &Entry, now: SystemTime) -> Result<(), String> {
+    fn is_trusted_by(&self, entry: &BundleEntry, now: SystemTime) -> Result<(), String> {
         let bundle = bundle_certificates(&entry.bundle).unwrap_or_default();
         self.identity
             .verify(&bundle, &self.cluster.names().service, now)
@@ -615,7 +615,7 @@ impl Reconciler {
 }
 
 /// May `before` come back, if a client refuses what follows it? Not if nobody would accept it either.
-fn is_way_back(before: &Served, entries: &[Entry], now: SystemTime) -> bool {
+fn is_way_back(before: &Served, entries: &[BundleEntry], now: SystemTime) -> bool {
     let mut entries = entries.iter();
     before.validity.contains(now) && entries.all(|entry| entry.authorities.contains(&before.issuer))
 }

@@ -5,7 +5,7 @@
 //! [`state::next`](crate::certs::state::next) will do; only the standing of authorities, which each replica keeps for itself,
 //! cannot be seen from outside.
 //!
-//! Invariant: nothing in a [`Report`] comes from a private key.
+//! Invariant: nothing in a [`CertificateReport`] comes from a private key.
 //!
 //! Deliberately not here: reading it from the cluster, and how it looks on a terminal (`cli::cert`).
 
@@ -19,14 +19,14 @@ use x509_parser::prelude::FromDer;
 
 use crate::certs::authority::fingerprint;
 use crate::certs::state::MOST_RETIRED;
-use crate::certs::store::{Contents, Entry, Stored, bundle_certificates};
+use crate::certs::store::{BundleEntry, Contents, Stored, bundle_certificates};
 use crate::certs::{AuthorityCertificate, Validity};
 use crate::metrics::served::{Issuer, ReplicaCertificate};
 use crate::time::rfc3339;
 
 /// What was read.
 #[derive(Debug)]
-pub struct Facts<'a> {
+pub struct CertificateFacts<'a> {
     /// The Service's name, as certificates have it.
     pub service: String,
     /// The Secret's name, with its namespace.
@@ -38,9 +38,9 @@ pub struct Facts<'a> {
     /// Does it carry somebody's request to replace the authority?
     pub requested: bool,
     /// The entries that call our Service; `None` if there is no webhook configuration.
-    pub entries: Option<&'a [Entry]>,
+    pub entries: Option<&'a [BundleEntry]>,
     /// The Service's pods, or why they could not be asked.
-    pub replicas: Result<&'a [Replica], &'a str>,
+    pub replicas: Result<&'a [ReplicaFacts], &'a str>,
     /// What ends within so many days is a problem.
     pub min_days: Option<u32>,
     /// The time of day.
@@ -49,7 +49,7 @@ pub struct Facts<'a> {
 
 /// A pod of the Service.
 #[derive(Debug, Clone)]
-pub struct Replica {
+pub struct ReplicaFacts {
     /// Its name.
     pub pod: String,
     /// Does the Service send calls to it?
@@ -61,7 +61,7 @@ pub struct Replica {
 /// All of it, judged.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct CertificateReport {
     /// When.
     pub time: Moment,
     /// The name that certificates are for.
@@ -77,7 +77,7 @@ pub struct Report {
     /// Why `replicas` is empty, if they could not be asked.
     pub replicas_unknown: Option<String>,
     /// What happens next, soonest first.
-    pub next: Vec<Step>,
+    pub next: Vec<RotationStep>,
     /// What is wrong: one sentence each.
     pub problems: Vec<String>,
 }
@@ -186,7 +186,7 @@ pub struct ReplicaReport {
 /// Something that will happen.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Step {
+pub struct RotationStep {
     /// When; `null` for what is under way.
     pub from: Option<Moment>,
     /// What, in a sentence.
@@ -203,9 +203,9 @@ impl Serialize for Moment {
     }
 }
 
-impl Report {
+impl CertificateReport {
     /// Judges what was read.
-    pub fn of(facts: &Facts<'_>) -> Self {
+    pub fn of(facts: &CertificateFacts<'_>) -> Self {
         let entries = facts.entries.unwrap_or_default().iter();
         let entries: Vec<_> = entries.map(|entry| facts.entry(entry)).collect();
         let replicas = facts.replicas.unwrap_or_default().iter();
@@ -234,7 +234,7 @@ pub enum Rotation {
 
 impl Rotation {
     /// How far has that one come which replaces the authority `before`?
-    pub fn of(before: &str, facts: &Facts<'_>) -> Self {
+    pub fn of(before: &str, facts: &CertificateFacts<'_>) -> Self {
         let Stored::Sound(contents) = facts.stored else {
             return Self::Waiting("the Secret cannot be used; a replica mends it".to_owned());
         };
@@ -259,7 +259,7 @@ impl Rotation {
     }
 }
 
-impl<'a> Facts<'a> {
+impl<'a> CertificateFacts<'a> {
     /// What can be used of the Secret.
     fn contents(&self) -> Option<&'a Contents> {
         match self.stored {
@@ -317,7 +317,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn entry(&self, entry: &Entry) -> EntryReport {
+    fn entry(&self, entry: &BundleEntry) -> EntryReport {
         let found = bundle_certificates(&entry.bundle)
             .filter(|found| entry.bundle.is_empty() || !found.is_empty());
         let wanted: Vec<_> = self
@@ -351,8 +351,8 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn next(&self, entries: &[EntryReport]) -> Vec<Step> {
-        let soon = |what: String| Step { from: None, what };
+    fn next(&self, entries: &[EntryReport]) -> Vec<RotationStep> {
+        let soon = |what: String| RotationStep { from: None, what };
         let contents = match self.stored {
             Stored::Sound(contents) => contents,
             Stored::Missing => return Vec::new(),
@@ -365,7 +365,7 @@ impl<'a> Facts<'a> {
         if contents.next.is_some() || self.requested || due <= self.now {
             steps.push(soon(self.rotation(contents)));
         } else {
-            steps.push(Step {
+            steps.push(RotationStep {
                 from: Some(Moment(due)),
                 what: format!("a successor of {} is made", signing.fingerprint()),
             });
@@ -386,7 +386,7 @@ impl<'a> Facts<'a> {
             )));
         }
         for each in &contents.previous {
-            steps.push(Step {
+            steps.push(RotationStep {
                 from: Some(Moment(each.until)),
                 what: format!(
                     "{}, which signs no more, is dropped",
@@ -415,7 +415,7 @@ impl<'a> Facts<'a> {
         };
         let entries = self.entries.unwrap_or_default();
         let successor = next.certificate();
-        let with = |entry: &&Entry| entry.authorities.contains(successor);
+        let with = |entry: &&BundleEntry| entry.authorities.contains(successor);
         let (have, all) = (entries.iter().filter(with).count(), entries.len());
         let successor = successor.fingerprint();
         if self.requested {
@@ -543,7 +543,7 @@ impl<'a> Facts<'a> {
                 problems.push(format!("{pod} serves a certificate that ends at {ends}"));
             }
         }
-        let is_ready = |replica: &Replica| replica.ready;
+        let is_ready = |replica: &ReplicaFacts| replica.ready;
         if self
             .replicas
             .is_ok_and(|replicas| !replicas.iter().any(is_ready))
@@ -594,7 +594,7 @@ fn authority(
     }
 }
 
-fn replica(replica: &Replica) -> ReplicaReport {
+fn replica(replica: &ReplicaFacts) -> ReplicaReport {
     let (issuer, not_after, note) = match &replica.told {
         Err(why) => (None, None, Some(why.clone())),
         Ok(told) => {

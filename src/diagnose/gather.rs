@@ -1,7 +1,7 @@
 //! All that `javelin check` looks at: requests in, [`Facts`] out.
 //!
 //! Invariant: whatever is refused or missing becomes a fact of its own; only a cluster that does not answer at all ends
-//! it. Nothing is written: the probe and the pod of the trial are dry runs.
+//! it. Nothing is written: the probe and the pod are dry runs.
 //!
 //! Deliberately not here: what to make of it ([`check`](crate::diagnose::check)), and certificates, which `javelin cert` reads.
 
@@ -13,25 +13,26 @@ use javelin_core::mutate::keys::{AGENT_NAME, CA_BUNDLE, INJECT};
 use serde_json::{Value, json};
 
 use crate::api::client::Cluster;
-use crate::api::reader::{Form, Reader, Served};
-use crate::api::refusal::{Refusal, Refuser};
+use crate::api::reader::{Form, Reader, ServedKind};
+use crate::api::refusal::{PodRefusal, Refuser};
 use crate::api::request::ClusterError;
 use crate::causes::with_causes;
 use crate::certs::ServiceName;
-use crate::diagnose::check::collector::{Collector, Place as CollectorPlace, Said, ServicePlace};
-use crate::diagnose::check::facts::{Certificates, Names, Pull, Reach, Replica, Right};
+use crate::diagnose::check::destination::{Collector, Destination, Said, ServiceDestination};
+use crate::diagnose::check::facts::{
+    Admission, Certificates, DryRun, ObjectNames, Pull, Reach, Replica, Right,
+};
 use crate::diagnose::check::objects::{
     Addresses, EndpointSlice, Event, Labelled, Service, WebhookConfiguration,
 };
-use crate::diagnose::check::trial::{self, Outcome, Trial};
-use crate::diagnose::check::{Facts, Seen, Unseen};
-use crate::probe::advice::{Place, Platform, next_step};
-use crate::probe::{self, Finding};
+use crate::diagnose::check::{Facts, Seen, Unseen, dry_run};
+use crate::probe::advice::{Platform, Surroundings, next_step};
+use crate::probe::{self, Reachability};
 
 /// Reads all of it. `certificates` is asked only where the certificate is Javelin's own.
 pub async fn gather(
     cluster: &Cluster,
-    trial_in: Option<&str>,
+    dry_run_in: Option<&str>,
     certificates: impl Future<Output = Certificates>,
 ) -> Result<Facts, ClusterError> {
     let reader = cluster.reader();
@@ -40,7 +41,7 @@ pub async fn gather(
     let pods = seen(cluster.pods().await);
     let called = cluster.names().service.service();
     let acts_as = pods.iter().flatten().find_map(|pod| pod.account.clone());
-    let names = Names {
+    let names = ObjectNames {
         namespace: cluster.names().service.namespace().to_owned(),
         service: called.to_owned(),
         account: acts_as.unwrap_or_else(|| called.to_owned()),
@@ -86,7 +87,7 @@ pub async fn gather(
         pulls: pulls(&reader, parsed).await,
         collectors: collectors(&reader, parsed).await,
         namespaces: namespaces(&reader).await,
-        trial: match trial_in {
+        dry_run: match dry_run_in {
             Some(namespace) => Some(try_in(&reader, namespace).await),
             None => None,
         },
@@ -118,7 +119,7 @@ pub(super) async fn config(reader: &Reader, own: &ServiceName) -> Seen<Result<Co
 
 async fn configurations(
     reader: &Reader,
-    names: &Names,
+    names: &ObjectNames,
 ) -> (Seen<WebhookConfiguration>, Seen<Vec<WebhookConfiguration>>) {
     let wanted = &names.configuration;
     let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -207,14 +208,14 @@ async fn account(reader: &Reader, cluster: &Cluster, account: &str) -> Seen<Vec<
 
 async fn reach(cluster: &Cluster, version: &str, port: Option<u16>) -> Reach {
     let finding = probe::ask(cluster).await;
-    let place = Place {
+    let place = Surroundings {
         platform: Platform::of(version),
         port: port.unwrap_or(USUAL_PORT),
         names: cluster.names(),
     };
     // The advice is for replicas, which have a Role; a person has other rights.
     let next_step = match &finding {
-        Finding::CouldNotProbe(_) => format!(
+        Reachability::CouldNotProbe(_) => format!(
             "you may lack the right to create and patch ConfigMap {} in {}; the replicas ask, too: see \
              javelin_probe_result in their metrics, or /readyz?verbose",
             cluster.names().probe,
@@ -300,8 +301,8 @@ fn waits_for_image(pod: &Value) -> Option<String> {
 async fn collectors(reader: &Reader, config: Option<&Config>) -> Vec<Collector> {
     let mut all = config.map(Collector::all).unwrap_or_default();
     for collector in &mut all {
-        if let CollectorPlace::Service(place) = &collector.place {
-            let ServicePlace {
+        if let Destination::Service(place) = &collector.place {
+            let ServiceDestination {
                 namespace, name, ..
             } = place;
             let found = service(reader, namespace, name).await;
@@ -316,8 +317,12 @@ async fn collectors(reader: &Reader, config: Option<&Config>) -> Vec<Collector> 
 }
 
 /// An OTLP/HTTP request without a span, by way of the API server.
-async fn ask_collector(reader: &Reader, place: &ServicePlace, service: &Service) -> Seen<Said> {
-    let ServicePlace {
+async fn ask_collector(
+    reader: &Reader,
+    place: &ServiceDestination,
+    service: &Service,
+) -> Seen<Said> {
+    let ServiceDestination {
         namespace,
         name,
         port,
@@ -399,7 +404,7 @@ async fn other_kinds(reader: &Reader) -> (Vec<Value>, Vec<String>) {
     };
     served.retain(|kind| !kinds::is_built_in(&kind.api_version));
     served.truncate(MOST_KINDS);
-    served.push(Served {
+    served.push(ServedKind {
         api_version: "v1".to_owned(),
         name: "ReplicationController".to_owned(),
         resource: "replicationcontrollers".to_owned(),
@@ -418,39 +423,39 @@ async fn other_kinds(reader: &Reader) -> (Vec<Value>, Vec<String>) {
     (all, unseen)
 }
 
-async fn try_in(reader: &Reader, namespace: &str) -> Trial {
+async fn try_in(reader: &Reader, namespace: &str) -> DryRun {
     let labelled = try_pod(reader, namespace, true).await;
     let plain = match &labelled {
-        Outcome::Refused(_) => Some(try_pod(reader, namespace, false).await),
-        Outcome::Admitted(_) | Outcome::Unseen(_) => None,
+        Admission::Refused(_) => Some(try_pod(reader, namespace, false).await),
+        Admission::Admitted(_) | Admission::Unseen(_) => None,
     };
-    Trial {
+    DryRun {
         namespace: namespace.to_owned(),
         labelled,
         plain,
     }
 }
 
-async fn try_pod(reader: &Reader, namespace: &str, is_labelled: bool) -> Outcome {
-    outcome(reader.try_pod(namespace, &trial::pod(is_labelled)).await)
+async fn try_pod(reader: &Reader, namespace: &str, is_labelled: bool) -> Admission {
+    admission(reader.try_pod(namespace, &dry_run::pod(is_labelled)).await)
 }
 
-fn outcome(tried: Result<Result<Value, Refusal>, ClusterError>) -> Outcome {
+fn admission(tried: Result<Result<Value, PodRefusal>, ClusterError>) -> Admission {
     match seen(tried) {
         Ok(Ok(pod)) => match serde_json::from_value(pod) {
-            Ok(pod) => Outcome::Admitted(Box::new(pod)),
-            Err(error) => Outcome::Unseen(Unseen::Failed(format!(
+            Ok(pod) => Admission::Admitted(Box::new(pod)),
+            Err(error) => Admission::Unseen(Unseen::Failed(format!(
                 "the pod that came back cannot be read: {error}"
             ))),
         },
         Ok(Err(refusal)) => match refusal.by {
-            Refuser::Rights => Outcome::Unseen(Unseen::Denied(refusal.message)),
-            _ => Outcome::Refused(refusal.message),
+            Refuser::Rights => Admission::Unseen(Unseen::Denied(refusal.message)),
+            _ => Admission::Refused(refusal.message),
         },
         Err(Unseen::Missing(_)) => {
-            Outcome::Unseen(Unseen::Failed("the namespace does not exist".to_owned()))
+            Admission::Unseen(Unseen::Failed("the namespace does not exist".to_owned()))
         }
-        Err(unseen) => Outcome::Unseen(unseen),
+        Err(unseen) => Admission::Unseen(unseen),
     }
 }
 

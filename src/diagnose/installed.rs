@@ -8,7 +8,7 @@ use javelin_core::config::Config;
 use javelin_core::kinds::Kind;
 use serde_json::Value;
 
-use super::check::collector::{Collector, Place, ServicePlace};
+use super::check::destination::{Collector, Destination, ServiceDestination};
 use super::check::{Seen, Unseen};
 use super::gather::seen;
 use crate::api::client::Cluster;
@@ -69,7 +69,7 @@ pub async fn installed(cluster: &Cluster) -> Result<Installed, ClusterError> {
     }
     reading.slices("default", "kubernetes").await;
     reading.slices("kube-system", "kube-dns").await;
-    for ServicePlace {
+    for ServiceDestination {
         namespace, name, ..
     } in collectors
     {
@@ -92,14 +92,14 @@ pub async fn installed(cluster: &Cluster) -> Result<Installed, ClusterError> {
 }
 
 /// The Services that profiles send to. A configuration that cannot be read is told by whoever looks at it.
-fn collectors(map: &Value) -> Vec<ServicePlace> {
+fn collectors(map: &Value) -> Vec<ServiceDestination> {
     let text = map.pointer("/data/config.yaml").and_then(Value::as_str);
     let config = text.and_then(|text| Config::parse(text, "config.yaml").ok());
     let all = config.as_ref().map(Collector::all).unwrap_or_default();
     let services = all
         .into_iter()
         .filter_map(|collector| match collector.place {
-            Place::Service(place) => Some(place),
+            Destination::Service(place) => Some(place),
             _ => None,
         });
     services.collect()

@@ -1,4 +1,4 @@
-//! All that `javelin status` looks at, and what `javelin restart` does: requests in, [`Facts`] out.
+//! All that `javelin status` looks at, and what `javelin restart` does: requests in, [`StatusFacts`] out.
 //!
 //! In a large cluster most namespaces have nothing to do with us. So labels are looked for first, which the API server
 //! selects by itself, and only namespaces in which there are some are read.
@@ -18,8 +18,8 @@ use crate::api::reader::{Form, Reader};
 use crate::api::request::ClusterError;
 use crate::diagnose::check::Unseen;
 use crate::diagnose::gather;
-use crate::diagnose::status::Facts;
-use crate::diagnose::status::objects::{Namespace, Pod, Workload};
+use crate::diagnose::status::StatusFacts;
+use crate::diagnose::status::objects::{NamespaceFacts, PodFacts, WorkloadFacts};
 use crate::diagnose::status::rollout::{self, Progress};
 
 /// Where to look.
@@ -33,9 +33,9 @@ pub enum Scope {
 
 /// What was read.
 #[derive(Debug)]
-pub struct Seen {
+pub struct Inventory {
     /// All of it.
-    pub facts: Facts,
+    pub facts: StatusFacts,
     /// What could not be read, one sentence each.
     pub warnings: Vec<String>,
     /// Could no list be read at all? Then nothing is known.
@@ -43,7 +43,7 @@ pub struct Seen {
 }
 
 /// Reads it.
-pub async fn inventory(cluster: &Cluster, scope: &Scope) -> Result<Seen, ClusterError> {
+pub async fn inventory(cluster: &Cluster, scope: &Scope) -> Result<Inventory, ClusterError> {
     let reader = cluster.reader();
     // Whoever does not even tell its version is not there.
     cluster.version().await?;
@@ -52,7 +52,7 @@ pub async fn inventory(cluster: &Cluster, scope: &Scope) -> Result<Seen, Cluster
     let mut inventory = Census {
         kinds: kinds.collect(),
         reader,
-        facts: Facts::default(),
+        facts: StatusFacts::default(),
         warnings: BTreeSet::new(),
         lists: 0,
     };
@@ -70,7 +70,7 @@ pub async fn inventory(cluster: &Cluster, scope: &Scope) -> Result<Seen, Cluster
             match gather::seen(
                 inventory
                     .reader
-                    .get::<Namespace>("Namespace", name, &path)
+                    .get::<NamespaceFacts>("Namespace", name, &path)
                     .await,
             ) {
                 Ok(namespace) => inventory.facts.namespaces.push(namespace),
@@ -89,7 +89,7 @@ pub async fn inventory(cluster: &Cluster, scope: &Scope) -> Result<Seen, Cluster
             }
         }
     }
-    Ok(Seen {
+    Ok(Inventory {
         facts: inventory.facts,
         warnings: inventory.warnings.into_iter().collect(),
         is_blind: inventory.lists == 0,
@@ -124,7 +124,7 @@ pub async fn progress(
 struct Census {
     reader: Reader,
     kinds: Vec<&'static Kind>,
-    facts: Facts,
+    facts: StatusFacts,
     warnings: BTreeSet<String>,
     /// How many could be read.
     lists: usize,
@@ -147,7 +147,7 @@ impl Census {
             .is_some_and(Config::reads_annotations);
         let selector = format!("labelSelector={INJECT}");
         let query = if everywhere { "" } else { &selector };
-        let found: Vec<Namespace> = self
+        let found: Vec<NamespaceFacts> = self
             .list("Namespaces", "/api/v1/namespaces", query, Form::Metadata)
             .await;
         let mut names: BTreeSet<_> = found
@@ -165,7 +165,7 @@ impl Census {
         }
         for (kind, path, key) in collections {
             let query = format!("labelSelector={key}");
-            let found: Vec<Namespace> = self.list(kind, &path, &query, Form::Metadata).await;
+            let found: Vec<NamespaceFacts> = self.list(kind, &path, &query, Form::Metadata).await;
             names.extend(found.into_iter().map(|each| each.metadata.namespace));
         }
         names
@@ -175,8 +175,8 @@ impl Census {
     async fn read(&mut self, namespace: &str) {
         for kind in self.kinds.clone() {
             let path = kind.path(Some(namespace));
-            let found: Vec<Workload> = self.list(kind.name, &path, "", Form::Whole).await;
-            let found = found.into_iter().map(|each| Workload {
+            let found: Vec<WorkloadFacts> = self.list(kind.name, &path, "", Form::Whole).await;
+            let found = found.into_iter().map(|each| WorkloadFacts {
                 kind: kind.name,
                 ..each
             });
@@ -184,7 +184,7 @@ impl Census {
             self.facts.workloads.extend(found);
         }
         let path = format!("/api/v1/namespaces/{namespace}/pods");
-        let pods: Vec<Pod> = self.list("Pods", &path, "", Form::Whole).await;
+        let pods: Vec<PodFacts> = self.list("Pods", &path, "", Form::Whole).await;
         self.facts.pods.extend(pods);
     }
 

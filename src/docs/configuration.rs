@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use javelin_core::{
-    config::reference::{FILE, Key, Kind, PROFILE},
+    config::reference::{FILE, Key, PROFILE, ValueKind},
     mutate::keys,
 };
 
@@ -51,7 +51,7 @@ fn table(keys: &[Key]) -> String {
     table
 }
 
-fn type_of(kind: Kind) -> String {
+fn type_of(kind: ValueKind) -> String {
     let names = |names: &[&str]| {
         names
             .iter()
@@ -60,16 +60,16 @@ fn type_of(kind: Kind) -> String {
             .join(", ")
     };
     match kind {
-        Kind::Text => "text".to_owned(),
-        Kind::Switch => "`true` or `false`".to_owned(),
-        Kind::Quantity => "a quantity".to_owned(),
-        Kind::OneOf(choices) => names(choices),
-        Kind::List => "a list of names".to_owned(),
-        Kind::Name(known) => format!("{}, or an extension's", names(known)),
-        Kind::Names(known) => format!("a list of {}, or of an extension's", names(known)),
-        Kind::Map => "names with texts".to_owned(),
-        Kind::Profile => "a profile".to_owned(),
-        Kind::Profiles => "names with profiles".to_owned(),
+        ValueKind::Text => "text".to_owned(),
+        ValueKind::Switch => "`true` or `false`".to_owned(),
+        ValueKind::Quantity => "a quantity".to_owned(),
+        ValueKind::OneOf(choices) => names(choices),
+        ValueKind::List => "a list of names".to_owned(),
+        ValueKind::Name(known) => format!("{}, or an extension's", names(known)),
+        ValueKind::Names(known) => format!("a list of {}, or of an extension's", names(known)),
+        ValueKind::Map => "names with texts".to_owned(),
+        ValueKind::Profile => "a profile".to_owned(),
+        ValueKind::Profiles => "names with profiles".to_owned(),
     }
 }
 

@@ -5,34 +5,34 @@ use std::fmt::Write as _;
 use super::GENERATED;
 use crate::api::client::Names;
 use crate::certs::ServiceName;
-use crate::probe::Finding;
-use crate::probe::advice::{Place, Platform, next_step};
+use crate::probe::Reachability;
+use crate::probe::advice::{Platform, Surroundings, next_step};
 
 /// A finding with an example of what the API server says. Written so that a new one does not compile without.
-fn findings() -> Vec<Finding> {
+fn findings() -> Vec<Reachability> {
     let post = |cause: &str| {
         format!("Post \"https://javelin.javelin-system.svc:443/probe?timeout=3s\": {cause}")
     };
-    let mut all = vec![Finding::Reached];
+    let mut all = vec![Reachability::Reached];
     while let Some(next) = all.last().and_then(|last| match last {
-        Finding::Reached => Some(Finding::NoAnswer(post("context deadline exceeded"))),
-        Finding::NoAnswer(_) => Some(Finding::Refused(post(
+        Reachability::Reached => Some(Reachability::NoAnswer(post("context deadline exceeded"))),
+        Reachability::NoAnswer(_) => Some(Reachability::Refused(post(
             "dial tcp 10.0.0.1:443: connect: connection refused",
         ))),
-        Finding::Refused(_) => Some(Finding::NoEndpoint(post(
+        Reachability::Refused(_) => Some(Reachability::NoEndpoint(post(
             "no endpoints available for service \"javelin\"",
         ))),
-        Finding::NoEndpoint(_) => Some(Finding::Untrusted(post(
+        Reachability::NoEndpoint(_) => Some(Reachability::Untrusted(post(
             "tls: failed to verify certificate: x509: certificate signed by unknown authority",
         ))),
-        Finding::Untrusted(_) => Some(Finding::SomebodyElse(post(
+        Reachability::Untrusted(_) => Some(Reachability::SomebodyElse(post(
             "tls: failed to verify certificate: x509: certificate is valid for ip-10-0-1-2.ec2.internal, not javelin.javelin-system.svc",
         ))),
-        Finding::SomebodyElse(_) => Some(Finding::NotCalled),
-        Finding::NotCalled => Some(Finding::CouldNotProbe(
+        Reachability::SomebodyElse(_) => Some(Reachability::NotCalled),
+        Reachability::NotCalled => Some(Reachability::CouldNotProbe(
             "access to ConfigMap javelin-probe is denied (exceeded quota: configmaps); the Role and ClusterRole of the chart allow it".to_owned(),
         )),
-        Finding::CouldNotProbe(_) => None,
+        Reachability::CouldNotProbe(_) => None,
     }) {
         all.push(next);
     }
@@ -58,8 +58,8 @@ pub(super) fn page() -> String {
         probe: "javelin-probe".to_owned(),
     });
     let names = names.unwrap();
-    let advice = |finding: &Finding, platform, port| {
-        let place = Place {
+    let advice = |finding: &Reachability, platform, port| {
+        let place = Surroundings {
             platform,
             port,
             names: &names,
@@ -78,10 +78,14 @@ pub(super) fn page() -> String {
             let _ = write!(text, "\nAs in:\n\n```text\n{said}\n```\n");
         }
         let next = match finding {
-            Finding::NoAnswer(_) => "See [the firewall](#the-firewall).".to_owned(),
-            Finding::Refused(_) => {
+            Reachability::NoAnswer(_) => "See [the firewall](#the-firewall).".to_owned(),
+            Reachability::Refused(_) => {
                 let all = advice(&finding, Platform::Other, 10250);
-                let firewall = advice(&Finding::NoAnswer(String::new()), Platform::Other, 10250);
+                let firewall = advice(
+                    &Reachability::NoAnswer(String::new()),
+                    Platform::Other,
+                    10250,
+                );
                 let own = all.strip_suffix(&firewall).unwrap_or(&all);
                 format!("{}\n\nThen see [the firewall](#the-firewall).", blocks(own))
             }
@@ -99,7 +103,7 @@ pub(super) fn page() -> String {
         (Platform::Rke2, 10250),
         (Platform::Other, 10250),
     ] {
-        let next = advice(&Finding::NoAnswer(String::new()), platform, port);
+        let next = advice(&Reachability::NoAnswer(String::new()), platform, port);
         let _ = write!(text, "\n### {}\n\n{}\n", heading(platform), blocks(&next));
     }
     text

@@ -57,7 +57,7 @@ pub fn of_config(config: &Config) -> Uses {
 
 /// What an object says of images.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundImages {
     /// Of its containers and its volumes, and of a configuration that it holds.
     pub sure: Uses,
     /// Of other fields, variables and arguments that look like an image.
@@ -67,14 +67,14 @@ pub struct Found {
 }
 
 /// The images of an object.
-pub fn of_object(object: &Value) -> Found {
+pub fn of_object(object: &Value) -> FoundImages {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str);
     let kind = text("/kind").unwrap_or("(no kind)");
     if kind == "ConfigMap" {
         let config = text("/data/config.yaml").and_then(|text| Config::parse(text, "").ok());
-        return Found {
+        return FoundImages {
             sure: config.as_ref().map(of_config).unwrap_or_default(),
-            ..Found::default()
+            ..FoundImages::default()
         };
     }
     let pods = kinds::pods(object);
@@ -108,7 +108,7 @@ pub fn of_object(object: &Value) -> Found {
         Some(_) => !specs.is_empty(),
         None => kinds::is_built_in(text("/apiVersion").unwrap_or_default()),
     };
-    Found {
+    FoundImages {
         sure,
         probable,
         unknown: (!is_known).then(|| kind.to_owned()),
@@ -234,7 +234,7 @@ mod tests {
         let object = json!({
             "kind": "Deployment", "metadata": { "name": "x" }, "spec": { "template": { "spec": spec } },
         });
-        let Found {
+        let FoundImages {
             sure,
             probable,
             unknown,
@@ -244,7 +244,7 @@ mod tests {
         assert!(probable.is_empty(), "{probable:?}");
         assert_eq!(unknown, None);
         let service = json!({ "apiVersion": "v1", "kind": "Service" });
-        assert_eq!(of_object(&service), Found::default());
+        assert_eq!(of_object(&service), FoundImages::default());
     }
 
     #[test]

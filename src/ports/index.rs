@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use javelin_core::kinds;
 use serde_json::Value;
 
-use super::{CORRECT, Problem, Report};
+use super::{CORRECT, ManifestProblem, PortsReport};
 use crate::diagnose::check::objects::Selector;
 use crate::offline::document::Document;
 
 /// All objects, and what is looked for among them.
 pub(super) struct Index<'a> {
     pub(super) documents: &'a [Document],
-    pub(super) workloads: Vec<Workload<'a>>,
+    pub(super) workloads: Vec<IndexedWorkload<'a>>,
     /// By name: an object of a rendering may lack its namespace.
     services: BTreeMap<&'a str, Vec<&'a Document>>,
     /// By the name of their Service.
@@ -20,7 +20,7 @@ pub(super) struct Index<'a> {
 }
 
 /// Something with pods.
-pub(super) struct Workload<'a> {
+pub(super) struct IndexedWorkload<'a> {
     pub(super) document: &'a Document,
     /// The pod, or its template.
     pub(super) pod: &'a Value,
@@ -62,7 +62,7 @@ impl<'a> Index<'a> {
             let pods = paths
                 .into_iter()
                 .filter_map(|path| path.of(&document.value));
-            index.workloads.extend(pods.map(|pod| Workload {
+            index.workloads.extend(pods.map(|pod| IndexedWorkload {
                 document,
                 pod,
                 labels: labels_of(pod),
@@ -122,7 +122,11 @@ impl<'a> Index<'a> {
     }
 
     /// Where a port of a Service leads to; `None` if it has none of that number.
-    pub(super) fn lead(&self, service: &Document, called: u16) -> Result<Option<Lead>, Problem> {
+    pub(super) fn lead(
+        &self,
+        service: &Document,
+        called: u16,
+    ) -> Result<Option<Lead>, ManifestProblem> {
         let mut lead = Lead {
             to: format!("pods behind {}", service.title()),
             transport: "TCP".to_owned(),
@@ -172,8 +176,8 @@ impl<'a> Index<'a> {
         &self,
         (namespace, name): (&str, &str),
         called: u16,
-        report: &mut Report,
-    ) -> Result<Lead, Problem> {
+        report: &mut PortsReport,
+    ) -> Result<Lead, ManifestProblem> {
         let found = match self.service(Some(namespace), name) {
             Some(service) => self.lead(service, called)?,
             None => None,
@@ -192,7 +196,7 @@ impl<'a> Index<'a> {
         service: &Document,
         (at, called, entry): (usize, u16, &Value),
         lead: &mut Lead,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ManifestProblem> {
         let field = format!("spec.ports[{at}].targetPort");
         match entry.get("targetPort") {
             None | Some(Value::Null) => {
@@ -221,7 +225,7 @@ impl<'a> Index<'a> {
     }
 
     /// A Service's ports, each with its entry.
-    pub(super) fn ports(service: &Document) -> Result<Vec<(u16, &Value)>, Problem> {
+    pub(super) fn ports(service: &Document) -> Result<Vec<(u16, &Value)>, ManifestProblem> {
         let entries = list(&service.value, "/spec/ports").iter().enumerate();
         let ports = entries.map(|(at, entry)| {
             let number = entry.get("port").unwrap_or(&Value::Null);
@@ -236,7 +240,7 @@ impl<'a> Index<'a> {
         &self,
         service: &Document,
         name: &str,
-    ) -> Result<BTreeSet<u16>, Problem> {
+    ) -> Result<BTreeSet<u16>, ManifestProblem> {
         let called = service.text(&["metadata", "name"]).unwrap_or_default();
         self.of_slices_called(namespace_of(service), called, Some(name))
     }
@@ -247,7 +251,7 @@ impl<'a> Index<'a> {
         namespace: Option<&str>,
         service: &str,
         name: Option<&str>,
-    ) -> Result<BTreeSet<u16>, Problem> {
+    ) -> Result<BTreeSet<u16>, ManifestProblem> {
         let mut ports = BTreeSet::new();
         for slice in self.slices.get(service).into_iter().flatten() {
             if !are_in_one(namespace, namespace_of(slice)) {
@@ -295,7 +299,7 @@ impl Lead {
     }
 }
 
-impl Workload<'_> {
+impl IndexedWorkload<'_> {
     /// Does a selector select its pods?
     pub(super) fn is_selected(&self, selector: &Selector) -> bool {
         selector.selects(&self.labels)
@@ -314,7 +318,7 @@ impl Workload<'_> {
     }
 
     /// Ports of that name.
-    pub(super) fn port_called(&self, name: &str) -> Result<BTreeSet<u16>, Problem> {
+    pub(super) fn port_called(&self, name: &str) -> Result<BTreeSet<u16>, ManifestProblem> {
         let mut found = BTreeSet::new();
         for container in self.containers() {
             for entry in list(container, "/ports") {
@@ -331,7 +335,7 @@ impl Workload<'_> {
     }
 
     /// A port as probes and monitors have it: a number, or a container port's name.
-    pub(super) fn port(&self, value: &Value, field: &str) -> Result<Option<u16>, Problem> {
+    pub(super) fn port(&self, value: &Value, field: &str) -> Result<Option<u16>, ManifestProblem> {
         match value {
             Value::String(name) => Ok(self.port_called(name)?.into_iter().next()),
             number => port(self.document, number, field).map(Some),
@@ -340,7 +344,11 @@ impl Workload<'_> {
 }
 
 /// A number that is a port.
-pub(super) fn port(document: &Document, value: &Value, field: &str) -> Result<u16, Problem> {
+pub(super) fn port(
+    document: &Document,
+    value: &Value,
+    field: &str,
+) -> Result<u16, ManifestProblem> {
     let number = value.as_u64().and_then(|port| u16::try_from(port).ok());
     number.filter(|port| *port > 0).ok_or_else(|| {
         let what = match value {
@@ -350,7 +358,7 @@ pub(super) fn port(document: &Document, value: &Value, field: &str) -> Result<u1
                 format!("{value} is no port, which is a number from 1 to 65535")
             }
         };
-        Problem::at(document, field, what, CORRECT)
+        ManifestProblem::at(document, field, what, CORRECT)
     })
 }
 

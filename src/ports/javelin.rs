@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use javelin_core::config::Config;
 use serde_json::Value;
 
-use super::index::{Index, Workload, are_in_one, each_or_unknown, list, namespace_of, selector};
+use super::index::{
+    Index, IndexedWorkload, are_in_one, each_or_unknown, list, namespace_of, selector,
+};
 use super::webhooks::{API_SERVERS, Own};
-use super::{Direction, Problem, Report, Row};
+use super::{Connection, Direction, ManifestProblem, PortsReport};
 use crate::offline::document::Document;
-use crate::probe::Finding;
+use crate::probe::Reachability;
 
 impl Own {
     /// The workloads themselves.
     pub(super) fn of<'i, 'a>(
         &self,
         index: &'i Index<'a>,
-    ) -> impl Iterator<Item = &'i Workload<'a>> {
+    ) -> impl Iterator<Item = &'i IndexedWorkload<'a>> {
         self.workloads
             .iter()
             .filter_map(|at| index.workloads.get(*at))
@@ -33,7 +35,7 @@ impl Own {
 pub(super) fn configuration<'a>(
     index: &Index<'a>,
     own: &Own,
-) -> Result<Option<(&'a Document, Config)>, Problem> {
+) -> Result<Option<(&'a Document, Config)>, ManifestProblem> {
     for workload in own.of(index) {
         let volumes = list(workload.pod, "/spec/volumes").iter();
         let names = volumes.filter_map(|volume| volume.pointer("/configMap/name")?.as_str());
@@ -47,7 +49,7 @@ pub(super) fn configuration<'a>(
             if let Some((map, text)) = text {
                 let config = Config::parse(text, "config.yaml").map_err(|error| {
                     let remedy = "correct the chart's values; `javelin config check` tells the same of a file";
-                    Problem::at(map, "data.\"config.yaml\"", error.to_string(), remedy)
+                    ManifestProblem::at(map, "data.\"config.yaml\"", error.to_string(), remedy)
                 })?;
                 return Ok(Some((map, config)));
             }
@@ -57,7 +59,7 @@ pub(super) fn configuration<'a>(
 }
 
 /// Javelin keeps its certificates by the API server, unless they are somebody else's.
-pub(super) fn api_server(index: &Index<'_>, own: &Own, report: &mut Report) {
+pub(super) fn api_server(index: &Index<'_>, own: &Own, report: &mut PortsReport) {
     let calling: Vec<_> = own
         .of(index)
         .filter(|each| !has_certificate(each))
@@ -75,7 +77,7 @@ pub(super) fn api_server(index: &Index<'_>, own: &Own, report: &mut Report) {
         );
     }
     let row = |port: Option<u16>| {
-        Row {
+        Connection {
         from: own.place(index),
         to: API_SERVERS.to_owned(),
         port,
@@ -92,7 +94,11 @@ pub(super) fn api_server(index: &Index<'_>, own: &Own, report: &mut Report) {
 }
 
 /// The kubelet's questions, which never leave the node: for forms that ask for every port that is listened on.
-pub(super) fn probes(index: &Index<'_>, own: &Own, report: &mut Report) -> Result<(), Problem> {
+pub(super) fn probes(
+    index: &Index<'_>,
+    own: &Own,
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
     for at in &own.workloads {
         let Some(workload) = index.workloads.get(*at) else {
             continue;
@@ -111,7 +117,7 @@ pub(super) fn probes(index: &Index<'_>, own: &Own, report: &mut Report) -> Resul
         }
         for ((port, speaks), kinds) in kinds {
             let kinds: Vec<_> = kinds.into_iter().collect();
-            report.rows.push(Row {
+            report.rows.push(Connection {
                 from: "kubelet of the same node".to_owned(),
                 to: index.place(&[*at]),
                 port: Some(port),
@@ -120,7 +126,7 @@ pub(super) fn probes(index: &Index<'_>, own: &Own, report: &mut Report) -> Resul
                 direction: Direction::Node,
                 purpose: format!("probes: {}", kinds.join(", ")),
                 closed: "no replica becomes ready, and API servers have nobody to call".to_owned(),
-                code: Some(Finding::NoEndpoint(String::new()).code()),
+                code: Some(Reachability::NoEndpoint(String::new()).code()),
                 read_in: vec![workload.document.title()],
             });
         }
@@ -142,7 +148,11 @@ fn handler<'a>(container: &'a Value, probe: &str) -> Option<(&'a Value, &'static
 }
 
 /// What policies of the cluster say of Javelin's pods: one that is forgotten closes as well as a firewall does.
-pub(super) fn policies(index: &Index<'_>, own: &Own, report: &mut Report) -> Result<(), Problem> {
+pub(super) fn policies(
+    index: &Index<'_>,
+    own: &Own,
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
     let inbound: Vec<_> = report
         .rows
         .iter()
@@ -182,14 +192,18 @@ pub(super) fn policies(index: &Index<'_>, own: &Own, report: &mut Report) -> Res
     Ok(())
 }
 
-fn applies(policy: &Document, workload: &Workload<'_>) -> bool {
+fn applies(policy: &Document, workload: &IndexedWorkload<'_>) -> bool {
     let selector = selector(&policy.value, "/spec/podSelector");
     are_in_one(namespace_of(policy), namespace_of(workload.document))
         && selector.is_some_and(|selector| workload.is_selected(&selector))
 }
 
 /// Does a rule let somebody to that port?
-fn admits(rules: &[Value], workload: &Workload<'_>, wanted: u16) -> Result<bool, Problem> {
+fn admits(
+    rules: &[Value],
+    workload: &IndexedWorkload<'_>,
+    wanted: u16,
+) -> Result<bool, ManifestProblem> {
     for rule in rules {
         let ports = list(rule, "/ports");
         if ports.is_empty() {
@@ -237,7 +251,7 @@ fn ways(rules: &[Value]) -> String {
 }
 
 /// Is somebody else's certificate served? Then the API server is asked for nothing.
-fn has_certificate(workload: &Workload<'_>) -> bool {
+fn has_certificate(workload: &IndexedWorkload<'_>) -> bool {
     workload.containers().any(|container| {
         let words = list(container, "/args")
             .iter()

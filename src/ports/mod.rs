@@ -36,7 +36,7 @@ use index::Index;
 /// One connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Row {
+pub struct Connection {
     /// Who opens it.
     pub from: String,
     /// Who listens.
@@ -75,9 +75,9 @@ pub enum Direction {
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct PortsReport {
     /// Connections, the webhook's first.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Connection>,
     /// What the objects leave open, one sentence each.
     pub notes: Vec<String>,
     /// What to do when the webhook's port is closed; empty without a webhook.
@@ -86,7 +86,7 @@ pub struct Report {
 
 /// What is wanted, and what is known beside the objects.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
+pub struct PortsOptions {
     /// Also what is not Javelin's?
     pub stack: bool,
     /// Who runs the control plane.
@@ -96,7 +96,7 @@ pub struct Options {
 /// Something in an object that cannot be, or is not there and has to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {what}")]
-pub struct Problem {
+pub struct ManifestProblem {
     /// File, document, object and field.
     pub place: String,
     /// What is wrong there.
@@ -106,9 +106,12 @@ pub struct Problem {
 }
 
 /// Finds all of it.
-pub fn report(documents: &[Document], options: Options) -> Result<Report, Problem> {
+pub fn report(
+    documents: &[Document],
+    options: PortsOptions,
+) -> Result<PortsReport, ManifestProblem> {
     let index = Index::of(documents);
-    let mut report = Report::default();
+    let mut report = PortsReport::default();
     let own = webhooks::of_javelin(&index, options.platform, &mut report)?;
     if own.workloads.is_empty() && !options.stack {
         return Err(nothing_of_javelin());
@@ -137,8 +140,8 @@ pub fn report(documents: &[Document], options: Options) -> Result<Report, Proble
     Ok(report)
 }
 
-fn nothing_of_javelin() -> Problem {
-    Problem {
+fn nothing_of_javelin() -> ManifestProblem {
+    ManifestProblem {
         place: "MutatingWebhookConfiguration".to_owned(),
         what: "none that has entries of Javelin's is there".to_owned(),
         remedy: "give the whole rendering of the chart (helm template javelin deploy/chart … | javelin ports -f -), or add \
@@ -159,7 +162,7 @@ impl Direction {
     }
 }
 
-impl Problem {
+impl ManifestProblem {
     fn at(document: &Document, field: &str, what: impl Into<String>, remedy: &str) -> Self {
         Self {
             place: format!("{}, {}: {field}", document.origin, document.title()),
@@ -169,7 +172,7 @@ impl Problem {
     }
 }
 
-impl Report {
+impl PortsReport {
     fn note(&mut self, note: String) {
         self.notes.push(note);
     }

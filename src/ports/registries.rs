@@ -6,9 +6,9 @@ use javelin_core::config::Config;
 
 use super::index::Index;
 use super::webhooks::Own;
-use super::{Direction, Report, Row};
+use super::{Connection, Direction, PortsReport};
 use crate::diagnose::check::Check;
-use crate::diagnose::check::collector::Address;
+use crate::diagnose::check::destination::Address;
 use crate::offline::document::Document;
 use crate::offline::images::{self, Uses};
 
@@ -17,7 +17,7 @@ pub(super) fn of_javelin(
     index: &Index<'_>,
     own: &Own,
     config: Option<&(&Document, Config)>,
-    report: &mut Report,
+    report: &mut PortsReport,
 ) {
     let mut uses = Uses::new();
     let images = own
@@ -31,7 +31,7 @@ pub(super) fn of_javelin(
 }
 
 /// Of all workloads.
-pub(super) fn of_all(index: &Index<'_>, report: &mut Report) {
+pub(super) fn of_all(index: &Index<'_>, report: &mut PortsReport) {
     let mut uses = Uses::new();
     for document in index.documents {
         for (image, what) in images::of_object(&document.value).sure {
@@ -41,7 +41,7 @@ pub(super) fn of_all(index: &Index<'_>, report: &mut Report) {
     rows(&uses, report);
 }
 
-fn rows(uses: &Uses, report: &mut Report) {
+fn rows(uses: &Uses, report: &mut PortsReport) {
     let mut registries: BTreeMap<Option<&str>, BTreeSet<&String>> = BTreeMap::new();
     for (image, what) in uses {
         registries
@@ -63,7 +63,7 @@ fn rows(uses: &Uses, report: &mut Report) {
         if registry.is_none() {
             report.note("an image without a registry's name comes from the container runtime's own, most often docker.io".to_owned());
         }
-        report.rows.push(Row {
+        report.rows.push(Connection {
             from: "nodes".to_owned(),
             to: address
                 .as_ref()

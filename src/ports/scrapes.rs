@@ -6,15 +6,15 @@ use serde_json::Value;
 
 use super::index::{Index, are_in_one, labels_of, list, namespace_of, selector};
 use super::webhooks::Own;
-use super::{Direction, Problem, Report, Row};
+use super::{Connection, Direction, ManifestProblem, PortsReport};
 use crate::offline::document::Document;
 
 /// Of `only` these workloads, or of all.
 pub(super) fn rows(
     index: &Index<'_>,
     only: Option<&Own>,
-    report: &mut Report,
-) -> Result<(), Problem> {
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
     let is_wanted = |at: &usize| only.is_none_or(|own| own.workloads.contains(at));
     for monitor in index.kind("PodMonitor") {
         for workload in of_pods(index, monitor).into_iter().filter(is_wanted) {
@@ -53,8 +53,8 @@ fn of_service(
     monitor: &Document,
     (service, endpoint): (&Document, &Value),
     workloads: &[usize],
-    report: &mut Report,
-) -> Result<(), Problem> {
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
     for workload in workloads {
         let ports = match endpoint.get("targetPort").filter(|port| !port.is_null()) {
             Some(target) => index
@@ -81,10 +81,10 @@ fn of_slices(
     index: &Index<'_>,
     monitor: &Document,
     (service, endpoint): (&Document, &Value),
-    report: &mut Report,
-) -> Result<(), Problem> {
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
     for port in by_name(index, service, endpoint)? {
-        report.rows.push(Row {
+        report.rows.push(Connection {
             to: format!("pods behind {}", service.title()),
             ..of_monitor(monitor, endpoint, port, vec![service.title()])
         });
@@ -97,7 +97,7 @@ fn by_name(
     index: &Index<'_>,
     service: &Document,
     endpoint: &Value,
-) -> Result<BTreeSet<u16>, Problem> {
+) -> Result<BTreeSet<u16>, ManifestProblem> {
     let name = endpoint
         .get("port")
         .and_then(Value::as_str)
@@ -121,7 +121,7 @@ fn port_of_pod(
     workload: usize,
     endpoint: &Value,
     field: &str,
-) -> Result<Option<u16>, Problem> {
+) -> Result<Option<u16>, ManifestProblem> {
     let keys = ["port", "portNumber", "targetPort"];
     let value = keys
         .iter()
@@ -138,24 +138,24 @@ fn row(
     endpoint: &Value,
     (workload, port): (usize, u16),
     mut read_in: Vec<String>,
-) -> Row {
+) -> Connection {
     let document = index
         .workloads
         .get(workload)
         .map(|each| each.document.title());
     read_in.extend(document);
-    Row {
+    Connection {
         to: index.place(&[workload]),
         ..of_monitor(monitor, endpoint, port, read_in)
     }
 }
 
-fn of_monitor(monitor: &Document, endpoint: &Value, port: u16, read_in: Vec<String>) -> Row {
+fn of_monitor(monitor: &Document, endpoint: &Value, port: u16, read_in: Vec<String>) -> Connection {
     let is_tls = endpoint
         .get("scheme")
         .and_then(Value::as_str)
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
-    Row {
+    Connection {
         from: "Prometheus".to_owned(),
         to: String::new(),
         port: Some(port),

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::index::{Index, Lead, are_in_one, each_or_unknown, list, namespace_of};
 use super::webhooks::Own;
-use super::{Direction, Problem, Report, Row};
-use crate::diagnose::check::collector::Address;
+use super::{Connection, Direction, ManifestProblem, PortsReport};
+use crate::diagnose::check::destination::Address;
 use crate::offline::document::Document;
 
 /// Services of Javelin's own that nothing told of yet; with `is_whole` all that is there.
@@ -16,8 +16,8 @@ pub(super) fn rows(
     index: &Index<'_>,
     own: &Own,
     is_whole: bool,
-    report: &mut Report,
-) -> Result<(), Problem> {
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
     if is_whole {
         called(index, report)?;
         remote_writes(index, report);
@@ -39,7 +39,7 @@ struct Call {
 }
 
 /// Those that are called by name.
-fn called(index: &Index<'_>, report: &mut Report) -> Result<(), Problem> {
+fn called(index: &Index<'_>, report: &mut PortsReport) -> Result<(), ManifestProblem> {
     let mounts = mounts(index);
     // What was told already is told with more words there.
     let told: BTreeSet<String> = report
@@ -88,7 +88,7 @@ fn push(
     service: &str,
     called: u16,
     (lead, read_in): (&Lead, &[String]),
-    report: &mut Report,
+    report: &mut PortsReport,
 ) {
     let row = |port: Option<u16>| {
         let (speaks, purpose) = WELL_KNOWN
@@ -98,7 +98,7 @@ fn push(
                 || (String::new(), named(lead, called)),
                 |(_, speaks, purpose)| (format!(", {speaks}"), (*purpose).to_owned()),
             );
-        Row {
+        Connection {
             from: from.to_owned(),
             to: lead.outside.clone().unwrap_or_else(|| lead.to.clone()),
             port,
@@ -136,7 +136,11 @@ fn named(lead: &Lead, called: u16) -> String {
 }
 
 /// Ports of a Service that no row has: somebody may call them, and the objects do not tell who.
-fn rest(index: &Index<'_>, service: &Document, report: &mut Report) -> Result<(), Problem> {
+fn rest(
+    index: &Index<'_>,
+    service: &Document,
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
     let title = service.title();
     for (port, entry) in Index::ports(service)? {
         let Some(lead) = index.lead(service, port)? else {
@@ -166,7 +170,7 @@ fn rest(index: &Index<'_>, service: &Document, report: &mut Report) -> Result<()
 }
 
 /// Where Prometheus sends what it has, by the Operator's resource.
-fn remote_writes(index: &Index<'_>, report: &mut Report) {
+fn remote_writes(index: &Index<'_>, report: &mut PortsReport) {
     for prometheus in index
         .kind("Prometheus")
         .chain(index.kind("PrometheusAgent"))
@@ -180,7 +184,7 @@ fn remote_writes(index: &Index<'_>, report: &mut Report) {
             if service_of(index, prometheus, host).is_some() {
                 continue;
             }
-            report.rows.push(Row {
+            report.rows.push(Connection {
                 from: format!("pods of {}", prometheus.title()),
                 to: host.to_owned(),
                 port: Some(port),

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use javelin_core::config::{Config, Otlp, Protocol};
 
 use super::index::{Index, each_or_unknown};
-use super::{Direction, Problem, Report, Row};
+use super::{Connection, Direction, ManifestProblem, PortsReport};
 use crate::diagnose::check::Check;
-use crate::diagnose::check::collector::{Address, Collector, Place, ServicePlace};
+use crate::diagnose::check::destination::{Address, Collector, Destination, ServiceDestination};
 use crate::offline::document::Document;
 
 /// A row for each place that profiles send to.
@@ -15,14 +15,16 @@ pub(super) fn rows(
     index: &Index<'_>,
     document: &Document,
     config: &Config,
-    report: &mut Report,
-) -> Result<(), Problem> {
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
     let mut callers = Vec::new();
     for collector in Collector::all(config) {
         let profiles = collector.profiles.join(", ");
         let Some(otlp) = &collector.otlp else {
             let why = match collector.place {
-                Place::Variable => "says by a variable where it sends to, which is not looked at",
+                Destination::Variable => {
+                    "says by a variable where it sends to, which is not looked at"
+                }
                 _ => {
                     "has no endpoint: its agents send to localhost in their own pods, which is no port to open"
                 }
@@ -35,25 +37,25 @@ pub(super) fn rows(
         let row = of_endpoint(otlp, &from, document);
         let host_alone = host.trim_matches(['[', ']']);
         match &collector.place {
-            Place::Pod => {
+            Destination::Pod => {
                 report.note(format!(
                     "profile {profiles} sends to {host} in the pod itself, which is no port to open"
                 ));
                 continue;
             }
-            Place::Node => {
-                report.rows.push(Row {
+            Destination::Node => {
+                report.rows.push(Connection {
                     to: "the pod's own node".to_owned(),
                     direction: Direction::Node,
                     ..row
                 });
                 continue;
             }
-            Place::EachNamespace(name) => {
+            Destination::EachNamespace(name) => {
                 report.note(format!(
                     "Service {name} is another one in each namespace, so its pods' port is not known"
                 ));
-                report.rows.push(Row {
+                report.rows.push(Connection {
                     to: format!("pods behind Service {name} of each namespace"),
                     port: None,
                     service_port: row.port,
@@ -61,8 +63,8 @@ pub(super) fn rows(
                     ..row
                 });
             }
-            Place::Service(place) => of_service(index, place, &row, report)?,
-            Place::Outside(_) | Place::Variable => report.rows.push(row),
+            Destination::Service(place) => of_service(index, place, &row, report)?,
+            Destination::Outside(_) | Destination::Variable => report.rows.push(row),
         }
         if host_alone.parse::<IpAddr>().is_err() {
             callers.push(from);
@@ -72,12 +74,12 @@ pub(super) fn rows(
 }
 
 /// As if it were outside: other places differ from that.
-fn of_endpoint(otlp: &Otlp, from: &str, document: &Document) -> Row {
+fn of_endpoint(otlp: &Otlp, from: &str, document: &Document) -> Connection {
     let Address {
         is_tls, host, port, ..
     } = Address::of(otlp.endpoint.as_str());
     let is_mutual = otlp.tls.as_ref().is_some_and(|tls| tls.client.is_some());
-    Row {
+    Connection {
         from: from.to_owned(),
         to: host.to_owned(),
         port: Some(port),
@@ -93,11 +95,11 @@ fn of_endpoint(otlp: &Otlp, from: &str, document: &Document) -> Row {
 
 fn of_service(
     index: &Index<'_>,
-    place: &ServicePlace,
-    row: &Row,
-    report: &mut Report,
-) -> Result<(), Problem> {
-    let ServicePlace {
+    place: &ServiceDestination,
+    row: &Connection,
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
+    let ServiceDestination {
         namespace,
         name,
         port: called,
@@ -106,14 +108,14 @@ fn of_service(
     let lead = index.lead_of((namespace, name), *called, report)?;
     let read_in = [row.read_in.clone(), lead.read_in.clone()].concat();
     if let Some(host) = lead.outside {
-        report.rows.push(Row {
+        report.rows.push(Connection {
             to: host,
             read_in,
             ..row.clone()
         });
         return Ok(());
     }
-    let row = |port: Option<u16>| Row {
+    let row = |port: Option<u16>| Connection {
         to: lead.to.clone(),
         port,
         service_port: Some(*called),
@@ -130,14 +132,14 @@ fn names(
     index: &Index<'_>,
     callers: &[String],
     document: &Document,
-    report: &mut Report,
-) -> Result<(), Problem> {
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
     if callers.is_empty() {
         return Ok(());
     }
     let ports = index.of_slices_called(Some("kube-system"), "kube-dns", Some("dns"))?;
     for transport in ["UDP", "TCP"] {
-        let row = |port: Option<u16>| Row {
+        let row = |port: Option<u16>| Connection {
             from: callers.join("; "),
             to: "cluster DNS".to_owned(),
             port,

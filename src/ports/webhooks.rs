@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::index::{Index, Lead, each_or_unknown, list, port};
-use super::{CORRECT, Direction, Problem, Report, Row};
+use super::{CORRECT, Connection, Direction, ManifestProblem, PortsReport};
 use crate::api::client::Names;
 use crate::certs::ServiceName;
-use crate::diagnose::check::collector::Address;
+use crate::diagnose::check::destination::Address;
 use crate::offline::document::Document;
-use crate::probe::Finding;
-use crate::probe::advice::{Place, Platform, next_step};
+use crate::probe::Reachability;
+use crate::probe::advice::{Platform, Surroundings, next_step};
 
 /// Javelin's own pods.
 #[derive(Debug, Default)]
@@ -51,26 +51,26 @@ struct Words {
 pub(super) fn of_javelin(
     index: &Index<'_>,
     platform: Platform,
-    report: &mut Report,
-) -> Result<Own, Problem> {
+    report: &mut PortsReport,
+) -> Result<Own, ManifestProblem> {
     let mut own = Own::default();
     for call in calls(index, true)? {
         let words = Words {
             purpose: "admission: puts the agent into labelled pods".to_owned(),
             closed: effect_of_javelin(&call.entries),
-            code: Some(Finding::NoAnswer(String::new()).code()),
+            code: Some(Reachability::NoAnswer(String::new()).code()),
         };
         let rows = call.rows(&words, |service| {
             let lead = whole_lead(index, call.configuration, service)?;
             own.workloads.extend(&lead.workloads);
             for port in &lead.ports {
                 if let Some(names) = call.names(service) {
-                    let place = Place {
+                    let place = Surroundings {
                         platform,
                         port: *port,
                         names: &names,
                     };
-                    report.next_step = next_step(&Finding::NoAnswer(String::new()), &place);
+                    report.next_step = next_step(&Reachability::NoAnswer(String::new()), &place);
                 }
             }
             Ok(lead)
@@ -81,7 +81,10 @@ pub(super) fn of_javelin(
 }
 
 /// Everybody else's.
-pub(super) fn of_others(index: &Index<'_>, report: &mut Report) -> Result<(), Problem> {
+pub(super) fn of_others(
+    index: &Index<'_>,
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
     for call in calls(index, false)? {
         let words = Words {
             purpose: format!("admission: {}", call.configuration.title()),
@@ -101,9 +104,9 @@ impl<'a> Call<'a> {
     fn rows(
         &self,
         words: &Words,
-        lead: impl FnOnce(CalledService<'a>) -> Result<Lead, Problem>,
-    ) -> Result<Vec<Row>, Problem> {
-        let row = Row {
+        lead: impl FnOnce(CalledService<'a>) -> Result<Lead, ManifestProblem>,
+    ) -> Result<Vec<Connection>, ManifestProblem> {
+        let row = Connection {
             from: API_SERVERS.to_owned(),
             to: String::new(),
             port: None,
@@ -118,7 +121,7 @@ impl<'a> Call<'a> {
         let service = match self.callee {
             Callee::Url(url) => {
                 let Address { host, port, .. } = Address::of(url);
-                return Ok(vec![Row {
+                return Ok(vec![Connection {
                     to: host.to_owned(),
                     port: Some(port),
                     ..row
@@ -127,14 +130,14 @@ impl<'a> Call<'a> {
             Callee::Service(service) => service,
         };
         let lead = lead(service)?;
-        let row = Row {
+        let row = Connection {
             to: lead.to,
             service_port: Some(service.port),
             direction: Direction::Inbound,
             read_in: [row.read_in, lead.read_in].concat(),
             ..row
         };
-        let rows = each_or_unknown(&lead.ports).map(|port| Row {
+        let rows = each_or_unknown(&lead.ports).map(|port| Connection {
             port,
             ..row.clone()
         });
@@ -162,29 +165,29 @@ fn whole_lead(
         name,
         port: called,
     }: CalledService<'_>,
-) -> Result<Lead, Problem> {
+) -> Result<Lead, ManifestProblem> {
     let field = "webhooks[].clientConfig.service";
     let Some(service) = index.service(Some(namespace), name) else {
         let what = format!("Service {namespace}/{name}, which it calls, is not among the objects");
-        return Err(Problem::at(configuration, field, what, WHOLE));
+        return Err(ManifestProblem::at(configuration, field, what, WHOLE));
     };
     let Some(lead) = index.lead(service, called)? else {
         let what = format!("{} has no port {called}, which it calls", service.title());
-        return Err(Problem::at(configuration, field, what, CORRECT));
+        return Err(ManifestProblem::at(configuration, field, what, CORRECT));
     };
     if let Some((field, what)) = &lead.gap {
-        return Err(Problem::at(service, field, what, WHOLE));
+        return Err(ManifestProblem::at(service, field, what, WHOLE));
     }
     if lead.ports.is_empty() {
         let what = format!(
             "no workload among the objects has pods that it selects, so the port behind {called} is not known"
         );
-        return Err(Problem::at(service, "spec.selector", what, WHOLE));
+        return Err(ManifestProblem::at(service, "spec.selector", what, WHOLE));
     }
     Ok(lead)
 }
 
-fn calls<'a>(index: &Index<'a>, of_javelin: bool) -> Result<Vec<Call<'a>>, Problem> {
+fn calls<'a>(index: &Index<'a>, of_javelin: bool) -> Result<Vec<Call<'a>>, ManifestProblem> {
     let mut calls = Vec::new();
     let mutating = index.kind("MutatingWebhookConfiguration");
     for configuration in mutating.chain(index.kind("ValidatingWebhookConfiguration")) {
@@ -213,7 +216,7 @@ fn callee<'a>(
     configuration: &Document,
     at: usize,
     entry: &'a Value,
-) -> Result<Option<Callee<'a>>, Problem> {
+) -> Result<Option<Callee<'a>>, ManifestProblem> {
     let text = |path: &str| entry.pointer(path).and_then(Value::as_str);
     if let Some(url) = text("/clientConfig/url") {
         return Ok(Some(Callee::Url(url)));

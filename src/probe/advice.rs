@@ -8,7 +8,7 @@
 //! Deliberately not here: finding out. Whether Javelin's pods have the host's network is not known here either, so
 //! the texts say what is different with it.
 
-use super::Finding;
+use super::Reachability;
 use crate::api::client::Names;
 
 /// Who runs the control plane, as far as its version tells.
@@ -44,7 +44,7 @@ impl Platform {
 
 /// Where Javelin runs.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct Surroundings<'a> {
     /// Who runs the control plane.
     pub platform: Platform,
     /// Where the webhook listens.
@@ -54,8 +54,8 @@ pub struct Place<'a> {
 }
 
 /// The next step after `finding`; empty if there is nothing to do.
-pub fn next_step(finding: &Finding, place: &Place<'_>) -> String {
-    let Place {
+pub fn next_step(finding: &Reachability, place: &Surroundings<'_>) -> String {
+    let Surroundings {
         platform,
         port,
         names,
@@ -66,39 +66,39 @@ pub fn next_step(finding: &Finding, place: &Place<'_>) -> String {
         "kubectl get endpointslices -n {namespace} -l kubernetes.io/service-name={service}"
     );
     match finding {
-        Finding::Reached => String::new(),
-        Finding::NoAnswer(_) => firewall(platform, port, namespace),
-        Finding::Refused(_) => format!(
+        Reachability::Reached => String::new(),
+        Reachability::NoAnswer(_) => firewall(platform, port, namespace),
+        Reachability::Refused(_) => format!(
             "Each ready replica must be listed, with port {port}; if they are, it is a firewall:\n\
              {endpoints}\n\
              {}",
             firewall(platform, port, namespace)
         ),
-        Finding::NoEndpoint(_) => format!(
+        Reachability::NoEndpoint(_) => format!(
             "The Service must exist with port 443, and a ready replica must be behind it; the same `helm upgrade` \
              again brings back what is missing:\n\
              kubectl get service,pods -n {namespace}\n\
              {endpoints}"
         ),
-        Finding::Untrusted(_) => format!(
+        Reachability::Untrusted(_) => format!(
             "Javelin repairs the caBundle by itself. If this stays, its log says why it cannot, or who else writes:\n\
              kubectl get mutatingwebhookconfiguration {configuration} --show-managed-fields -o yaml\n\
              If the text speaks of a time, set the clocks of the control plane and of the nodes (`chronyc tracking`)."
         ),
-        Finding::SomebodyElse(_) => format!(
+        Reachability::SomebodyElse(_) => format!(
             "Only ready replicas may be behind the Service, with port {port}; take that port out of a service mesh:\n\
              {endpoints}\n\
              {}",
             somebody_else(platform, port)
         ),
-        Finding::NotCalled => format!(
+        Reachability::NotCalled => format!(
             "The entry probe.javelin.dev must select ConfigMaps with the label javelin.dev/probe in {namespace}, with \
              failurePolicy Fail; the same `helm upgrade` again brings it back:\n\
              kubectl get mutatingwebhookconfiguration {configuration} -o yaml\n\
              If a policy sets it to Ignore, a failure looks like this one: exempt the entry, or look for it in the API \
              server's log."
         ),
-        Finding::CouldNotProbe(_) => format!(
+        Reachability::CouldNotProbe(_) => format!(
             "The text says who refused. Javelin's Role must allow create and patch of ConfigMap {probe} in {namespace}; \
              quotas, policies and other webhooks must let its dry run pass. Injection does not depend on it.\n\
              kubectl get role,rolebinding,resourcequota -n {namespace}"

@@ -7,7 +7,7 @@ use crate::causes::with_causes;
 
 /// What a probe found. Where the API server said something, its words are kept, shortened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub enum Reachability {
     /// The annotation came back.
     Reached,
     /// Nobody answered in time: packets are dropped on the way, or a tunnel has no way on.
@@ -26,7 +26,7 @@ pub enum Finding {
     CouldNotProbe(String),
 }
 
-impl Finding {
+impl Reachability {
     /// Judges what came back: whether the annotation was there, or why there was no `ConfigMap`.
     pub fn of(annotated: Result<bool, &ClusterError>) -> Self {
         match annotated {
@@ -121,7 +121,7 @@ impl Finding {
 }
 
 /// Which finding a failed call is, by the words of Go's `net/http` and of the API server.
-fn kind_of(reason: &str) -> fn(String) -> Finding {
+fn kind_of(reason: &str) -> fn(String) -> Reachability {
     let any = |cause: &str, words: &[&str]| words.iter().any(|word| cause.contains(word));
     // An error of Go's HTTP client names the URL. Anything else is about an answer, whose text is the answerer's.
     let cause = reason
@@ -129,27 +129,27 @@ fn kind_of(reason: &str) -> fn(String) -> Finding {
         .and_then(|named| named.split_once("\": "));
     let Some((_, cause)) = cause else {
         return if reason.contains("unable to load root certificates") {
-            Finding::Untrusted
+            Reachability::Untrusted
         } else {
-            Finding::SomebodyElse
+            Reachability::SomebodyElse
         };
     };
     let cause = cause.to_ascii_lowercase();
     if cause.contains("x509: ") {
         // Before everything else: a certificate says what its maker wants.
         if any(&cause, &OTHER_NAME) {
-            Finding::SomebodyElse
+            Reachability::SomebodyElse
         } else {
-            Finding::Untrusted
+            Reachability::Untrusted
         }
     } else if NO_ADDRESS.iter().any(|start| cause.starts_with(start)) {
-        Finding::NoEndpoint
+        Reachability::NoEndpoint
     } else if any(&cause, &REFUSED) {
-        Finding::Refused
+        Reachability::Refused
     } else if any(&cause, &NO_ANSWER) {
-        Finding::NoAnswer
+        Reachability::NoAnswer
     } else {
-        Finding::SomebodyElse
+        Reachability::SomebodyElse
     }
 }
 

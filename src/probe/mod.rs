@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{sleep, timeout};
 
-use self::advice::{Place, Platform, next_step};
+use self::advice::{Platform, Surroundings, next_step};
 use crate::api::client::Cluster;
 use crate::controller::events::{EventReason, EventRecorder};
 use crate::metrics::Metrics;
@@ -28,14 +28,13 @@ use crate::server::readiness::{Condition, Readiness};
 use crate::time::{jittered, now, rfc3339};
 
 pub mod advice;
-mod finding;
+pub(crate) mod finding;
 
-pub(crate) use finding::CODES;
-pub use finding::Finding;
+pub use finding::Reachability;
 
 /// Has the API server call us, and judges what comes of it.
-pub async fn ask(cluster: &Cluster) -> Finding {
-    Finding::of(cluster.probe().await.as_ref().copied())
+pub async fn ask(cluster: &Cluster) -> Reachability {
+    Reachability::of(cluster.probe().await.as_ref().copied())
 }
 
 /// Probes once ready, and then at intervals. `port` is where we listen, for the advice.
@@ -54,7 +53,7 @@ pub async fn run(
         sleep(jittered(opinion.interval())).await;
         let finding = ask(&cluster).await;
         let at = now();
-        if finding == Finding::Reached {
+        if finding == Reachability::Reached {
             metrics.probe_reached(at);
         }
         if platform.is_none() && depends_on_platform(&finding) {
@@ -65,7 +64,7 @@ pub async fn run(
                 .ok()
                 .map(|version| Platform::of(&version));
         }
-        let place = Place {
+        let place = Surroundings {
             platform: platform.unwrap_or_default(),
             port,
             names: cluster.names(),
@@ -91,7 +90,7 @@ async fn follow_the_first(cluster: &Cluster, readiness: &Readiness, longest: Dur
         return;
     }
     let way = async {
-        while ask(cluster).await != Finding::Reached {
+        while ask(cluster).await != Reachability::Reached {
             sleep(jittered(BETWEEN_TRIES)).await;
         }
     };
@@ -114,8 +113,8 @@ struct Opinion {
 
 impl Opinion {
     /// Is this news? Then it counts as told.
-    fn is_changed_by(&mut self, finding: &Finding) -> bool {
-        self.failures = if *finding == Finding::Reached {
+    fn is_changed_by(&mut self, finding: &Reachability) -> bool {
+        self.failures = if *finding == Reachability::Reached {
             0
         } else {
             self.failures.saturating_add(1)
@@ -130,7 +129,7 @@ impl Opinion {
 
     /// How long until the next probe.
     fn interval(&self) -> Duration {
-        let is_good = self.told == Some(Finding::Reached.code()) && self.failures == 0;
+        let is_good = self.told == Some(Reachability::Reached.code()) && self.failures == 0;
         if is_good { INTERVAL } else { SUSPICIOUS }
     }
 }
@@ -138,7 +137,7 @@ impl Opinion {
 /// A finding, and what there is to say of it. Its `Display` is the block in `/readyz?verbose`.
 #[derive(Debug)]
 struct Report {
-    finding: Finding,
+    finding: Reachability,
     at: SystemTime,
     next_step: String,
 }
@@ -162,7 +161,7 @@ impl fmt::Display for Report {
 /// Says that the finding is another one than before.
 fn tell(report: &Report, recorder: &EventRecorder) {
     let finding = &report.finding;
-    let what = if *finding == Finding::Reached {
+    let what = if *finding == Reachability::Reached {
         EventReason::WebhookReached
     } else {
         EventReason::WebhookNotReached
@@ -179,10 +178,10 @@ fn tell(report: &Report, recorder: &EventRecorder) {
 }
 
 /// Does what to do about it differ from one platform to another?
-fn depends_on_platform(finding: &Finding) -> bool {
+fn depends_on_platform(finding: &Reachability) -> bool {
     matches!(
         finding,
-        Finding::NoAnswer(_) | Finding::Refused(_) | Finding::SomebodyElse(_)
+        Reachability::NoAnswer(_) | Reachability::Refused(_) | Reachability::SomebodyElse(_)
     )
 }
 

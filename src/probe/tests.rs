@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use kube::Client;
 use serde_json::{Value, json};
 
-use super::finding::{ENTRY, HEAD, TAIL, shortened};
+use super::finding::{CODES, ENTRY, HEAD, TAIL, shortened};
 use super::*;
 use crate::api::client::Names;
 use crate::certs::ServiceName;
@@ -30,7 +30,7 @@ fn cluster(status: u16, body: &Value) -> Cluster {
 }
 
 /// What [`ask`] makes of a refusal.
-async fn refused(code: u16, message: &str) -> Finding {
+async fn refused(code: u16, message: &str) -> Reachability {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message,
     });
@@ -255,25 +255,25 @@ async fn what_is_not_about_our_entry_says_nothing_about_us() {
 #[tokio::test]
 async fn only_the_annotation_proves_the_call() {
     for (annotations, finding) in [
-        (json!({ "javelin.dev/probe": "x" }), Finding::Reached),
-        (json!({ "other": "x" }), Finding::NotCalled),
+        (json!({ "javelin.dev/probe": "x" }), Reachability::Reached),
+        (json!({ "other": "x" }), Reachability::NotCalled),
     ] {
         let config_map = json!({ "metadata": { "annotations": annotations } });
         assert_eq!(ask(&cluster(200, &config_map)).await, finding);
     }
 }
 
-pub(in crate::probe) fn every_finding() -> [Finding; 8] {
+pub(in crate::probe) fn every_finding() -> [Reachability; 8] {
     let said = || "its words".to_owned();
     [
-        Finding::Reached,
-        Finding::NoAnswer(said()),
-        Finding::Refused(said()),
-        Finding::NoEndpoint(said()),
-        Finding::Untrusted(said()),
-        Finding::SomebodyElse(said()),
-        Finding::NotCalled,
-        Finding::CouldNotProbe(said()),
+        Reachability::Reached,
+        Reachability::NoAnswer(said()),
+        Reachability::Refused(said()),
+        Reachability::NoEndpoint(said()),
+        Reachability::Untrusted(said()),
+        Reachability::SomebodyElse(said()),
+        Reachability::NotCalled,
+        Reachability::CouldNotProbe(said()),
     ]
 }
 
@@ -285,19 +285,19 @@ fn every_code_is_a_label_of_the_metric() {
 #[test]
 fn a_failure_is_told_when_it_lasts_and_once() {
     let mut opinion = Opinion::default();
-    let dropped = |at: &str| Finding::NoAnswer(at.to_owned());
-    let mut hear = |finding: &Finding| (opinion.is_changed_by(finding), opinion.interval());
+    let dropped = |at: &str| Reachability::NoAnswer(at.to_owned());
+    let mut hear = |finding: &Reachability| (opinion.is_changed_by(finding), opinion.interval());
 
-    assert_eq!(hear(&Finding::Reached), (true, INTERVAL));
-    assert_eq!(hear(&Finding::Reached), (false, INTERVAL));
+    assert_eq!(hear(&Reachability::Reached), (true, INTERVAL));
+    assert_eq!(hear(&Reachability::Reached), (false, INTERVAL));
     assert_eq!(hear(&dropped("1")), (false, SUSPICIOUS));
-    assert_eq!(hear(&Finding::Reached), (false, INTERVAL));
+    assert_eq!(hear(&Reachability::Reached), (false, INTERVAL));
     assert_eq!(hear(&dropped("2")), (false, SUSPICIOUS));
-    assert_eq!(hear(&Finding::NotCalled), (false, SUSPICIOUS));
+    assert_eq!(hear(&Reachability::NotCalled), (false, SUSPICIOUS));
     assert_eq!(hear(&dropped("3")), (true, SUSPICIOUS));
     assert_eq!(hear(&dropped("4")), (false, SUSPICIOUS));
-    assert_eq!(hear(&Finding::NotCalled), (true, SUSPICIOUS));
-    assert_eq!(hear(&Finding::Reached), (true, INTERVAL));
+    assert_eq!(hear(&Reachability::NotCalled), (true, SUSPICIOUS));
+    assert_eq!(hear(&Reachability::Reached), (true, INTERVAL));
 }
 
 #[tokio::test]
@@ -348,7 +348,7 @@ fn a_report_is_a_block_of_whole_lines() {
         next_step: next_step.to_owned(),
     };
     let failed = report(
-        Finding::Refused("connection refused".to_owned()),
+        Reachability::Refused("connection refused".to_owned()),
         "Do this:\nthat",
     );
     assert_eq!(
@@ -361,7 +361,7 @@ fn a_report_is_a_block_of_whole_lines() {
          that\n"
     );
     assert_eq!(
-        report(Finding::Reached, "").to_string(),
+        report(Reachability::Reached, "").to_string(),
         "probe: reached at 1970-01-01T00:00:00Z\n  The API server reaches this webhook.\n"
     );
 }

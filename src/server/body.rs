@@ -14,9 +14,9 @@ use hyper::body::Body as _;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::Limits;
 use super::peers::Peer;
 use super::refusals::Refusal;
+use super::{GRANT, Limits};
 
 /// A body that has come, with the memory that it holds.
 #[derive(Debug, Default)]
@@ -129,6 +129,3 @@ pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// Up to here a body is ordinary: a review of a pod has some 20 KiB.
 pub(super) const ORDINARY_BYTES: usize = 32 * 1024;
-
-/// What one permit stands for.
-pub(super) const GRANT: usize = 16 * 1024;

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 
 use super::tls::{Identity, TlsError};
-use crate::certs::files::{CertificateFiles, Contents, FilesError, Fingerprint};
+use crate::certs::files::{CertificateFiles, FilesError, Fingerprint, PemPair};
 use crate::certs::{ServiceName, Validity};
 use crate::metrics::Metrics;
 use crate::time;
@@ -95,7 +95,7 @@ impl FollowedCertificate {
     fn refresh(&mut self, now: SystemTime) {
         // A few KiB from a local mount: not worth a blocking thread.
         let found = self.place.files.read();
-        let fingerprint = found.as_ref().ok().map(Contents::fingerprint);
+        let fingerprint = found.as_ref().ok().map(PemPair::fingerprint);
         if self.refused.is_some() || fingerprint != Some(self.served.fingerprint) {
             let installed = found
                 .map_err(CertificateError::from)
@@ -177,7 +177,7 @@ impl FollowedCertificate {
 }
 
 impl Place {
-    fn install(&self, contents: &Contents, now: SystemTime) -> Result<Served, CertificateError> {
+    fn install(&self, contents: &PemPair, now: SystemTime) -> Result<Served, CertificateError> {
         let leaf = self.files.check(contents, self.name.as_ref(), now)?;
         let validity = leaf.validity;
         self.identity

@@ -121,5 +121,8 @@ impl Limits {
 /// Those that are no connections of clients: the ports, files, and connections to the API server.
 const OWN_DESCRIPTORS: usize = 32;
 
+/// What one permit for the memory of large bodies stands for.
+const GRANT: usize = 16 * 1024;
+
 #[cfg(test)]
 mod tests;

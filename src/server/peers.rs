@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Limits;
-use super::body::GRANT;
+use super::{GRANT, Limits};
 
 /// The addresses that have connections.
 #[derive(Debug)]

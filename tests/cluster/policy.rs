@@ -12,7 +12,7 @@ use javelin_core::{
     },
     patch::{Mutation, PodPath},
     policy::{
-        Documents,
+        Policies,
         difference::{DIFFERENCES, Effect},
     },
 };
@@ -33,7 +33,7 @@ use crate::{
 pub(crate) fn equals_the_engine() -> Result {
     let _away = Away::new()?;
     let config = parse(&format!("{PROFILES}{}", large_profile()))?;
-    let _policies = Policies::apply(&config)?;
+    let _policies = Applied::apply(&config)?;
     let namespace = Namespace::new("t-policy", &[])?;
     let api = Api::new()?;
     in_effect(&api, namespace.0)?;
@@ -94,7 +94,7 @@ pub(crate) fn equals_the_engine() -> Result {
 /// told of a pod that has no agent.
 pub(crate) fn copy_labels_and_warn() -> Result {
     let _away = Away::new()?;
-    let _policies = Policies::apply(&Config::default())?;
+    let _policies = Applied::apply(&Config::default())?;
     let namespace = Namespace::new("t-policy-label", &[])?;
     in_effect(&Api::new()?, namespace.0)?;
     let copies = |object: &Value| {
@@ -150,7 +150,7 @@ pub(crate) fn copy_labels_and_warn() -> Result {
 /// A JVM is traced with no Javelin in the cluster, by either delivery. Before that: beside the webhook nothing is done twice.
 pub(crate) fn trace_without_javelin() -> Result {
     let config = parse(TRACED)?;
-    let policies = Policies::apply(&config)?;
+    let policies = Applied::apply(&config)?;
     {
         let namespace = Namespace::new("t-policy-beside", &[(INJECT, "true")])?;
         let api = Api::new()?;
@@ -510,18 +510,18 @@ impl Drop for Away {
 }
 
 /// The policies of a configuration, gone when the value is dropped.
-struct Policies(String);
+struct Applied(String);
 
-impl Policies {
+impl Applied {
     fn apply(config: &Config) -> Result<Self> {
-        let documents = Documents::of(config).map_err(|refusals| format!("{refusals:?}"))?;
+        let documents = Policies::of(config).map_err(|refusals| format!("{refusals:?}"))?;
         let policies = Self(documents.into_list().to_string());
         apply(&policies.0)?;
         Ok(policies)
     }
 }
 
-impl Drop for Policies {
+impl Drop for Applied {
     fn drop(&mut self) {
         let _ = kubectl_with(&["delete", "--ignore-not-found"], &self.0);
         // What comes next is not to be their doing. With Javelin there, nobody could tell.

@@ -127,7 +127,7 @@ fn ports_case(folder: &Path) -> String {
         })
         .collect();
     let given = optional_yaml(&folder.join("options.yaml"));
-    let options = ports::Options {
+    let options = ports::PortsOptions {
         stack: given["stack"] == true,
         platform: Platform::of(given["version"].as_str().unwrap_or_default()),
     };
@@ -146,7 +146,7 @@ fn ports_case(folder: &Path) -> String {
     }
 }
 
-fn of_row(row: &ports::Row) -> String {
+fn of_row(row: &ports::Connection) -> String {
     let number = |port: Option<u16>| port.map_or_else(|| "?".to_owned(), |port| port.to_string());
     let service = row
         .service_port

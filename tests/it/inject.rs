@@ -309,7 +309,7 @@ proptest! {
     fn any_pod_comes_back(mut pod in ugly::pod()) {
         use javelin_core::config::Config;
         use javelin_manifest::{Syntax, Tree};
-        use javelin::offline::inject::{Action, Injector};
+        use javelin::offline::inject::{Operation, Injector};
         use javelin::offline::inputs::Inputs;
 
         if !pod["metadata"]["labels"].is_object() {
@@ -317,8 +317,8 @@ proptest! {
         }
         pod["metadata"]["labels"]["instrumentation.opentelemetry.io/inject-java"] = json!("true");
         let (config, inputs) = (Config::default(), Inputs::default());
-        let inject = Injector::new(&config, &inputs, Action::Inject);
-        let remove = Injector::new(&config, &inputs, Action::Remove);
+        let inject = Injector::new(&config, &inputs, Operation::Inject);
+        let remove = Injector::new(&config, &inputs, Operation::Remove);
         for (text, syntax) in spellings(&pod).into_iter().zip([Syntax::Yaml, Syntax::Json, Syntax::Json]) {
             let before = Tree::parse(&text).unwrap().value;
             let outcome = inject.document(&text, syntax).unwrap();

@@ -37,16 +37,16 @@ fn the_sentence_tells_who_refuses() {
             Refuser::Other,
         ),
     ] {
-        assert_eq!(Refusal::of(message.to_owned()).by, by, "{message}");
+        assert_eq!(PodRefusal::of(message.to_owned()).by, by, "{message}");
     }
 }
 
 /// What becomes of an answer with that status and sentence.
-fn answered(status: u16, message: &str) -> Result<Result<Value, Refusal>, ClusterError> {
+fn answered(status: u16, message: &str) -> Result<Result<Value, PodRefusal>, ClusterError> {
     let body = serde_json::json!({ "kind": "Status", "message": message });
     let body = body.to_string().into_bytes();
     let target = Target::new("Pod", "of namespace shop".to_owned(), "none");
-    tried(&Answer { status, body }, &target)
+    tried(&Response { status, body }, &target)
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn leaf(names: &[&str]) -> CertificateParams {
 }
 
 fn judge(certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Leaf, FilesError> {
-    let contents = Contents {
+    let contents = PemPair {
         certificate: certificate.as_ref().to_vec(),
         key: key.as_ref().to_vec().into(),
     };
@@ -411,7 +411,7 @@ fn the_name_has_to_be_the_services() {
             )
         );
         // Without a namespace nobody knows the name.
-        let contents = Contents {
+        let contents = PemPair {
             certificate: with(bad).into(),
             key: pem.clone().into_bytes().into(),
         };
@@ -552,7 +552,7 @@ fn a_file_that_is_not_there_is_named() {
 
 #[test]
 fn a_fingerprint_tells_contents_apart_and_debug_shows_no_key() {
-    let of = |certificate: &str, key: &str| Contents {
+    let of = |certificate: &str, key: &str| PemPair {
         certificate: certificate.into(),
         key: key.as_bytes().to_vec().into(),
     };

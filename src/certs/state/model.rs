@@ -329,7 +329,7 @@ impl Model {
         };
         let entry = |(at, bundle): (usize, &Set)| {
             let authorities = self.set(*bundle);
-            Entry {
+            BundleEntry {
                 name: format!("entry-{at}"),
                 bundle: authorities
                     .iter()

@@ -37,9 +37,9 @@ fn stored(contents: &Contents) -> Stored {
     Stored::read(&data.collect(), &name())
 }
 
-fn entry(name: &str, bundle: impl Into<Vec<u8>>) -> Entry {
+fn entry(name: &str, bundle: impl Into<Vec<u8>>) -> BundleEntry {
     let bundle = bundle.into();
-    Entry {
+    BundleEntry {
         name: name.to_owned(),
         authorities: authorities(&bundle, &self::name()),
         bundle,
@@ -59,7 +59,7 @@ struct World {
     stored: Stored,
     requested: bool,
     known: Option<Contents>,
-    entries: Vec<Entry>,
+    entries: Vec<BundleEntry>,
     served: Option<Served>,
     trust_levels: Vec<(AuthorityCertificate, TrustLevel)>,
     held: bool,

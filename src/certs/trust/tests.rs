@@ -10,9 +10,9 @@ fn authority() -> AuthorityCertificate {
     authority.certificate().clone()
 }
 
-fn entry(authorities: &[&AuthorityCertificate]) -> Entry {
+fn entry(authorities: &[&AuthorityCertificate]) -> BundleEntry {
     let bundle: String = authorities.iter().map(|each| each.to_pem()).collect();
-    Entry {
+    BundleEntry {
         name: "a".to_owned(),
         bundle: bundle.into_bytes(),
         authorities: authorities.iter().map(|each| (*each).clone()).collect(),

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use crate::diagnose::certificates::{EntryReport, Moment, Report, Role, State};
+use crate::diagnose::certificates::{CertificateReport, EntryReport, Moment, Role, State};
 use crate::time::rfc3339;
 
-pub(super) fn render(report: &Report) -> String {
+pub(super) fn render(report: &CertificateReport) -> String {
     let Moment(now) = report.time;
     let mut text = String::new();
     secret(&mut text, report, now);
@@ -16,7 +16,7 @@ pub(super) fn render(report: &Report) -> String {
     text
 }
 
-fn secret(text: &mut String, report: &Report, now: SystemTime) {
+fn secret(text: &mut String, report: &CertificateReport, now: SystemTime) {
     let secret = &report.secret;
     let _ = writeln!(text, "Secret {}: {}", secret.name, secret.description);
     if secret.state == State::Missing {
@@ -51,7 +51,7 @@ fn secret(text: &mut String, report: &Report, now: SystemTime) {
     table(text, &rows);
 }
 
-fn entries(text: &mut String, report: &Report) {
+fn entries(text: &mut String, report: &CertificateReport) {
     let _ = writeln!(
         text,
         "\nEntries of MutatingWebhookConfiguration {} that call {}",
@@ -89,7 +89,7 @@ fn verdict(entry: &EntryReport) -> String {
     }
 }
 
-fn replicas(text: &mut String, report: &Report, now: SystemTime) {
+fn replicas(text: &mut String, report: &CertificateReport, now: SystemTime) {
     let _ = writeln!(text, "\nReplicas");
     if let Some(why) = &report.replicas_unknown {
         let _ = writeln!(text, "  not shown: {why}");
@@ -111,7 +111,7 @@ fn replicas(text: &mut String, report: &Report, now: SystemTime) {
     table(text, &rows);
 }
 
-fn next(text: &mut String, report: &Report, now: SystemTime) {
+fn next(text: &mut String, report: &CertificateReport, now: SystemTime) {
     if report.next.is_empty() {
         return;
     }

@@ -3,7 +3,7 @@
 use javelin_core::mutate::{Decision, Verdict};
 use serde_json::{Value, json};
 
-use super::{Mutated, Skip, server::Trial};
+use super::{Mutated, Skip, server::Acceptance};
 
 pub(super) fn json(mutated: &Mutated) -> Value {
     let document = &mutated.document;
@@ -41,8 +41,8 @@ pub(super) fn json(mutated: &Mutated) -> Value {
     if let Some(why) = &mutated.not_by_inject {
         fields.insert("notByInject".to_owned(), why.as_str().into());
     }
-    if let Some(trial) = &mutated.trial {
-        fields.insert("server".to_owned(), of_trial(trial));
+    if let Some(dry_run) = &mutated.dry_run {
+        fields.insert("server".to_owned(), of_trial(dry_run));
     }
     record
 }
@@ -62,10 +62,10 @@ fn warnings(mutated: &Mutated) -> Vec<Value> {
         .collect()
 }
 
-fn of_trial(trial: &Trial) -> Value {
-    match trial {
-        Trial::Admitted => json!({ "admitted": true }),
-        Trial::Refused {
+fn of_trial(dry_run: &Acceptance) -> Value {
+    match dry_run {
+        Acceptance::Admitted => json!({ "admitted": true }),
+        Acceptance::Refused {
             refusal,
             also_without,
         } => json!({

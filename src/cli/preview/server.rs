@@ -17,7 +17,7 @@ use super::{
 use crate::api::client;
 use crate::api::reader::Reader;
 use crate::api::reference::Reference;
-use crate::api::refusal::Refusal;
+use crate::api::refusal::PodRefusal;
 use crate::api::request::ClusterError;
 
 /// The cluster that a person has rights in.
@@ -30,13 +30,13 @@ pub(super) struct Server {
 
 /// What the API server would do with the pod.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Trial {
+pub(super) enum Acceptance {
     /// Create it.
     Admitted,
     /// Refuse it.
     Refused {
         /// Who, and why.
-        refusal: Refusal,
+        refusal: PodRefusal,
         /// Is it the same without the agent?
         also_without: bool,
     },
@@ -111,7 +111,7 @@ impl Server {
         mutated: &Mutated,
         path: PodPath,
         namespace: Option<&str>,
-    ) -> Result<Option<Trial>> {
+    ) -> Result<Option<Acceptance>> {
         if matches!(mutated.mutation.decision, Decision::Skip(_)) {
             return Ok(None);
         }
@@ -123,12 +123,12 @@ impl Server {
         let template = |object| path.of(object).unwrap_or(&Value::Null);
         Ok(Some(
             match create(&pod_of(template(mutated.result()), namespace, None))? {
-                Ok(_) => Trial::Admitted,
+                Ok(_) => Acceptance::Admitted,
                 Err(refusal) => {
                     // Said out loud, or a webhook that runs there would bring the agent.
                     let without = template(&mutated.document.value);
                     let without = pod_of(without, namespace, Some("false"));
-                    Trial::Refused {
+                    Acceptance::Refused {
                         also_without: create(&without)?.is_err(),
                         refusal,
                     }
@@ -163,13 +163,13 @@ fn pod_of(template: &Value, namespace: &str, inject: Option<&str>) -> Value {
     })
 }
 
-impl Trial {
+impl Acceptance {
     pub(super) fn is_refused(&self) -> bool {
         matches!(self, Self::Refused { .. })
     }
 }
 
-impl fmt::Display for Trial {
+impl fmt::Display for Acceptance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Admitted => f.write_str("the API server admits the pod with the agent"),

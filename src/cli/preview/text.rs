@@ -44,8 +44,8 @@ pub(super) fn tell(mutated: &Mutated, is_first_unseen: &mut bool) {
             "{title}: in the cluster the webhook does this; javelin inject does not: {why}"
         ));
     }
-    if let Some(trial) = &mutated.trial {
-        note(&format!("{title}: {trial}"));
+    if let Some(dry_run) = &mutated.dry_run {
+        note(&format!("{title}: {dry_run}"));
     }
 }
 

@@ -22,7 +22,7 @@ use crate::time;
 
 /// Somebody else's certificate, or our own.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum CertificateSource {
     /// From two files.
     Files {
         /// Which.
@@ -49,7 +49,7 @@ pub(super) struct OwnAuthority {
 
 /// What has to do with the certificate.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct SharedParts {
     pub(super) identity: Arc<Identity>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) metrics: Arc<Metrics>,
@@ -57,7 +57,7 @@ pub(super) struct Parts {
     pub(super) port: u16,
 }
 
-impl Source {
+impl CertificateSource {
     /// What has to be true before the first review: whether an unknown authority's certificate is trusted,
     /// nobody can tell.
     pub(super) fn conditions(&self) -> &'static [Condition] {
@@ -75,7 +75,7 @@ impl Source {
     /// Starts to look after it.
     pub(super) async fn look_after(
         self,
-        parts: &Parts,
+        parts: &SharedParts,
         config: &Followed,
         background: &mut Background,
     ) -> anyhow::Result<()> {
@@ -89,7 +89,7 @@ impl Source {
 fn follow_files(
     files: CertificateFiles,
     name: Option<ServiceName>,
-    parts: &Parts,
+    parts: &SharedParts,
     background: &mut Background,
 ) -> anyhow::Result<()> {
     let followed = FollowedCertificate::open(
@@ -108,7 +108,7 @@ fn follow_files(
 impl OwnAuthority {
     async fn keep(
         self,
-        parts: &Parts,
+        parts: &SharedParts,
         config: &Followed,
         background: &mut Background,
     ) -> anyhow::Result<()> {

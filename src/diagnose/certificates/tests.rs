@@ -16,16 +16,16 @@ fn authority(days: u32) -> Authority {
     Authority::generate(&name(), DAY * days, start()).unwrap()
 }
 
-fn entry(entry: &str, bundle: &str) -> Entry {
-    Entry {
+fn entry(entry: &str, bundle: &str) -> BundleEntry {
+    BundleEntry {
         name: entry.to_owned(),
         authorities: in_bundle(bundle.as_bytes(), &name()),
         bundle: bundle.as_bytes().to_vec(),
     }
 }
 
-fn pod(pod: &str, issuer: Issuer, ends: SystemTime) -> Replica {
-    Replica {
+fn pod(pod: &str, issuer: Issuer, ends: SystemTime) -> ReplicaFacts {
+    ReplicaFacts {
         pod: pod.to_owned(),
         ready: true,
         told: Ok(ReplicaCertificate {
@@ -46,8 +46,8 @@ struct Scene {
     c: Authority,
     stored: Stored,
     requested: bool,
-    entries: Option<Vec<Entry>>,
-    replicas: Result<Vec<Replica>, String>,
+    entries: Option<Vec<BundleEntry>>,
+    replicas: Result<Vec<ReplicaFacts>, String>,
     min_days: Option<u32>,
     now: SystemTime,
 }
@@ -102,8 +102,8 @@ impl Scene {
         self
     }
 
-    fn facts(&self) -> Facts<'_> {
-        Facts {
+    fn facts(&self) -> CertificateFacts<'_> {
+        CertificateFacts {
             service: name().to_string(),
             secret_name: "javelin-system/javelin-ca".to_owned(),
             configuration_name: "javelin".to_owned(),
@@ -116,8 +116,8 @@ impl Scene {
         }
     }
 
-    fn report(&self) -> Report {
-        Report::of(&self.facts())
+    fn report(&self) -> CertificateReport {
+        CertificateReport::of(&self.facts())
     }
 
     /// With A, B and C for the authorities, which are others each time.

@@ -3,211 +3,30 @@
 //! The program usually runs outside of the cluster, so the API server's proxy puts the question: an OTLP/HTTP request
 //! without a span. A gRPC server cannot answer that, and gives itself away by how it fails.
 
-use javelin_core::config::{Config, Endpoint, Otlp, Protocol};
+use javelin_core::config::Protocol;
 use serde::Deserialize;
 
-use super::objects::{Addresses, Service};
-use super::{Check, Facts, Findings, Seen, Unseen, some};
-
-/// Where some profiles send to, and what was found there.
-#[derive(Debug, Clone)]
-pub struct Collector {
-    /// Names of the profiles.
-    pub profiles: Vec<String>,
-    /// As the configuration has it; `None` where it says nothing.
-    pub otlp: Option<Otlp>,
-    /// Where that is.
-    pub place: Place,
-    /// The Service there.
-    pub service: Option<Seen<Service>>,
-    /// Where it leads to.
-    pub addresses: Option<Seen<Addresses>>,
-    /// What it answered to an empty OTLP/HTTP request.
-    pub answer: Option<Seen<Said>>,
-}
-
-/// Where an endpoint is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// The agent's default, in the pod itself.
-    Pod,
-    /// A variable of the profile says it.
-    Variable,
-    /// A Service of the cluster.
-    Service(ServicePlace),
-    /// A name that means something else in each namespace.
-    EachNamespace(String),
-    /// The pod's node.
-    Node,
-    /// An address, or a name of somebody else's.
-    Outside(String),
-}
-
-/// A Service of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServicePlace {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// The port that is called.
-    pub port: u16,
-    /// By TLS?
-    pub is_tls: bool,
-    /// What stands before `/v1/traces`.
-    pub prefix: String,
-}
-
-/// What was answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// The HTTP status.
-    pub status: u16,
-    /// The beginning of the body.
-    pub body: String,
-}
-
-impl Collector {
-    /// One for each place that profiles send to; nothing is known of it yet.
-    pub fn all(config: &Config) -> Vec<Self> {
-        let mut all: Vec<Self> = Vec::new();
-        for profile in config.profiles() {
-            let place = match &profile.otlp {
-                Some(otlp) => Place::of(&otlp.endpoint),
-                None if ENDPOINT_VARIABLES
-                    .iter()
-                    .any(|name| profile.env.contains_key(*name)) =>
-                {
-                    Place::Variable
-                }
-                None => Place::Pod,
-            };
-            let target = |otlp: &Option<Otlp>| {
-                otlp.as_ref()
-                    .map(|otlp| (otlp.endpoint.clone(), otlp.protocol))
-            };
-            let wanted = target(&profile.otlp);
-            let same = all
-                .iter_mut()
-                .find(|each| target(&each.otlp) == wanted && each.place == place);
-            if let Some(same) = same {
-                same.profiles.push(profile.name.clone());
-                continue;
-            }
-            all.push(Self {
-                profiles: vec![profile.name.clone()],
-                otlp: profile.otlp.clone(),
-                place,
-                service: None,
-                addresses: None,
-                answer: None,
-            });
-        }
-        all
-    }
-
-    /// Whatever could not be seen of it.
-    pub(super) fn unseen(&self) -> impl Iterator<Item = &Unseen> {
-        let service = self.service.as_ref().and_then(|seen| seen.as_ref().err());
-        let addresses = self.addresses.as_ref().and_then(|seen| seen.as_ref().err());
-        let answer = self.answer.as_ref().and_then(|seen| seen.as_ref().err());
-        [service, addresses, answer].into_iter().flatten()
-    }
-
-    fn endpoint(&self) -> &str {
-        self.otlp.as_ref().map_or("", |otlp| otlp.endpoint.as_str())
-    }
-}
-
-/// A URL in its parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address<'a> {
-    /// By TLS?
-    pub is_tls: bool,
-    /// A name or an address; one of IPv6 keeps its brackets.
-    pub host: &'a str,
-    /// As written, or the scheme's own.
-    pub port: u16,
-    /// What stands after that.
-    pub path: &'a str,
-}
-
-impl<'a> Address<'a> {
-    /// Of a URL; what has no scheme is taken for HTTP.
-    pub fn of(url: &'a str) -> Self {
-        let (is_tls, rest) = match url.strip_prefix("https://") {
-            Some(rest) => (true, rest),
-            None => (false, url.strip_prefix("http://").unwrap_or(url)),
-        };
-        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        // An IPv6 address stands in brackets, so a colon after the last bracket starts the port.
-        let after_host = authority.rfind(']').map_or(0, |at| at + 1);
-        let (host, port) = match authority.get(after_host..).and_then(|rest| rest.find(':')) {
-            Some(colon) => authority.split_at(after_host + colon),
-            None => (authority, ""),
-        };
-        let port = port.strip_prefix(':').and_then(|port| port.parse().ok());
-        Self {
-            is_tls,
-            host,
-            port: port.unwrap_or(if is_tls { 443 } else { 80 }),
-            path,
-        }
-    }
-}
-
-impl Place {
-    /// By the names that Kubernetes gives Services in DNS.
-    pub fn of(endpoint: &Endpoint) -> Self {
-        let text = endpoint.as_str();
-        if text.contains(Endpoint::NODE_IP) {
-            return Self::Node;
-        }
-        let Address {
-            is_tls,
-            host,
-            port,
-            path,
-        } = Address::of(text);
-        if host.starts_with('[') {
-            return Self::Outside(host.to_owned());
-        }
-        let labels: Vec<_> = host.trim_end_matches('.').split('.').collect();
-        let service = |name: &str, namespace: &str| {
-            Self::Service(ServicePlace {
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-                port,
-                is_tls,
-                prefix: path.trim_end_matches('/').to_owned(),
-            })
-        };
-        match labels.as_slice() {
-            ["localhost"] => Self::Pod,
-            [name] => Self::EachNamespace((*name).to_owned()),
-            [name, namespace] | [name, namespace, "svc", ..] => service(name, namespace),
-            _ => Self::Outside(host.to_owned()),
-        }
-    }
-}
+use super::destination::{Collector, Destination, Said, ServiceDestination};
+use super::objects::Service;
+use super::{Check, Facts, Findings, Unseen, some};
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     for collector in &facts.collectors {
         let profiles = some(&collector.profiles);
         let endpoint = collector.endpoint();
         match &collector.place {
-            Place::Pod => findings.warn(
+            Destination::Pod => findings.warn(
                 Check::CollectorConfigured,
                 format!("profile {profiles} sends to localhost in each pod, where nobody listens but a sidecar"),
                 "set default.otlp.endpoint and .protocol in the chart's values, such as \
                  http://otel-collector.observability.svc:4318 and http/protobuf",
             ),
-            Place::Variable => findings.warn(
+            Destination::Variable => findings.warn(
                 Check::CollectorConfigured,
                 format!("profile {profiles} says by a variable where it sends to, which is not checked"),
                 "write it as otlp.endpoint and otlp.protocol, which are checked",
             ),
-            Place::EachNamespace(name) => {
+            Destination::EachNamespace(name) => {
                 findings.ok(Check::CollectorConfigured, format!("profile {profiles} sends to {endpoint}"));
                 findings.warn(
                     Check::CollectorService,
@@ -215,12 +34,12 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
                     format!("if there is one for all, write its namespace, too: {name}.NAMESPACE.svc"),
                 );
             }
-            Place::Node => untested(collector, "each node, where the program cannot look", findings),
-            Place::Outside(host) => {
+            Destination::Node => untested(collector, "each node, where the program cannot look", findings),
+            Destination::Outside(host) => {
                 let why = format!("{host}, which is not a Service of this cluster");
                 untested(collector, &why, findings);
             }
-            Place::Service(place) => {
+            Destination::Service(place) => {
                 findings.ok(Check::CollectorConfigured, format!("profile {profiles} sends to {endpoint}"));
                 if service(collector, place, findings) && addresses(collector, place, findings) {
                     protocol(collector, place, findings);
@@ -255,9 +74,9 @@ fn by_hand(collector: &Collector) -> String {
 }
 
 /// Is there a Service that can be asked on?
-fn service(collector: &Collector, place: &ServicePlace, findings: &mut Findings) -> bool {
+fn service(collector: &Collector, place: &ServiceDestination, findings: &mut Findings) -> bool {
     let check = Check::CollectorService;
-    let ServicePlace {
+    let ServiceDestination {
         namespace,
         name,
         port,
@@ -312,9 +131,9 @@ fn service(collector: &Collector, place: &ServicePlace, findings: &mut Findings)
     }
 }
 
-fn addresses(collector: &Collector, place: &ServicePlace, findings: &mut Findings) -> bool {
+fn addresses(collector: &Collector, place: &ServiceDestination, findings: &mut Findings) -> bool {
     let check = Check::CollectorEndpoints;
-    let ServicePlace {
+    let ServiceDestination {
         namespace,
         name,
         port,
@@ -379,7 +198,7 @@ enum Speaker {
     Unclear(String),
 }
 
-fn protocol(collector: &Collector, place: &ServicePlace, findings: &mut Findings) {
+fn protocol(collector: &Collector, place: &ServiceDestination, findings: &mut Findings) {
     let check = Check::CollectorOtlp;
     let said = match &collector.answer {
         None => return,
@@ -394,7 +213,7 @@ fn protocol(collector: &Collector, place: &ServicePlace, findings: &mut Findings
         .otlp
         .as_ref()
         .map_or(Protocol::HttpProtobuf, |otlp| otlp.protocol);
-    let ServicePlace {
+    let ServiceDestination {
         namespace,
         name,
         port,
@@ -545,12 +364,6 @@ impl Speaker {
         }
     }
 }
-
-/// Variables by which a profile may say it, too.
-const ENDPOINT_VARIABLES: [&str; 2] = [
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-];
 
 #[cfg(test)]
 mod tests;

@@ -3,16 +3,15 @@
 use javelin_core::config::Config;
 use serde_json::Value;
 
-use super::collector::Collector;
-use super::objects::{Addresses, Labelled, Node, Service, WebhookConfiguration};
+use super::destination::Collector;
+use super::objects::{Addresses, Labelled, Node, Service, TriedPod, WebhookConfiguration};
 use super::seen::{Seen, Unseen, right};
-use super::trial::{Outcome, Trial};
 
 /// All of it.
 #[derive(Debug)]
 pub struct Facts {
     /// What the objects are called.
-    pub names: Names,
+    pub names: ObjectNames,
     /// The API server's version, such as `v1.37.2`.
     pub version: String,
     /// Nodes.
@@ -50,12 +49,12 @@ pub struct Facts {
     /// Which kinds could not be looked at for that, such as `sparkapplications.sparkoperator.k8s.io`.
     pub other_kinds_unseen: Vec<String>,
     /// A pod that was created as a dry run, if one was asked for.
-    pub trial: Option<Trial>,
+    pub dry_run: Option<DryRun>,
 }
 
 /// What Javelin's objects are called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names {
+pub struct ObjectNames {
     /// Javelin's namespace.
     pub namespace: String,
     /// Service and `ConfigMap`.
@@ -124,6 +123,28 @@ pub struct Pull {
     pub message: String,
 }
 
+/// A pod that was created as a dry run.
+#[derive(Debug, Clone)]
+pub struct DryRun {
+    /// Where.
+    pub namespace: String,
+    /// What came back, with the label.
+    pub labelled: Admission,
+    /// The same without, if the first was refused.
+    pub plain: Option<Admission>,
+}
+
+/// What the API server made of it.
+#[derive(Debug, Clone)]
+pub enum Admission {
+    /// It would have been created, as this.
+    Admitted(Box<TriedPod>),
+    /// It would not; the API server's sentence.
+    Refused(String),
+    /// The person may not create pods there, or there was no answer.
+    Unseen(Unseen),
+}
+
 impl Facts {
     /// The configuration, where it can be read.
     pub fn config(&self) -> Option<&Config> {
@@ -136,10 +157,10 @@ impl Facts {
             Certificates::Unseen(unseen) => Some(unseen),
             Certificates::Own { .. } | Certificates::Elsewhere => None,
         };
-        let trial = self.trial.as_ref().map(|trial| &trial.labelled);
-        let trial = trial.and_then(|outcome| match outcome {
-            Outcome::Unseen(unseen) => Some(unseen),
-            Outcome::Admitted(_) | Outcome::Refused(_) => None,
+        let dry_run = self.dry_run.as_ref().map(|tried| &tried.labelled);
+        let dry_run = dry_run.and_then(|outcome| match outcome {
+            Admission::Unseen(unseen) => Some(unseen),
+            Admission::Admitted(_) | Admission::Refused(_) => None,
         });
         let seen = [
             self.nodes.as_ref().err(),
@@ -151,7 +172,7 @@ impl Facts {
             self.addresses.as_ref().err(),
             self.replicas.as_ref().err(),
             certificates,
-            trial,
+            dry_run,
             self.pulls.as_ref().err(),
             self.namespaces.as_ref().err(),
         ];

@@ -7,9 +7,10 @@
 //! platform    the API server's version, the configuration, who may do what
 //! webhook     the webhook configuration, entry by entry, and other injectors
 //! replicas    Service, endpoints, replicas, certificates, the probe, image pulls
-//! collector   where telemetry goes: is somebody there, and does it speak that protocol?
+//! destination where telemetry goes, by the configuration
+//! collector   is somebody there, and does it speak that protocol?
 //! labels      keys and values that were meant otherwise
-//! trial       what became of a pod that was created as a dry run
+//! dry_run     what became of a pod that was created as a dry run
 //! ```
 //!
 //! Invariants: pure; every finding has a [`Check`], whose code never changes its meaning; a warning or a failure has a
@@ -19,14 +20,15 @@
 
 use serde::{Serialize, Serializer};
 
-pub mod collector;
+mod collector;
+pub mod destination;
+pub mod dry_run;
 pub mod facts;
 pub mod labels;
 pub mod objects;
 mod platform;
 mod replicas;
 mod seen;
-pub mod trial;
 pub mod webhook;
 
 pub use facts::Facts;
@@ -183,7 +185,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     replicas::judge(facts, &mut findings);
     collector::judge(facts, &mut findings);
     labels::judge(facts, &mut findings);
-    trial::judge(facts, &mut findings);
+    dry_run::judge(facts, &mut findings);
     platform::judge_rights_of_person(facts, &mut findings);
     let Findings(mut findings) = findings;
     findings.sort_by_key(|finding| Check::ALL.iter().position(|check| *check == finding.check));

@@ -15,13 +15,13 @@ pub struct WebhookConfiguration {
     /// Name, labels, annotations.
     pub metadata: Metadata,
     /// Its entries.
-    pub webhooks: Vec<Entry>,
+    pub webhooks: Vec<MutatingWebhook>,
 }
 
 /// One entry.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Entry {
+pub struct MutatingWebhook {
     /// Unique in the configuration.
     pub name: String,
     /// Who is called.
@@ -35,7 +35,7 @@ pub struct Entry {
     /// Of which objects.
     pub object_selector: Selector,
     /// Further conditions.
-    pub match_conditions: Vec<Condition>,
+    pub match_conditions: Vec<MatchCondition>,
 }
 
 /// Who is called.
@@ -123,7 +123,7 @@ impl Selector {
 /// A condition in CEL.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Condition {
+pub struct MatchCondition {
     /// Its name.
     pub name: String,
 }
@@ -167,7 +167,7 @@ pub struct ServicePort {
 #[serde(default)]
 pub struct EndpointSlice {
     /// Addresses.
-    pub endpoints: Option<Vec<Endpoint>>,
+    pub endpoints: Option<Vec<SliceEndpoint>>,
     /// Ports of each.
     pub ports: Option<Vec<EndpointPort>>,
 }
@@ -175,7 +175,7 @@ pub struct EndpointSlice {
 /// An address.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Endpoint {
+pub struct SliceEndpoint {
     /// How it is.
     pub conditions: Conditions,
 }

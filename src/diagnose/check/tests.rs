@@ -4,13 +4,12 @@ use javelin_core::config::Config;
 use javelin_core::mutate::keys::{CA_BUNDLE, INJECT, INJECTED, SKIPPED};
 use serde_json::{Value, json};
 
-use super::collector::{Collector, Said};
-use super::facts::{Certificates, Names, Pull, Reach, Replica, Right};
+use super::destination::{Collector, Said};
+use super::facts::{Admission, Certificates, DryRun, ObjectNames, Pull, Reach, Replica, Right};
 use super::objects::{
-    Addresses, Callee, ClientConfig, Condition, Entry, Labelled, Node, Rule, Selector,
-    WebhookConfiguration,
+    Addresses, Callee, ClientConfig, Labelled, MatchCondition, MutatingWebhook, Node, Rule,
+    Selector, WebhookConfiguration,
 };
-use super::trial::{Outcome, Trial};
 use super::webhook::expected::Expected;
 use super::*;
 
@@ -328,14 +327,14 @@ fn who_calls_us_too_fails_and_another_javelin_is_a_warning() {
 fn other_injectors_are_known_by_their_webhooks() {
     let told = |name: &str, service: &str, resource: &str| {
         broken(|facts| {
-            let entry = Entry {
+            let entry = MutatingWebhook {
                 name: "mpod.kb.io".to_owned(),
                 client_config: calling("somewhere", service, "/mutate-v1-pod"),
                 rules: vec![Rule {
                     operations: vec!["CREATE".to_owned()],
                     resources: vec![resource.to_owned()],
                 }],
-                ..Entry::default()
+                ..MutatingWebhook::default()
             };
             let mut other = WebhookConfiguration {
                 webhooks: vec![entry],
@@ -467,14 +466,14 @@ fn a_failed_pull_has_a_hint_for_its_cause() {
 fn a_tried_pod_tells_what_became_of_it() {
     let admitted = |annotation: &str, value: &str, spec: Value| {
         let pod = json!({"metadata": {"annotations": {annotation: value}}, "spec": spec});
-        Outcome::Admitted(Box::new(serde_json::from_value(pod).unwrap()))
+        Admission::Admitted(Box::new(serde_json::from_value(pod).unwrap()))
     };
     let receipt =
         r#"{"version": "1", "profile": "default", "config": "", "delivery": "", "containers": {}}"#;
-    let refused = |why: &str| Outcome::Refused(why.to_owned());
-    let tried = |labelled: Outcome, plain: Option<Outcome>| {
+    let refused = |why: &str| Admission::Refused(why.to_owned());
+    let tried = |labelled: Admission, plain: Option<Admission>| {
         broken(|facts| {
-            facts.trial = Some(Trial {
+            facts.dry_run = Some(DryRun {
                 namespace: "shop".to_owned(),
                 labelled,
                 plain,
@@ -566,8 +565,8 @@ fn an_image_volume_that_was_dropped_is_a_failure() {
             facts.config = Ok(Ok(Config::parse(&config, "").unwrap()));
             facts.nodes = Ok(Vec::new());
             let pod = json!({"metadata": {"annotations": {INJECTED: receipt}}, "spec": spec});
-            let labelled = Outcome::Admitted(Box::new(serde_json::from_value(pod).unwrap()));
-            facts.trial = Some(Trial {
+            let labelled = Admission::Admitted(Box::new(serde_json::from_value(pod).unwrap()));
+            facts.dry_run = Some(DryRun {
                 namespace: "shop".to_owned(),
                 labelled,
                 plain: None,
@@ -595,7 +594,7 @@ fn broken(how: impl FnOnce(&mut Facts)) -> Vec<(Check, Status)> {
     bad.map(|each| (each.check, each.status)).collect()
 }
 
-fn entries(facts: &mut Facts) -> &mut Vec<Entry> {
+fn entries(facts: &mut Facts) -> &mut Vec<MutatingWebhook> {
     &mut facts.configuration.as_mut().unwrap().webhooks
 }
 
@@ -622,7 +621,7 @@ pub(super) fn good() -> Facts {
              namespace,
              object,
              conditions,
-         }| Entry {
+         }| MutatingWebhook {
             failure_policy: Some(if path == "/probe" { "Fail" } else { "Ignore" }.to_owned()),
             client_config: calling("javelin-system", "javelin", &path),
             rules: Vec::new(),
@@ -636,7 +635,7 @@ pub(super) fn good() -> Facts {
             },
             match_conditions: conditions
                 .iter()
-                .map(|name| Condition {
+                .map(|name| MatchCondition {
                     name: (*name).to_owned(),
                 })
                 .collect(),
@@ -666,7 +665,7 @@ pub(super) fn good() -> Facts {
     let labelled = json!({"metadata": {"name": "shop", "labels": {INJECT: "checkout"}}});
     let labelled: Labelled = serde_json::from_value(labelled).unwrap();
     Facts {
-        names: Names {
+        names: ObjectNames {
             namespace: "javelin-system".to_owned(),
             service: "javelin".to_owned(),
             account: "javelin".to_owned(),
@@ -710,6 +709,6 @@ pub(super) fn good() -> Facts {
         workloads_unseen: Vec::new(),
         other_kinds: Vec::new(),
         other_kinds_unseen: Vec::new(),
-        trial: None,
+        dry_run: None,
     }
 }

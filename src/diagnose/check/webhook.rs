@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use javelin_core::config::DEFAULT_PROFILE;
 use javelin_core::mutate::keys::CA_BUNDLE;
 
-use super::objects::{Entry, Expression, Selector, WebhookConfiguration};
+use super::objects::{Expression, MutatingWebhook, Selector, WebhookConfiguration};
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
 
 pub(super) mod expected;
@@ -78,7 +78,7 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
         };
         selectors_differ |= differs(each, entry, facts, findings);
     }
-    let known = |entry: &&Entry| expected.iter().any(|each| each.name == entry.name);
+    let known = |entry: &&MutatingWebhook| expected.iter().any(|each| each.name == entry.name);
     let others = configuration.webhooks.iter().filter(|entry| !known(entry));
     let (mut stale, mut foreign) = (BTreeSet::new(), Vec::new());
     for entry in others {
@@ -134,7 +134,12 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
 }
 
 /// Compares one entry with what the chart makes; says what differs.
-fn differs(expected: &Expected, entry: &Entry, facts: &Facts, findings: &mut Findings) -> bool {
+fn differs(
+    expected: &Expected,
+    entry: &MutatingWebhook,
+    facts: &Facts,
+    findings: &mut Findings,
+) -> bool {
     let name = &entry.name;
     let mut is_other = false;
     if !calls(entry, facts) || path(entry) != Some(&expected.path) {
@@ -199,7 +204,7 @@ fn differs(expected: &Expected, entry: &Entry, facts: &Facts, findings: &mut Fin
 }
 
 fn bundles(configuration: &WebhookConfiguration, elsewhere: bool, findings: &mut Findings) {
-    let has_none = |entry: &&Entry| {
+    let has_none = |entry: &&MutatingWebhook| {
         entry
             .client_config
             .ca_bundle
@@ -227,8 +232,8 @@ fn bundles(configuration: &WebhookConfiguration, elsewhere: bool, findings: &mut
 }
 
 fn failure_policy(configuration: &WebhookConfiguration, findings: &mut Findings) {
-    let is_probe = |entry: &Entry| entry.name == PROBE_ENTRY;
-    let fails = |entry: &Entry| entry.failure_policy.as_deref() != Some("Ignore");
+    let is_probe = |entry: &MutatingWebhook| entry.name == PROBE_ENTRY;
+    let fails = |entry: &MutatingWebhook| entry.failure_policy.as_deref() != Some("Ignore");
     let entries = configuration.webhooks.iter();
     let strict = entries.filter(|entry| !is_probe(entry) && fails(entry));
     let strict: Vec<_> = strict.map(|entry| entry.name.clone()).collect();
@@ -351,7 +356,7 @@ fn injectors(others: &[WebhookConfiguration], findings: &mut Findings) {
 }
 
 /// All by which an injector may be known.
-fn marks(configuration: &str, entry: &Entry) -> String {
+fn marks(configuration: &str, entry: &MutatingWebhook) -> String {
     let service = entry.client_config.service.as_ref();
     let called = service.map(|service| format!("{} {}", service.namespace, service.name));
     let called = called.or_else(|| entry.client_config.url.clone());
@@ -363,7 +368,7 @@ fn marks(configuration: &str, entry: &Entry) -> String {
     marks.to_ascii_lowercase()
 }
 
-fn is_for_pods(entry: &Entry) -> bool {
+fn is_for_pods(entry: &MutatingWebhook) -> bool {
     entry.rules.iter().any(|rule| {
         let is_pods = |resource: &String| matches!(resource.as_str(), "pods" | "*" | "*/*");
         let is_create = |operation: &String| matches!(operation.as_str(), "CREATE" | "*");
@@ -371,14 +376,14 @@ fn is_for_pods(entry: &Entry) -> bool {
     })
 }
 
-fn calls(entry: &Entry, facts: &Facts) -> bool {
+fn calls(entry: &MutatingWebhook, facts: &Facts) -> bool {
     let service = entry.client_config.service.as_ref();
     service.is_some_and(|service| {
         service.name == facts.names.service && service.namespace == facts.names.namespace
     })
 }
 
-fn path(entry: &Entry) -> Option<&str> {
+fn path(entry: &MutatingWebhook) -> Option<&str> {
     entry.client_config.service.as_ref()?.path.as_deref()
 }
 

@@ -3,10 +3,10 @@
 use javelin_core::mutate::Receipt;
 use javelin_core::mutate::keys;
 
-use super::objects::{ContainerStatus, Pod};
+use super::objects::{ContainerStatus, PodFacts};
 
 /// The first container of ours, or with the agent, that does not run.
-pub(super) fn describe(pod: &Pod, receipt: Option<&Receipt>) -> Option<String> {
+pub(super) fn describe(pod: &PodFacts, receipt: Option<&Receipt>) -> Option<String> {
     let ours = |status: &&ContainerStatus| keys::VOLUMES.contains(&status.name.as_str());
     let is_target = |status: &&ContainerStatus| {
         receipt.is_none_or(|receipt| receipt.containers.contains_key(&status.name))

@@ -20,25 +20,25 @@ mod crash;
 pub mod objects;
 pub mod rollout;
 
-use objects::{Namespace, Pod, Workload};
+use objects::{NamespaceFacts, PodFacts, WorkloadFacts};
 
 /// What was read.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct StatusFacts {
     /// Javelin's configuration; without it nobody knows what is outdated, or excluded.
     pub config: Option<Config>,
     /// Namespaces, as far as they may be read.
-    pub namespaces: Vec<Namespace>,
+    pub namespaces: Vec<NamespaceFacts>,
     /// Workloads with a pod template.
-    pub workloads: Vec<Workload>,
+    pub workloads: Vec<WorkloadFacts>,
     /// Pods.
-    pub pods: Vec<Pod>,
+    pub pods: Vec<PodFacts>,
 }
 
 /// A workload that asks for the agent, or a pod of nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Row {
+pub struct WorkloadStatus {
     /// Its namespace.
     pub namespace: String,
     /// `Deployment` and the like; `Pod` for one of nobody.
@@ -48,7 +48,7 @@ pub struct Row {
     /// The profile it asks for, as the label says it.
     pub profile: String,
     /// What asks for it.
-    pub asked_by: Source,
+    pub asked_by: LabelSource,
     /// Pods that have not ended.
     pub pods: usize,
     /// Have the agent.
@@ -72,13 +72,13 @@ pub struct Row {
 /// What asks for the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum LabelSource {
     /// The workload's own label.
-    Workload,
+    WorkloadFacts,
     /// Its pod template's label or annotation.
     Template,
     /// The namespace's label.
-    Namespace,
+    NamespaceFacts,
     /// Nothing any more.
     Nobody,
 }
@@ -100,13 +100,13 @@ enum State {
 /// Whatever the label or an annotation asks for, and where that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct InjectionRequest {
-    source: Source,
+    source: LabelSource,
     value: String,
     /// Does the pod itself carry it? Then it was there when the pod was created.
     is_on_pod: bool,
 }
 
-impl Row {
+impl WorkloadStatus {
     /// As `kubectl` takes it: `deployment.apps/orders`.
     pub fn resource(&self) -> String {
         let kind = Kind::named(None, &self.kind);
@@ -122,13 +122,13 @@ impl Row {
         }
         let (namespace, resource) = (&self.namespace, self.resource());
         Some(match (self.no_restart, self.asked_by) {
-            (_, Source::Nobody) => {
+            (_, LabelSource::Nobody) => {
                 format!("kubectl rollout restart -n {namespace} {resource}")
             }
-            (Some(_), _) | (None, Source::Template) => format!(
+            (Some(_), _) | (None, LabelSource::Template) => format!(
                 "set the label {INJECT} to \"false\" in its manifest, and create its pods again"
             ),
-            (None, Source::Workload | Source::Namespace) => {
+            (None, LabelSource::WorkloadFacts | LabelSource::NamespaceFacts) => {
                 format!("kubectl label --overwrite -n {namespace} {resource} {INJECT}=false")
             }
         })
@@ -141,8 +141,8 @@ impl Row {
 }
 
 /// A row for each workload that asks for the agent, sorted by name.
-pub fn rows(facts: &Facts) -> Vec<Row> {
-    let mut rows: BTreeMap<(String, String, String), Row> = BTreeMap::new();
+pub fn rows(facts: &StatusFacts) -> Vec<WorkloadStatus> {
+    let mut rows: BTreeMap<(String, String, String), WorkloadStatus> = BTreeMap::new();
     let is_excluded = |namespace: &str| {
         let config = facts.config.as_ref();
         config.is_some_and(|config| config.excludes(namespace))
@@ -188,8 +188,8 @@ pub fn rows(facts: &Facts) -> Vec<Row> {
     rows.collect()
 }
 
-impl Facts {
-    fn workload(&self, key: &(String, String, String)) -> Option<&Workload> {
+impl StatusFacts {
+    fn workload(&self, key: &(String, String, String)) -> Option<&WorkloadFacts> {
         let (namespace, kind, name) = key;
         self.workloads.iter().find(|each| {
             each.metadata.namespace == *namespace
@@ -198,13 +198,13 @@ impl Facts {
         })
     }
 
-    fn row(&self, key: &(String, String, String), request: InjectionRequest) -> Row {
+    fn row(&self, key: &(String, String, String), request: InjectionRequest) -> WorkloadStatus {
         let (namespace, kind, name) = key.clone();
         let no_restart = match self.workload(key) {
             Some(workload) => rollout::obstacle(workload),
             None => rollout::obstacle_of_kind(&kind),
         };
-        Row {
+        WorkloadStatus {
             namespace,
             kind,
             name,
@@ -227,7 +227,7 @@ impl Facts {
     }
 
     /// What a workload's new pods would ask for.
-    fn request_of(&self, workload: &Workload) -> Option<InjectionRequest> {
+    fn request_of(&self, workload: &WorkloadFacts) -> Option<InjectionRequest> {
         let template = workload.template();
         let on_template =
             template.and_then(|template| self.own(&template.labels, &template.annotations));
@@ -237,16 +237,20 @@ impl Facts {
             is_on_pod: false,
         };
         on_template
-            .map(|value| request(Source::Template, value))
+            .map(|value| request(LabelSource::Template, value))
             .or_else(|| {
                 label(&workload.metadata.labels, INJECT)
-                    .map(|value| request(Source::Workload, value))
+                    .map(|value| request(LabelSource::WorkloadFacts, value))
             })
             .or_else(|| self.of_namespace(&workload.metadata.namespace))
     }
 
     /// What a pod asks for, in the order of the webhook.
-    fn request(&self, pod: &Pod, workload: Option<&Workload>) -> Option<InjectionRequest> {
+    fn request(
+        &self,
+        pod: &PodFacts,
+        workload: Option<&WorkloadFacts>,
+    ) -> Option<InjectionRequest> {
         let metadata = &pod.metadata;
         let request = |source, value: &str| InjectionRequest {
             source,
@@ -254,15 +258,16 @@ impl Facts {
             is_on_pod: true,
         };
         let own = self.own(&metadata.labels, &metadata.annotations);
-        own.map(|value| request(Source::Template, value))
+        own.map(|value| request(LabelSource::Template, value))
             .or_else(|| {
-                label(&metadata.labels, FROM_WORKLOAD).map(|value| request(Source::Workload, value))
+                label(&metadata.labels, FROM_WORKLOAD)
+                    .map(|value| request(LabelSource::WorkloadFacts, value))
             })
             .or_else(|| {
                 let value = label(&workload?.metadata.labels, INJECT)?;
                 Some(InjectionRequest {
                     is_on_pod: false,
-                    ..request(Source::Workload, value)
+                    ..request(LabelSource::WorkloadFacts, value)
                 })
             })
             .or_else(|| self.of_namespace(&metadata.namespace))
@@ -281,7 +286,7 @@ impl Facts {
             .find(|each| each.metadata.name == name)?;
         let value = label(&namespace.metadata.labels, INJECT)?;
         Some(InjectionRequest {
-            source: Source::Namespace,
+            source: LabelSource::NamespaceFacts,
             value: value.to_owned(),
             is_on_pod: false,
         })
@@ -289,8 +294,8 @@ impl Facts {
 
     fn state(
         &self,
-        pod: &Pod,
-        workload: Option<&Workload>,
+        pod: &PodFacts,
+        workload: Option<&WorkloadFacts>,
         request: Option<&InjectionRequest>,
     ) -> State {
         let annotation = |key: &str| label(&pod.metadata.annotations, key);
@@ -316,12 +321,12 @@ impl Facts {
         }
         match (request.source, workload) {
             // The webhook copies a label in the very moment in which it is set.
-            (Source::Workload, Some(workload))
+            (LabelSource::WorkloadFacts, Some(workload))
                 if workload.was_copyable() && !workload.has_copy() =>
             {
                 State::Missed
             }
-            (Source::Workload, _) => State::Waiting("older than the label"),
+            (LabelSource::WorkloadFacts, _) => State::Waiting("older than the label"),
             _ if self.is_older_than_label(pod) => {
                 State::Waiting("older than the namespace's label")
             }
@@ -330,7 +335,7 @@ impl Facts {
     }
 
     /// As far as the API server has written down who set the label, and when.
-    fn is_older_than_label(&self, pod: &Pod) -> bool {
+    fn is_older_than_label(&self, pod: &PodFacts) -> bool {
         let namespace = self
             .namespaces
             .iter()
@@ -376,7 +381,7 @@ fn why_outdated(receipt: &Receipt, profile: &Profile) -> Option<String> {
 impl InjectionRequest {
     fn none() -> Self {
         Self {
-            source: Source::Nobody,
+            source: LabelSource::Nobody,
             value: String::new(),
             is_on_pod: false,
         }
@@ -387,7 +392,7 @@ impl InjectionRequest {
     }
 }
 
-impl Row {
+impl WorkloadStatus {
     fn count(&mut self, state: State) {
         self.pods += 1;
         let detail = match state {
@@ -422,7 +427,7 @@ impl Row {
 }
 
 /// The uppermost owner that can be told from names; the pod itself, if it has none.
-fn owner(pod: &Pod) -> (String, String) {
+fn owner(pod: &PodFacts) -> (String, String) {
     let metadata = Metadata {
         labels: Some(pod.metadata.labels.clone()),
         owner_references: Some(pod.metadata.owner_references.clone()),

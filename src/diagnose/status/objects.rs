@@ -11,7 +11,7 @@ use crate::diagnose::template::PodTemplates;
 /// Of any object.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Metadata {
+pub struct ObjectMetadata {
     /// Its name.
     pub name: String,
     /// Its namespace.
@@ -43,17 +43,17 @@ pub struct Manager {
 /// A namespace.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Namespace {
+pub struct NamespaceFacts {
     /// All that is read of it.
-    pub metadata: Metadata,
+    pub metadata: ObjectMetadata,
 }
 
 /// A pod.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Pod {
+pub struct PodFacts {
     /// Labels, annotations, owners.
-    pub metadata: Metadata,
+    pub metadata: ObjectMetadata,
     /// How it is.
     pub status: PodStatus,
 }
@@ -109,9 +109,9 @@ pub struct Why {
 /// Something with a pod template.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Workload {
+pub struct WorkloadFacts {
     /// Its own metadata.
-    pub metadata: Metadata,
+    pub metadata: ObjectMetadata,
     /// The template, and how it is rolled out.
     pub spec: Spec,
     /// Lists do not say it of their items, so whoever reads them does.
@@ -129,7 +129,7 @@ pub struct Spec {
     pub update_strategy: Option<Strategy>,
     /// Where the template is.
     #[serde(flatten)]
-    pub templates: PodTemplates<Metadata>,
+    pub templates: PodTemplates<ObjectMetadata>,
 }
 
 /// How pods are replaced.
@@ -151,7 +151,7 @@ pub struct RollingUpdate {
     pub partition: u32,
 }
 
-impl Metadata {
+impl ObjectMetadata {
     /// When the inject label was last written, as far as that is known: RFC 3339 in UTC and whole seconds, so that texts
     /// compare as times do.
     pub fn labelled_at(&self) -> Option<&str> {
@@ -168,7 +168,7 @@ impl Metadata {
     }
 }
 
-impl Pod {
+impl PodFacts {
     /// Has it neither ended, nor to go?
     pub fn is_alive(&self) -> bool {
         let has_ended = matches!(self.status.phase.as_str(), "Succeeded" | "Failed");
@@ -176,9 +176,9 @@ impl Pod {
     }
 }
 
-impl Workload {
+impl WorkloadFacts {
     /// Its pod template's metadata.
-    pub fn template(&self) -> Option<&Metadata> {
+    pub fn template(&self) -> Option<&ObjectMetadata> {
         self.spec.templates.metadata()
     }
 

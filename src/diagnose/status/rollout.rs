@@ -4,7 +4,7 @@
 use javelin_core::kinds::Kind;
 use serde_json::{Value, json};
 
-use super::objects::Workload;
+use super::objects::WorkloadFacts;
 
 /// How far a rollout is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub enum Progress {
 }
 
 /// Why its pods cannot be replaced by a rolling restart; `None` if they can.
-pub fn obstacle(workload: &Workload) -> Option<&'static str> {
+pub fn obstacle(workload: &WorkloadFacts) -> Option<&'static str> {
     let strategy = workload.spec.update_strategy.as_ref();
     if workload.spec.paused {
         return Some("it is paused: resume it, and its pods are replaced");

@@ -8,7 +8,7 @@ const HASH: &str = "6d4cf56db6";
 
 #[test]
 fn a_pod_that_asks_and_has_neither_receipt_nor_reason_was_missed() {
-    let row = only(&Facts {
+    let row = only(&StatusFacts {
         workloads: vec![deployment(
             json!({"name": "orders", "labels": {INJECT: "true"}}),
             json!({FROM_WORKLOAD: "true"}),
@@ -27,12 +27,12 @@ fn a_pod_that_asks_and_has_neither_receipt_nor_reason_was_missed() {
             pod(json!({}), json!({})),
         ],
         config: Some(Config::default()),
-        ..Facts::default()
+        ..StatusFacts::default()
     });
     assert_eq!(row.title(), "shop/deployment.apps/orders");
     assert_eq!(
         (row.profile.as_str(), row.asked_by),
-        ("default", Source::Workload)
+        ("default", LabelSource::WorkloadFacts)
     );
     assert_eq!(
         (row.pods, row.injected, row.missed, row.skipped, row.waiting),
@@ -49,11 +49,11 @@ fn a_label_that_was_never_copied_was_missed_where_it_can_be_copied() {
         let workload = json!({"metadata": {"name": "orders", "namespace": "shop", "labels": {INJECT: "true"}}, "spec": {"template": {}}});
         let mut pod = pod(json!({}), json!({}));
         pod.metadata.owner_references = serde_json::from_value(json!([owner])).unwrap();
-        let workload: Workload = serde_json::from_value(workload).unwrap();
-        Facts {
-            workloads: vec![Workload { kind, ..workload }],
+        let workload: WorkloadFacts = serde_json::from_value(workload).unwrap();
+        StatusFacts {
+            workloads: vec![WorkloadFacts { kind, ..workload }],
             pods: vec![pod],
-            ..Facts::default()
+            ..StatusFacts::default()
         }
     };
     let owner = |kind: &str| json!({"kind": kind, "name": "orders", "controller": true});
@@ -98,10 +98,10 @@ fn what_is_in_the_way_of_a_restart_is_told_with_what_was_missed() {
             json!({}),
         );
         workload.spec = serde_json::from_value(spec).unwrap();
-        let row = only(&Facts {
+        let row = only(&StatusFacts {
             workloads: vec![workload],
             pods: vec![pod(json!({}), json!({}))],
-            ..Facts::default()
+            ..StatusFacts::default()
         });
         assert_eq!(row.missed, 1);
         assert_eq!(row.details.len(), 1, "{row:?}");
@@ -114,8 +114,8 @@ fn workloads_of_operators_count_and_parts_of_other_workloads_do_not() {
     let is_derived = |kind: &'static str, owner: &str, controller: bool| {
         let owner = json!({"kind": owner, "name": "x", "controller": controller});
         let workload = json!({"metadata": {"name": "x-1", "ownerReferences": [owner]}});
-        let workload: Workload = serde_json::from_value(workload).unwrap();
-        Workload { kind, ..workload }.is_derived()
+        let workload: WorkloadFacts = serde_json::from_value(workload).unwrap();
+        WorkloadFacts { kind, ..workload }.is_derived()
     };
     assert!(!is_derived("Deployment", "Kafka", true));
     assert!(!is_derived("StatefulSet", "Prometheus", true));
@@ -131,16 +131,16 @@ fn a_pod_of_a_labelled_namespace_was_missed_unless_it_is_older_than_the_label() 
     let facts = |created: &str| {
         let mut pod = pod(json!({}), json!({}));
         pod.metadata.creation_timestamp = created.to_owned();
-        Facts {
+        StatusFacts {
             namespaces: vec![namespace("true", "2026-11-23T06:00:00Z")],
             pods: vec![pod],
-            ..Facts::default()
+            ..StatusFacts::default()
         }
     };
     let row = only(&facts("2026-11-23T05:59:59Z"));
     assert_eq!(
         (row.missed, row.waiting, row.asked_by),
-        (0, 1, Source::Namespace)
+        (0, 1, LabelSource::NamespaceFacts)
     );
     let row = only(&facts("2026-11-23T06:00:00Z"));
     assert_eq!((row.missed, row.waiting), (1, 0));
@@ -153,14 +153,14 @@ fn false_wins_over_the_namespace_and_such_pods_are_in_no_row() {
         (json!({FROM_WORKLOAD: "false"}), json!({})),
         (json!({}), json!({INJECT: "false"})),
     ] {
-        let facts = Facts {
+        let facts = StatusFacts {
             namespaces: vec![namespace("true", "2026-11-23T06:00:00Z")],
             workloads: vec![deployment(
                 json!({"name": "orders", "labels": workload}),
                 labels.clone(),
             )],
             pods: vec![pod(labels, json!({}))],
-            ..Facts::default()
+            ..StatusFacts::default()
         };
         let found = rows(&facts);
         assert!(found.iter().all(|row| row.pods == 0), "{found:?}");
@@ -174,26 +174,26 @@ fn pods_that_have_ended_or_go_and_excluded_namespaces_do_not_count() {
     ended.status.phase = "Succeeded".to_owned();
     let mut going = asking();
     going.metadata.deletion_timestamp = Some("2026-11-23T06:00:00Z".to_owned());
-    let facts = Facts {
+    let facts = StatusFacts {
         pods: vec![ended, going],
-        ..Facts::default()
+        ..StatusFacts::default()
     };
     assert_eq!(rows(&facts), []);
     let config = Config::parse("excludedNamespaces: [shop]", "").unwrap();
-    let facts = Facts {
+    let facts = StatusFacts {
         pods: vec![asking()],
         config: Some(config),
-        ..Facts::default()
+        ..StatusFacts::default()
     };
     assert_eq!(rows(&facts), []);
 }
 
 #[test]
 fn an_annotation_asks_only_where_the_configuration_says_so() {
-    let facts = |text: &str| Facts {
+    let facts = |text: &str| StatusFacts {
         pods: vec![pod(json!({}), json!({INJECT: "true"}))],
         config: Some(Config::parse(text, "").unwrap()),
-        ..Facts::default()
+        ..StatusFacts::default()
     };
     assert_eq!(rows(&facts("annotations: false")), []);
     assert_eq!(only(&facts("annotations: true")).missed, 1);
@@ -208,10 +208,10 @@ fn what_has_another_configuration_profile_or_image_is_outdated() {
         )
         .unwrap();
         let pods = vec![pod(json!({INJECT: value}), json!({INJECTED: receipt}))];
-        let row = only(&Facts {
+        let row = only(&StatusFacts {
             pods,
             config: Some(config),
-            ..Facts::default()
+            ..StatusFacts::default()
         });
         assert_eq!(
             (row.injected, row.outdated),
@@ -257,10 +257,10 @@ fn of_what_crashes_there_is_a_way_back() {
         let mut pod = pod(pod_labels, json!({INJECTED: receipt(&Config::default())}));
         let state = json!({"name": "app", "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
         pod.status = serde_json::from_value(json!({"containerStatuses": [state]})).unwrap();
-        let row = only(&Facts {
+        let row = only(&StatusFacts {
             workloads: vec![deployment(workload, template)],
             pods: vec![pod],
-            ..Facts::default()
+            ..StatusFacts::default()
         });
         row.way_back().unwrap()
     };
@@ -298,10 +298,10 @@ fn containers_with_the_agent_that_do_not_run_crash() {
             json!({INJECTED: receipt(&Config::default())}),
         );
         pod.status = serde_json::from_value(status).unwrap();
-        let row = only(&Facts {
+        let row = only(&StatusFacts {
             pods: vec![pod],
             config: Some(Config::default()),
-            ..Facts::default()
+            ..StatusFacts::default()
         });
         assert_eq!(row.crashing, usize::from(!row.details.is_empty()));
         row.details.join("; ")
@@ -361,9 +361,9 @@ fn containers_with_the_agent_that_do_not_run_crash() {
 
 #[test]
 fn names_are_as_kubectl_takes_them() {
-    let mut row = only(&Facts {
+    let mut row = only(&StatusFacts {
         pods: vec![pod(json!({INJECT: "true"}), json!({}))],
-        ..Facts::default()
+        ..StatusFacts::default()
     });
     for (kind, resource) in [
         ("Deployment", "deployment.apps/orders"),
@@ -383,16 +383,16 @@ fn a_workload_without_pods_has_a_row() {
         json!({"name": "orders", "labels": {INJECT: "checkout"}}),
         json!({}),
     );
-    let row = only(&Facts {
+    let row = only(&StatusFacts {
         workloads: vec![workload],
-        ..Facts::default()
+        ..StatusFacts::default()
     });
     assert_eq!((row.pods, row.profile.as_str()), (0, "checkout"));
 }
 
 // === What all of them need
 
-fn only(facts: &Facts) -> Row {
+fn only(facts: &StatusFacts) -> WorkloadStatus {
     let mut rows = rows(facts);
     assert_eq!(rows.len(), 1, "{rows:#?}");
     rows.remove(0)
@@ -412,7 +412,7 @@ fn receipt(config: &Config) -> String {
     clippy::needless_pass_by_value,
     reason = "so that it is called with a literal"
 )]
-fn pod(mut labels: Value, annotations: Value) -> Pod {
+fn pod(mut labels: Value, annotations: Value) -> PodFacts {
     labels["pod-template-hash"] = json!(HASH);
     let owner = json!({"kind": "ReplicaSet", "name": format!("orders-{HASH}"), "controller": true});
     let metadata = json!({
@@ -425,18 +425,18 @@ fn pod(mut labels: Value, annotations: Value) -> Pod {
     clippy::needless_pass_by_value,
     reason = "so that it is called with a literal"
 )]
-fn deployment(mut metadata: Value, template_labels: Value) -> Workload {
+fn deployment(mut metadata: Value, template_labels: Value) -> WorkloadFacts {
     metadata["namespace"] = json!("shop");
     let spec = json!({"template": {"metadata": {"labels": template_labels}}});
-    let workload: Workload =
+    let workload: WorkloadFacts =
         serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap();
-    Workload {
+    WorkloadFacts {
         kind: "Deployment",
         ..workload
     }
 }
 
-fn namespace(value: &str, labelled: &str) -> Namespace {
+fn namespace(value: &str, labelled: &str) -> NamespaceFacts {
     let fields = json!({"f:metadata": {"f:labels": {format!("f:{INJECT}"): {}}}});
     let managed = json!([
         {"time": "2020-01-01T00:00:00Z", "fieldsV1": {"f:metadata": {"f:labels": {"f:other": {}}}}},

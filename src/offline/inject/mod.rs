@@ -38,12 +38,12 @@ pub struct Injector<'a> {
     /// The same without what a manifest cannot say.
     strict: Config,
     inputs: &'a Inputs,
-    action: Action,
+    action: Operation,
 }
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum Operation {
     /// Put the agent in.
     Inject,
     /// The same, and anew where an earlier run did it with another configuration or version.
@@ -54,16 +54,16 @@ pub enum Action {
 
 /// A document after it.
 #[derive(Debug, PartialEq)]
-pub struct Outcome {
+pub struct Injection {
     /// The new text; `None` where nothing changes.
     pub edited: Option<Edited>,
     /// What happened to each object with a pod in it.
-    pub reports: Vec<Report>,
+    pub reports: Vec<ObjectReport>,
 }
 
 /// What happened to one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct ObjectReport {
     /// Which one.
     pub object: ObjectName,
     /// What.
@@ -152,7 +152,7 @@ impl ObjectName {
 
 impl<'a> Injector<'a> {
     /// With that configuration, and what is known of the objects around.
-    pub fn new(config: &'a Config, inputs: &'a Inputs, action: Action) -> Self {
+    pub fn new(config: &'a Config, inputs: &'a Inputs, action: Operation) -> Self {
         Self {
             config,
             strict: config.without_optional(),
@@ -162,20 +162,20 @@ impl<'a> Injector<'a> {
     }
 
     /// Changes one document: an object, a List of them, or nothing.
-    pub fn document(&self, text: &str, syntax: Syntax) -> Result<Outcome, InjectError> {
+    pub fn document(&self, text: &str, syntax: Syntax) -> Result<Injection, InjectError> {
         let tree = Tree::parse(text)?;
         let (value, reports) = self.value(&tree.value);
         let edited = value.map(|value| {
             javelin_manifest::edit(text, &tree, &value, syntax).ok_or(InjectError::NotEdited)
         });
-        Ok(Outcome {
+        Ok(Injection {
             edited: edited.transpose()?,
             reports,
         })
     }
 
     /// Changes what a document says; `None` where nothing changes.
-    pub fn value(&self, value: &Value) -> (Option<Value>, Vec<Report>) {
+    pub fn value(&self, value: &Value) -> (Option<Value>, Vec<ObjectReport>) {
         let Some(items) = items_of(value) else {
             return self.object(value);
         };
@@ -207,7 +207,7 @@ impl<'a> Injector<'a> {
         if unique::make(&mut result, place, |_, _, _| None).is_ok() {
             return None;
         }
-        let mut report = Report::of(object);
+        let mut report = ObjectReport::of(object);
         self.inject(object, place, &mut report);
         match report.what {
             What::Left { code, why } if code != OWNED => Some(format!("{code}: {why}")),
@@ -215,16 +215,16 @@ impl<'a> Injector<'a> {
         }
     }
 
-    fn object(&self, object: &Value) -> (Option<Value>, Vec<Report>) {
+    fn object(&self, object: &Value) -> (Option<Value>, Vec<ObjectReport>) {
         let places = kinds::pods(object);
         let mut new: Option<Value> = None;
         let mut reports = Vec::new();
         for place in &places {
             let object = new.as_ref().unwrap_or(object);
-            let mut report = Report::of(object);
+            let mut report = ObjectReport::of(object);
             let changed = match self.action {
-                Action::Inject | Action::Update => self.inject(object, *place, &mut report),
-                Action::Remove => Self::remove(object, *place, &mut report),
+                Operation::Inject | Operation::Update => self.inject(object, *place, &mut report),
+                Operation::Remove => Self::remove(object, *place, &mut report),
             };
             if !reports.contains(&report) {
                 reports.push(report);
@@ -235,19 +235,19 @@ impl<'a> Injector<'a> {
             }
         }
         if places.is_empty()
-            && self.action != Action::Remove
+            && self.action != Operation::Remove
             && controller(object).is_none()
             && let Some(why) = kinds::passed_over(object)
         {
-            reports.push(Report {
+            reports.push(ObjectReport {
                 what: What::left(kinds::UNKNOWN, &why),
-                ..Report::of(object)
+                ..ObjectReport::of(object)
             });
         }
         (new, reports)
     }
 
-    fn remove(object: &Value, place: PodPath, report: &mut Report) -> Option<Value> {
+    fn remove(object: &Value, place: PodPath, report: &mut ObjectReport) -> Option<Value> {
         match remove::taken_out(object, place) {
             Ok(new) => {
                 if new.is_some() {
@@ -262,7 +262,7 @@ impl<'a> Injector<'a> {
         }
     }
 
-    fn inject(&self, object: &Value, place: PodPath, report: &mut Report) -> Option<Value> {
+    fn inject(&self, object: &Value, place: PodPath, report: &mut ObjectReport) -> Option<Value> {
         let pod = match Pod::from_value(place.of(object)?) {
             Ok(pod) => pod,
             Err(error) => {
@@ -342,9 +342,9 @@ impl<'a> Injector<'a> {
 
     /// What becomes of an object that has the agent: it stays as it is, unless it would be another one today and that was
     /// asked for.
-    fn again(&self, object: &Value, place: PodPath, report: &mut Report) -> Option<Value> {
+    fn again(&self, object: &Value, place: PodPath, report: &mut ObjectReport) -> Option<Value> {
         let before = receipt_of(place.of(object)?)?;
-        let mut renewed = Report {
+        let mut renewed = ObjectReport {
             what: What::Untouched,
             warnings: Vec::new(),
             ..report.clone()
@@ -372,7 +372,7 @@ impl<'a> Injector<'a> {
             }
         };
         let is_other = (&before.profile, &before.config) != (&now.profile, &now.config);
-        if self.action == Action::Update && (is_other || before.version != now.version) {
+        if self.action == Operation::Update && (is_other || before.version != now.version) {
             *report = renewed;
             return new;
         }
@@ -410,7 +410,7 @@ impl<'a> Injector<'a> {
 
     /// What a second pass adds to, without the agent: what is added now is to be taken out as well, then. Where a webhook
     /// was first there is no way back.
-    fn original(object: &Value, place: PodPath, report: &mut Report) -> Option<Value> {
+    fn original(object: &Value, place: PodPath, report: &mut ObjectReport) -> Option<Value> {
         receipt_of(place.of(object)?)?.undo?;
         let original = remove::taken_out(object, place);
         original.unwrap_or_else(|problem| {
@@ -428,7 +428,7 @@ impl<'a> Injector<'a> {
         pod: &Pod,
         plan: &Plan,
         value: &mut Value,
-        report: &mut Report,
+        report: &mut ObjectReport,
     ) {
         let secret = plan
             .parts
@@ -477,7 +477,7 @@ impl<'a> Injector<'a> {
     }
 }
 
-impl Report {
+impl ObjectReport {
     fn of(object: &Value) -> Self {
         Self {
             object: ObjectName::of(object),
@@ -511,7 +511,7 @@ pub fn items_of(value: &Value) -> Option<&Vec<Value>> {
 }
 
 /// A `ResourceList` as kustomize hands it to a function, with what happened as its results.
-pub fn with_results(list: &Value, reports: &[Report]) -> Value {
+pub fn with_results(list: &Value, reports: &[ObjectReport]) -> Value {
     let results: Vec<_> = reports.iter().flat_map(results_of).collect();
     let mut list = list.clone();
     if let Some(map) = list.as_object_mut() {
@@ -523,7 +523,7 @@ pub fn with_results(list: &Value, reports: &[Report]) -> Value {
     list
 }
 
-fn results_of(report: &Report) -> Vec<Value> {
+fn results_of(report: &ObjectReport) -> Vec<Value> {
     let ObjectName {
         api_version,
         kind,

@@ -8,7 +8,7 @@ mod growth;
 
 const LABEL: &str = "instrumentation.opentelemetry.io/inject-java";
 
-fn run(text: &str, action: Action) -> Outcome {
+fn run(text: &str, action: Operation) -> Injection {
     let mut inputs = Inputs::new(None, &[]);
     for piece in Documents::of(text.as_bytes()) {
         let value = Tree::parse(&piece.unwrap().text).unwrap().value;
@@ -40,7 +40,7 @@ fn run(text: &str, action: Action) -> Outcome {
         text: new,
         rewritten,
     };
-    Outcome {
+    Injection {
         edited: is_changed.then_some(edited),
         reports,
     }
@@ -48,12 +48,12 @@ fn run(text: &str, action: Action) -> Outcome {
 
 /// In, in again, and out: the injected text.
 fn there_and_back(text: &str) -> String {
-    let there = run(text, Action::Inject);
+    let there = run(text, Operation::Inject);
     let edited = there.edited.expect("something to inject");
     assert_eq!(edited.rewritten, Vec::<usize>::new(), "{}", edited.text);
-    let again = run(&edited.text, Action::Inject);
+    let again = run(&edited.text, Operation::Inject);
     assert_eq!(again.edited, None, "{:?}", again.reports);
-    let back = run(&edited.text, Action::Remove);
+    let back = run(&edited.text, Operation::Remove);
     assert_eq!(
         back.edited.map(|edited| edited.text).as_deref(),
         Some(text),
@@ -99,7 +99,7 @@ fn a_knative_container_needs_a_name() {
              labels:\n        {LABEL}: 'true'\n    spec:\n      containers:\n      - image: a:1\n{container}"
         )
     };
-    let left = run(&service(""), Action::Inject);
+    let left = run(&service(""), Operation::Inject);
     assert_eq!(left.edited, None);
     let [report] = &left.reports[..] else {
         panic!("{:?}", left.reports);
@@ -109,7 +109,7 @@ fn a_knative_container_needs_a_name() {
         "{report:?}"
     );
     // One beside it that has a name is no better: nobody knows which is the application's.
-    let beside = run(&service("      - name: proxy\n"), Action::Inject);
+    let beside = run(&service("      - name: proxy\n"), Operation::Inject);
     assert_eq!(beside.edited, None);
     there_and_back(&service("        name: web\n"));
 }
@@ -133,8 +133,8 @@ fn attributes_of_the_users_come_back_to_their_place() {
             "name: app\nenv:\n- name: OTEL_RESOURCE_ATTRIBUTES\n  value: {value}\n- name: B\n  value: c"
         ));
         // The entry is moved, and so written anew: the same for whoever reads it.
-        let injected = run(&text, Action::Inject).edited.unwrap().text;
-        let back = run(&injected, Action::Remove).edited.unwrap().text;
+        let injected = run(&text, Operation::Inject).edited.unwrap().text;
+        let back = run(&injected, Operation::Remove).edited.unwrap().text;
         assert_eq!(
             Tree::parse(&back).unwrap().value,
             Tree::parse(&text).unwrap().value,
@@ -166,7 +166,7 @@ fn references_are_kept_under_one_name() {
 #[test]
 fn what_may_come_from_somewhere_unknown_is_not_composed() {
     let text = deployment("name: app\nenvFrom:\n- configMapRef:\n    name: c");
-    let outcome = run(&text, Action::Inject);
+    let outcome = run(&text, Operation::Inject);
     assert_eq!(outcome.edited, None);
     let [report] = outcome.reports.as_slice() else {
         panic!()
@@ -211,7 +211,7 @@ fn what_a_controller_made_is_left_to_it() {
         "  name: orders\n",
         "  name: orders-1\n  ownerReferences:\n  - {apiVersion: apps/v1, kind: Deployment, name: orders, uid: u, controller: true}\n",
     );
-    let outcome = run(&text, Action::Inject);
+    let outcome = run(&text, Operation::Inject);
     assert_eq!(outcome.edited, None);
     assert!(
         matches!(&outcome.reports[0].what, What::Left { code, why } if code == "owned" && why.contains("Deployment orders"))
@@ -221,7 +221,7 @@ fn what_a_controller_made_is_left_to_it() {
 #[test]
 fn what_is_no_pod_is_left_with_a_word() {
     let text = deployment("name: app\nenv:\n- name: A\n  value: on");
-    let outcome = run(&text, Action::Inject);
+    let outcome = run(&text, Operation::Inject);
     assert_eq!(outcome.edited, None);
     assert!(
         matches!(&outcome.reports[0].what, What::Left { code, why } if code == "unreadable" && why.contains("env")),
@@ -241,7 +241,7 @@ fn a_webhook_finds_the_pod_of_an_injected_manifest_complete() {
     let config = Config::default();
     let mut inputs = Inputs::new(Some("shop".to_owned()), &[]);
     inputs.learn(&json!({ "kind": "Namespace", "metadata": { "name": "shop" } }));
-    let injector = Injector::new(&config, &inputs, Action::Inject);
+    let injector = Injector::new(&config, &inputs, Operation::Inject);
     let treat = |document: &Value| {
         let pod = Pod::from_value(document).unwrap();
         injector.mutation(document, PodPath::POD, &pod, &config)
@@ -286,7 +286,7 @@ fn a_function_tells_its_results() {
         json!({ "apiVersion": "config.kubernetes.io/v1", "kind": "ResourceList", "items": [item] });
     let inputs = Inputs::default();
     let config = Config::default();
-    let (_, reports) = Injector::new(&config, &inputs, Action::Inject).value(&list);
+    let (_, reports) = Injector::new(&config, &inputs, Operation::Inject).value(&list);
     let list = with_results(&list, &reports);
     assert_eq!(list["results"][0]["severity"], "warning");
     assert_eq!(list["results"][0]["resourceRef"]["name"], "orders");
@@ -299,7 +299,7 @@ fn what_was_changed_since_is_never_taken_out() {
     ));
     let left = |text: &str, problem: &str| {
         assert_ne!(text, injected, "{problem}");
-        let outcome = run(text, Action::Remove);
+        let outcome = run(text, Operation::Remove);
         assert_eq!(outcome.edited, None, "{problem}");
         let What::Left { code, why } = &outcome.reports[0].what else {
             panic!("{outcome:?}")
@@ -341,7 +341,7 @@ fn what_was_changed_since_is_never_taken_out() {
             "apiVersion: v1\n              fieldPath: spec",
         )
         .replace("value: b", "value: c");
-    assert!(run(&defaulted, Action::Remove).edited.is_some());
+    assert!(run(&defaulted, Operation::Remove).edited.is_some());
 }
 
 #[test]
@@ -352,9 +352,9 @@ fn a_second_pass_keeps_the_way_back() {
     let mount = "        volumeMounts:\n        - name: javelin-agent\n          mountPath: /javelin-agent\n          readOnly: true\n";
     let damaged = injected.replacen(mount, "", 1);
     assert_ne!(damaged, injected);
-    let again = run(&damaged, Action::Inject);
+    let again = run(&damaged, Operation::Inject);
     assert_eq!(again.reports[0].warnings, Vec::<String>::new());
-    let back = run(&again.edited.unwrap().text, Action::Remove);
+    let back = run(&again.edited.unwrap().text, Operation::Remove);
     assert_eq!(back.edited.unwrap().text, text);
 }
 
@@ -371,28 +371,31 @@ fn another_configuration_is_told_and_update_puts_it_in_anew() {
             .unwrap()
     };
     let newer = config("default: {agent: {image: 'registry.example/agent:2'}}");
-    let told = with(&newer, &injected, Action::Inject);
+    let told = with(&newer, &injected, Operation::Inject);
     assert_eq!(told.edited, None);
     assert!(
         told.reports[0].warnings[0].starts_with("other-configuration: "),
         "{told:?}"
     );
-    let updated = with(&newer, &injected, Action::Update).edited.unwrap().text;
+    let updated = with(&newer, &injected, Operation::Update)
+        .edited
+        .unwrap()
+        .text;
     assert!(
         updated.contains("image: registry.example/agent:2"),
         "{updated}"
     );
     assert_eq!(updated.matches("-javaagent:").count(), 1, "{updated}");
-    assert_eq!(with(&newer, &updated, Action::Update).edited, None);
+    assert_eq!(with(&newer, &updated, Operation::Update).edited, None);
     assert_eq!(
-        with(&newer, &updated, Action::Inject).reports[0].warnings,
+        with(&newer, &updated, Operation::Inject).reports[0].warnings,
         Vec::<String>::new()
     );
-    assert_eq!(run(&updated, Action::Remove).edited.unwrap().text, text);
+    assert_eq!(run(&updated, Operation::Remove).edited.unwrap().text, text);
     // The same configuration is none to put in anew, and what was changed since is not lost to a new one.
-    assert_eq!(run(&injected, Action::Update).edited, None);
+    assert_eq!(run(&injected, Operation::Update).edited, None);
     let changed = injected.replace("-Xmx1g -", "-Xmx2g -");
-    let told = with(&newer, &changed, Action::Update);
+    let told = with(&newer, &changed, Operation::Update);
     assert_eq!(told.edited, None);
     assert!(
         told.reports[0].warnings[0].contains("cannot be put in anew: cannot-be-removed"),
@@ -403,16 +406,16 @@ fn another_configuration_is_told_and_update_puts_it_in_anew() {
 #[test]
 fn what_asks_for_the_agent_and_cannot_have_it_is_left() {
     let small = deployment("name: app\nimage: a:1\nresources: {limits: {memory: 64Mi}}");
-    assert!(run(&small, Action::Inject).reports[0].is_left());
+    assert!(run(&small, Operation::Inject).reports[0].is_left());
     for content in ["false", "true"] {
         let text = deployment("name: app\nimage: a:1").replace("'true'", &format!("'{content}'"));
         assert!(
-            !run(&text, Action::Inject).reports[0].is_left(),
+            !run(&text, Operation::Inject).reports[0].is_left(),
             "{content}"
         );
     }
     let unlabelled = small.replace(LABEL, "example.com/other");
-    assert!(!run(&unlabelled, Action::Inject).reports[0].is_left());
+    assert!(!run(&unlabelled, Operation::Inject).reports[0].is_left());
 }
 
 #[test]
@@ -424,9 +427,9 @@ fn a_receipt_that_says_nothing_of_the_pod_does_not_cost_the_way_back() {
          value: -Xmx1g\n",
         keys::INJECTED
     );
-    let there = run(&text, Action::Inject);
+    let there = run(&text, Operation::Inject);
     assert_eq!(there.reports[0].warnings, Vec::<String>::new());
-    let back = run(&there.edited.unwrap().text, Action::Remove);
+    let back = run(&there.edited.unwrap().text, Operation::Remove);
     let value = Tree::parse(&back.edited.unwrap().text).unwrap().value;
     let mut expected = Tree::parse(&text).unwrap().value;
     expected["metadata"]

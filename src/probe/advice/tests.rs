@@ -10,14 +10,14 @@ const PLATFORMS: [Platform; 5] = [
     Platform::Other,
 ];
 
-fn advice(finding: &Finding, platform: Platform, port: u16) -> String {
+fn advice(finding: &Reachability, platform: Platform, port: u16) -> String {
     let names = Names {
         service: ServiceName::new("spear", "monitoring").unwrap(),
         secret: "spear-ca".to_owned(),
         configuration: "spear-hooks".to_owned(),
         probe: "spear-probe".to_owned(),
     };
-    let place = Place {
+    let place = Surroundings {
         platform,
         port,
         names: &names,
@@ -94,7 +94,10 @@ fn the_firewall_statement_is_the_platforms_own() {
             &["gcloud", "aws ", "egress-selector"],
         ),
     ] {
-        for finding in [Finding::NoAnswer(said()), Finding::Refused(said())] {
+        for finding in [
+            Reachability::NoAnswer(said()),
+            Reachability::Refused(said()),
+        ] {
             let text = advice(&finding, platform, port);
             for word in needed.iter().chain(&["networkpolicies -n monitoring"]) {
                 assert!(text.contains(word), "{platform:?}: {word}:\n{text}");
@@ -133,7 +136,11 @@ fn each_finding_has_its_own_next_step() {
             assert!(text.contains(word), "{finding:?}: {word}:\n{text}");
         }
     }
-    let fargate = advice(&Finding::SomebodyElse(String::new()), Platform::Eks, 10250);
+    let fargate = advice(
+        &Reachability::SomebodyElse(String::new()),
+        Platform::Eks,
+        10250,
+    );
     assert!(fargate.contains("set port=10260"), "{fargate}");
 }
 
@@ -143,7 +150,7 @@ fn advice_is_short_and_a_command_stands_alone() {
         for finding in every_finding() {
             for port in [10250, 10260] {
                 let text = advice(&finding, platform, port);
-                assert_eq!(text.is_empty(), finding == Finding::Reached);
+                assert_eq!(text.is_empty(), finding == Reachability::Reached);
                 assert!(text.lines().count() <= 6, "{text}");
                 for line in text.lines() {
                     let is_command = ["kubectl ", "gcloud ", "aws ", "journalctl "]

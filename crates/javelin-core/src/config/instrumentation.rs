@@ -2,7 +2,7 @@
 //!
 //! Shapes: `v1alpha1` as it is served, `v1beta1` as the operator's sources have it (`apis/v1beta1`). Invariant: what
 //! comes out passes [`Config::parse`](super::Config::parse), and every field that has a value is carried over or is
-//! a [`Finding`]. The profile is put together without `..`, so a new key of ours does not compile before somebody has
+//! a [`ConversionNote`]. The profile is put together without `..`, so a new key of ours does not compile before somebody has
 //! asked here which field of theirs it takes.
 //!
 //! Deliberately not here: reading files and printing, and the annotations on the operator's pods.
@@ -24,10 +24,10 @@ mod env;
 mod left;
 mod section;
 
-pub use section::{Finding, Weight};
+pub use section::{ConversionNote, Weight};
 
 use env::{Env, refuse_attribute};
-use section::{Report, Section};
+use section::{Mapping, Notes};
 
 /// A configuration, and what is to be said of it.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct Conversion {
     /// A configuration file. Keys that nothing was said about are left out.
     pub configuration: Value,
     /// In the order of the resources.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<ConversionNote>,
 }
 
 /// Is it a resource for [`Conversion::of`]?
@@ -50,7 +50,7 @@ impl Conversion {
         let mut findings = Vec::new();
         let mut profiles = BTreeMap::new();
         for resource in resources {
-            let mut report = Report::about(resource);
+            let mut report = Notes::about(resource);
             let profile = pruned(profile_of(resource, &mut report));
             if let [_] = resources {
                 findings.extend(report.findings);
@@ -78,7 +78,7 @@ impl Conversion {
 }
 
 /// A name that is a profile's and is not taken: their own, else with the namespace, else a number.
-fn name_of(resource: &Value, taken: &BTreeMap<String, Value>, report: &mut Report) -> String {
+fn name_of(resource: &Value, taken: &BTreeMap<String, Value>, report: &mut Notes) -> String {
     let metadata = |key: &str| {
         resource
             .pointer("/metadata")
@@ -101,7 +101,7 @@ fn name_of(resource: &Value, taken: &BTreeMap<String, Value>, report: &mut Repor
 }
 
 /// The profile that says the same, as far as there is one.
-fn profile_of(resource: &Value, report: &mut Report) -> RawProfile {
+fn profile_of(resource: &Value, report: &mut Notes) -> RawProfile {
     let version = resource
         .get("apiVersion")
         .and_then(Value::as_str)
@@ -117,7 +117,7 @@ fn profile_of(resource: &Value, report: &mut Report) -> RawProfile {
             return RawProfile::default();
         }
     };
-    let mut spec = Section::new("spec", resource.get("spec"), report);
+    let mut spec = Mapping::new("spec", resource.get("spec"), report);
     let mut nested = spec.section("envConfig", report);
     // v1beta1 moved what becomes variables below a key of its own.
     let sdk = if is_beta { &mut nested } else { &mut spec };
@@ -166,12 +166,7 @@ fn profile_of(resource: &Value, report: &mut Report) -> RawProfile {
     profile
 }
 
-fn agent(
-    resource: &Value,
-    spec: &mut Section,
-    java: &mut Section,
-    report: &mut Report,
-) -> RawAgent {
+fn agent(resource: &Value, spec: &mut Mapping, java: &mut Mapping, report: &mut Notes) -> RawAgent {
     let image = java.text("image", report);
     let image = image.filter(|image| !left::is_operators_image(resource, "java", Some(image)));
     let command = image.is_some().then(|| {
@@ -199,7 +194,7 @@ fn agent(
 }
 
 /// The operator copies a folder of each of several images; a profile names one source.
-fn extensions(java: &mut Section, report: &mut Report) -> Option<RawExtensions> {
+fn extensions(java: &mut Mapping, report: &mut Notes) -> Option<RawExtensions> {
     let items = java.items("extensions", report);
     let (path, extension) = items.first()?;
     for (path, _) in items.iter().skip(1) {
@@ -208,7 +203,7 @@ fn extensions(java: &mut Section, report: &mut Report) -> Option<RawExtensions> 
             "a profile has one image with extensions; put all jars into one",
         );
     }
-    let mut section = Section::new(path, Some(extension), report);
+    let mut section = Mapping::new(path, Some(extension), report);
     let extensions = RawExtensions {
         image: section.text("image", report),
         folder: section.text("dir", report),
@@ -219,7 +214,7 @@ fn extensions(java: &mut Section, report: &mut Report) -> Option<RawExtensions> 
 }
 
 /// Endpoint and protocol as they go together, then the headers. In the operator, too, variables win over fields.
-fn otlp(exporter: &mut Section, env: &mut Env, report: &mut Report) -> RawOtlp {
+fn otlp(exporter: &mut Mapping, env: &mut Env, report: &mut Notes) -> RawOtlp {
     let endpoint = env.take_or("OTEL_EXPORTER_OTLP_ENDPOINT", exporter, "endpoint", report);
     let protocol = env.take_or("OTEL_EXPORTER_OTLP_PROTOCOL", exporter, "protocol", report);
     let tls = tls(exporter.section("tls", report), env, report);
@@ -287,7 +282,7 @@ fn or_left(
     otlp: RawOtlp,
     lost: impl Fn(&RawOtlp) -> Option<&'static str>,
     path: &str,
-    report: &mut Report,
+    report: &mut Notes,
 ) -> RawOtlp {
     match Otlp::from_raw(&better) {
         Ok(_) => better,
@@ -300,7 +295,7 @@ fn or_left(
 }
 
 /// Files that the pod has anyway are variables; names of files are keys of the Secret or ConfigMap to be mounted.
-fn tls(mut tls: Section, env: &mut Env, report: &mut Report) -> Option<RawTls> {
+fn tls(mut tls: Mapping, env: &mut Env, report: &mut Notes) -> Option<RawTls> {
     let secret = tls.text("secretName", report);
     let config_map = tls.text("configMapName", report);
     let mut key = |name: &str, variable: &str| match tls.text(name, report) {
@@ -342,7 +337,7 @@ fn tls(mut tls: Section, env: &mut Env, report: &mut Report) -> Option<RawTls> {
     })
 }
 
-fn attributes(section: &mut Section, report: &mut Report) -> BTreeMap<String, String> {
+fn attributes(section: &mut Mapping, report: &mut Notes) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for name in ["resourceAttributes", "attributes"] {
         for (key, value) in section.map(name, report) {
@@ -358,7 +353,7 @@ fn attributes(section: &mut Section, report: &mut Report) -> BTreeMap<String, St
 fn propagator_list(
     spec: Option<Vec<String>>,
     env: &mut Env,
-    report: &mut Report,
+    report: &mut Notes,
 ) -> Option<Vec<String>> {
     let names = |list: String| list.split(',').map(|name| name.trim().to_owned()).collect();
     let chosen = env.take("OTEL_PROPAGATORS").map(names).or(spec)?;
@@ -371,7 +366,7 @@ fn propagator_list(
     }
 }
 
-fn sampler_of(section: &mut Section, env: &mut Env, report: &mut Report) -> RawSampler {
+fn sampler_of(section: &mut Mapping, env: &mut Env, report: &mut Notes) -> RawSampler {
     let spec = RawSampler {
         r#type: section.text("type", report),
         argument: section.text("argument", report),

@@ -13,7 +13,7 @@ pub struct Key {
     /// Dotted: from the file on in [`FILE`], from the profile on in [`PROFILE`].
     pub path: &'static str,
     /// What its value looks like.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The built-in value, as YAML.
     pub default: &'static str,
     /// What holds when the value is `null`: nothing was set, and nothing is built in.
@@ -26,7 +26,7 @@ pub struct Key {
 
 /// What a value looks like.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind {
+pub enum ValueKind {
     /// Any text that its meaning admits.
     Text,
     /// `true` or `false`.
@@ -53,7 +53,7 @@ pub enum Kind {
 pub const FILE: &[Key] = &[
     Key {
         path: "excludedNamespaces",
-        kind: Kind::List,
+        kind: ValueKind::List,
         default: "[kube-system]",
         unset: "",
         means: "Namespaces that are never touched, whatever their labels say. The chart always adds the release's own.",
@@ -61,7 +61,7 @@ pub const FILE: &[Key] = &[
     },
     Key {
         path: "annotations",
-        kind: Kind::Switch,
+        kind: ValueKind::Switch,
         default: "false",
         unset: "",
         means: "Does the key `instrumentation.opentelemetry.io/inject-java` also count as an annotation of pods? The chart renders the webhook entries for it.",
@@ -69,7 +69,7 @@ pub const FILE: &[Key] = &[
     },
     Key {
         path: "sidecars",
-        kind: Kind::List,
+        kind: ValueKind::List,
         default: "[]",
         unset: "",
         means: "Containers that never get the agent unless they are listed by name: beside the known service meshes, log shippers, JMX exporters and the like.",
@@ -77,7 +77,7 @@ pub const FILE: &[Key] = &[
     },
     Key {
         path: "default",
-        kind: Kind::Profile,
+        kind: ValueKind::Profile,
         default: "{}",
         unset: "",
         means: "The profile of the label value `true`, and the base of all others.",
@@ -85,7 +85,7 @@ pub const FILE: &[Key] = &[
     },
     Key {
         path: "profiles",
-        kind: Kind::Profiles,
+        kind: ValueKind::Profiles,
         default: "{}",
         unset: "",
         means: "Further profiles. The name is the label's value: a DNS label of at most 53 characters, but not `true`, `false`, `default` or `unknown`.",
@@ -97,7 +97,7 @@ pub const FILE: &[Key] = &[
 pub const PROFILE: &[Key] = &[
     Key {
         path: "delivery",
-        kind: Kind::OneOf(&profile::DELIVERIES),
+        kind: ValueKind::OneOf(&profile::DELIVERIES),
         default: "init-container",
         unset: "",
         means: "How the jar gets into the pod. `init-container`: an init container copies it into an emptyDir. `image-volume`: the image itself is mounted, on Kubernetes 1.36 or later with containerd 2.2 or later. `preinstalled`: the application's image has it, and only variables are set. `none`: no agent is loaded; endpoint, service name and attributes are set for applications that have the SDK or Spring Boot's starter in them.",
@@ -105,7 +105,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "agent.image",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: concat!("localhost/javelin:", env!("CARGO_PKG_VERSION")),
         unset: "",
         means: "The image that carries the jar and the copier. The chart sets its own.",
@@ -113,7 +113,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "agent.imagePullPolicy",
-        kind: Kind::OneOf(&[
+        kind: ValueKind::OneOf(&[
             PullPolicy::Always.as_str(),
             PullPolicy::IfNotPresent.as_str(),
             PullPolicy::Never.as_str(),
@@ -125,7 +125,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "agent.imagePullSecret",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "none",
         means: "A Secret of the pod's namespace to pull it with, added to the pod's own pull secrets.",
@@ -133,7 +133,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "agent.command",
-        kind: Kind::List,
+        kind: ValueKind::List,
         default: "null",
         unset: "Javelin's own image, which knows",
         means: "With the delivery `init-container` and an agent image of others: what copies its jar to `/javelin-agent/javaagent.jar`. It runs as the application's uid, or as 65532 where that is root or not known.",
@@ -141,7 +141,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "agent.path",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "`/javaagent.jar` with `image-volume`",
         means: "Where the jar is: in the image, with `image-volume`; in the application's container, with `preinstalled`.",
@@ -149,7 +149,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "agent.extensions.image",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "no extensions",
         means: "Extensions of the agent: an image that has their jars in a folder. An init container copies them, by the image's own `cp`; with the delivery `image-volume` the image is mounted. One of `image`, `configMap` and `claim`.",
@@ -157,7 +157,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "agent.extensions.configMap",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "no extensions",
         means: "Extensions of the agent: a ConfigMap of the pod's namespace, each key of its `binaryData` a jar. A pod whose namespace has none starts without them.",
@@ -165,7 +165,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "agent.extensions.claim",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "no extensions",
         means: "Extensions of the agent: a PersistentVolumeClaim of the pod's namespace, mounted read-only. Kubernetes starts no pod whose claim is missing: have it in each namespace before the profile is used there.",
@@ -173,7 +173,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "agent.extensions.folder",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "with `claim`: all of it",
         means: "Where in the image or in the claim the jars are.",
@@ -181,7 +181,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.endpoint",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "the agent's own: `localhost`",
         means: "`OTEL_EXPORTER_OTLP_ENDPOINT`, set together with the protocol and only where the container sets neither. `$(NODE_IP)` stands for the address of the pod's node. A profile that sets it inherits nothing else of `otlp`.",
@@ -189,7 +189,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.protocol",
-        kind: Kind::OneOf(&[Protocol::HttpProtobuf.as_str(), Protocol::Grpc.as_str()]),
+        kind: ValueKind::OneOf(&[Protocol::HttpProtobuf.as_str(), Protocol::Grpc.as_str()]),
         default: "null",
         unset: "`http/protobuf`",
         means: "`OTEL_EXPORTER_OTLP_PROTOCOL`. Port 4317 is grpc's and 4318 http/protobuf's; a mixed pair is refused.",
@@ -197,7 +197,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.headersFrom.secret",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "no headers",
         means: "A Secret of the pod's namespace for `OTEL_EXPORTER_OTLP_HEADERS`. A pod without it starts all the same.",
@@ -205,7 +205,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.headersFrom.key",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "required beside `secret`",
         means: "The key in that Secret.",
@@ -213,7 +213,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.tls.caFrom.configMap",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "none",
         means: "A ConfigMap of the pod's namespace with the certificates that the agent trusts at an `https://` endpoint. A pod without it starts all the same.",
@@ -221,7 +221,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.tls.caFrom.secret",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "none",
         means: "The same, in a Secret. One of the two.",
@@ -229,7 +229,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.tls.caFrom.key",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "`ca.crt`",
         means: "Its key with the PEM certificates.",
@@ -237,7 +237,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.tls.clientCertificateFrom.secret",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "none",
         means: "A Secret of the pod's namespace with the certificate by which the agent says who it is. A pod without it starts all the same.",
@@ -245,7 +245,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.tls.clientCertificateFrom.certificate",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "`tls.crt`",
         means: "Its key with the PEM certificate.",
@@ -253,7 +253,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "otlp.tls.clientCertificateFrom.privateKey",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "`tls.key`",
         means: "Its key with the private key, PEM, PKCS #8.",
@@ -261,7 +261,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "resourceAttributes",
-        kind: Kind::Map,
+        kind: ValueKind::Map,
         default: "{}",
         unset: "",
         means: "Attributes for `OTEL_RESOURCE_ATTRIBUTES`. The pod's own win.",
@@ -269,7 +269,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "propagators",
-        kind: Kind::Names(&names::PROPAGATORS),
+        kind: ValueKind::Names(&names::PROPAGATORS),
         default: "[]",
         unset: "",
         means: "`OTEL_PROPAGATORS`. Empty: the agent's own. `none` goes with no other.",
@@ -277,7 +277,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "sampler.type",
-        kind: Kind::Name(&names::SAMPLERS),
+        kind: ValueKind::Name(&names::SAMPLERS),
         default: "null",
         unset: "the agent's own",
         means: "`OTEL_TRACES_SAMPLER`. A profile that sets it inherits no argument.",
@@ -285,7 +285,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "sampler.argument",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         default: "null",
         unset: "none",
         means: "`OTEL_TRACES_SAMPLER_ARG`: a ratio from 0 to 1 for the samplers called `traceidratio`, pairs for those called `jaeger_remote`. Quote a number.",
@@ -293,7 +293,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "exporters.traces",
-        kind: Kind::Name(&names::EXPORTERS),
+        kind: ValueKind::Name(&names::EXPORTERS),
         default: "null",
         unset: "the agent's own: `otlp`",
         means: "`OTEL_TRACES_EXPORTER`.",
@@ -301,7 +301,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "exporters.metrics",
-        kind: Kind::Name(&names::METRICS_EXPORTERS),
+        kind: ValueKind::Name(&names::METRICS_EXPORTERS),
         default: "null",
         unset: "the agent's own: `otlp`",
         means: "`OTEL_METRICS_EXPORTER`.",
@@ -309,7 +309,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "exporters.logs",
-        kind: Kind::Name(&names::EXPORTERS),
+        kind: ValueKind::Name(&names::EXPORTERS),
         default: "null",
         unset: "the agent's own: `otlp`",
         means: "`OTEL_LOGS_EXPORTER`.",
@@ -317,7 +317,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "env",
-        kind: Kind::Map,
+        kind: ValueKind::Map,
         default: "{}",
         unset: "",
         means: "Further variables, taken as they are written and only where the container sets none of that name. Not those that a key of the profile says, nor what is put together from several sources (`JAVA_TOOL_OPTIONS`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`).",
@@ -325,7 +325,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "minimumMemory",
-        kind: Kind::Quantity,
+        kind: ValueKind::Quantity,
         default: "128Mi",
         unset: "",
         means: "Containers with a smaller memory limit are left alone (`does-not-fit`).",
@@ -333,7 +333,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "composeOptional",
-        kind: Kind::Switch,
+        kind: ValueKind::Switch,
         default: "true",
         unset: "",
         means: "May `JAVA_TOOL_OPTIONS` and `OTEL_RESOURCE_ATTRIBUTES` that are possibly absent at run time (an optional key, or `envFrom`) be composed with ours? `false`: a pod with such options is skipped, and such attributes stay alone.",
@@ -341,7 +341,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "useLabelsForResourceAttributes",
-        kind: Kind::Switch,
+        kind: ValueKind::Switch,
         default: "false",
         unset: "",
         means: "Do the pod's labels `app.kubernetes.io/instance`, else `…/name`, and `…/version` tell the service's name and version? Annotations come before them.",
@@ -349,7 +349,7 @@ pub const PROFILE: &[Key] = &[
     },
     Key {
         path: "sdkSettings",
-        kind: Kind::OneOf(&[
+        kind: ValueKind::OneOf(&[
             SdkSettings::Auto.as_str(),
             SdkSettings::Environment.as_str(),
             SdkSettings::File.as_str(),

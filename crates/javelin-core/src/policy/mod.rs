@@ -1,6 +1,6 @@
 //! The engine in another language: admission policies that inject with no webhook, for Kubernetes 1.36 and later.
 //!
-//! A [`Config`] in, [`Documents`] out. The expressions are the same for every configuration, but for one map of literals
+//! A [`Config`] in, [`Policies`] out. The expressions are the same for every configuration, but for one map of literals
 //! for each profile that holds what it says. Not a `ConfigMap` with `paramRef`: once the last binding of a cluster that
 //! refers to `ConfigMaps` is deleted, its API servers read none any more until they restart, or go on with what they read
 //! last (kubernetes/kubernetes#130887, tried). So nobody could take the policies back and apply them again.
@@ -21,15 +21,15 @@ mod parameters;
 pub mod refusal;
 pub mod version;
 
-pub use refusal::Refusal;
+pub use refusal::Unsupported;
 
 /// The objects to apply, in order.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Documents(Vec<Value>);
+pub struct Policies(Vec<Value>);
 
-impl Documents {
+impl Policies {
     /// The policies of a configuration; or everything that keeps it from being said in policies.
-    pub fn of(config: &Config) -> Result<Self, Vec<Refusal>> {
+    pub fn of(config: &Config) -> Result<Self, Vec<Unsupported>> {
         let refusals = refusal::all(config);
         if !refusals.is_empty() {
             return Err(refusals);

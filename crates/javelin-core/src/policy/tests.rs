@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{
-    Documents,
+    Policies,
     difference::{DIFFERENCES, Effect, OWN, sentences},
     expressions::{literal, said},
     version::KubernetesVersion,
@@ -16,7 +16,7 @@ fn config(text: &str) -> Config {
 }
 
 fn documents(config: &Config) -> Vec<Value> {
-    Documents::of(config).unwrap().iter().cloned().collect()
+    Policies::of(config).unwrap().iter().cloned().collect()
 }
 
 fn expressions(documents: &[Value]) -> Vec<String> {
@@ -183,7 +183,7 @@ profiles:
         .to_owned()
         + &"x".repeat(100_000)
         + "'}";
-    let refusals = Documents::of(&config(&text)).unwrap_err();
+    let refusals = Policies::of(&config(&text)).unwrap_err();
     let paths: Vec<_> = refusals.iter().map(|refusal| &refusal.path).collect();
     assert_eq!(paths, ["profiles.a.otlp.tls", "profiles.b.env"]);
 }
@@ -192,7 +192,7 @@ profiles:
 fn too_many_variables_cost_too_much() {
     let env: Vec<_> = (0..101).map(|n| format!("V{n}: x")).collect();
     let text = format!("default: {{env: {{{}}}}}", env.join(", "));
-    let refusals = Documents::of(&config(&text)).unwrap_err();
+    let refusals = Policies::of(&config(&text)).unwrap_err();
     assert_eq!(refusals[0].path, "default.env");
 }
 

@@ -1,7 +1,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use crate::diagnose::certificates::{AuthorityReport, ReplicaReport, SecretReport, Step};
+use crate::diagnose::certificates::{AuthorityReport, ReplicaReport, RotationStep, SecretReport};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -26,7 +26,7 @@ fn a_report_is_legible_without_colour() {
         foreign: cells_of(foreign),
         ends: None,
     };
-    let report = Report {
+    let report = CertificateReport {
         time: at(1),
         service: "javelin.javelin-system.svc".to_owned(),
         secret: SecretReport {
@@ -70,11 +70,11 @@ fn a_report_is_legible_without_colour() {
         ],
         replicas_unknown: None,
         next: vec![
-            Step {
+            RotationStep {
                 from: None,
                 what: "a replica writes".to_owned(),
             },
-            Step {
+            RotationStep {
                 from: Some(at(3)),
                 what: "bbbbbbbbbbbbbbbb, which signs no more, is dropped".to_owned(),
             },

@@ -55,8 +55,8 @@ fn other_kinds_have_other_counts() {
 #[test]
 fn what_cannot_be_restarted_says_why() {
     let of = |kind: &'static str, spec: Value| {
-        let workload: Workload = serde_json::from_value(json!({ "spec": spec })).unwrap();
-        obstacle(&Workload { kind, ..workload }).unwrap_or("nothing")
+        let workload: WorkloadFacts = serde_json::from_value(json!({ "spec": spec })).unwrap();
+        obstacle(&WorkloadFacts { kind, ..workload }).unwrap_or("nothing")
     };
     assert_eq!(of("Deployment", json!({})), "nothing");
     assert!(of("Deployment", json!({"paused": true})).contains("paused"));

@@ -83,9 +83,9 @@ fn twice_the_manifest_is_twice_the_work() {
             .map(|count| {
                 let text = of(count);
                 let ((), steps) = steps::of(|| {
-                    let there = run(&text, Action::Inject);
+                    let there = run(&text, Operation::Inject);
                     if let Some(edited) = there.edited {
-                        run(&edited.text, Action::Remove);
+                        run(&edited.text, Operation::Remove);
                     }
                 });
                 (text.len(), steps)

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     super::{Endpoint, profile, raw::RawKeyRef, variables},
-    section::{Report, Section},
+    section::{Mapping, Notes},
 };
 
 /// The variables of a resource. Of several of a name the first counts, as in the operator.
@@ -23,7 +23,7 @@ pub(super) struct Env {
 }
 
 impl Env {
-    pub(super) fn of(items: Vec<(String, Value)>, report: &mut Report) -> Self {
+    pub(super) fn of(items: Vec<(String, Value)>, report: &mut Notes) -> Self {
         let mut env = Self {
             literals: BTreeMap::new(),
             headers: None,
@@ -31,7 +31,7 @@ impl Env {
             seen: BTreeSet::new(),
         };
         for (path, item) in items {
-            let mut item = Section::new(&path, Some(&item), report);
+            let mut item = Mapping::new(&path, Some(&item), report);
             let name = item.text("name", report);
             let mut source = item.section("valueFrom", report);
             let value = if item.lacks("value") {
@@ -78,9 +78,9 @@ impl Env {
     pub(super) fn take_or(
         &mut self,
         variable: &str,
-        section: &mut Section,
+        section: &mut Mapping,
         field: &str,
-        report: &mut Report,
+        report: &mut Notes,
     ) -> Option<(String, String)> {
         let field = section
             .text(field, report)
@@ -114,7 +114,7 @@ impl Env {
     }
 
     /// What the variable for attributes lists, where it can be taken apart.
-    pub(super) fn attributes(&mut self, report: &mut Report) -> BTreeMap<String, String> {
+    pub(super) fn attributes(&mut self, report: &mut Notes) -> BTreeMap<String, String> {
         let Some((path, list)) = self.literals.remove("OTEL_RESOURCE_ATTRIBUTES") else {
             return BTreeMap::new();
         };
@@ -139,7 +139,7 @@ impl Env {
     }
 
     /// What is no key of ours, as variables.
-    pub(super) fn rest(self, report: &mut Report) -> BTreeMap<String, String> {
+    pub(super) fn rest(self, report: &mut Notes) -> BTreeMap<String, String> {
         for path in self.node_ips.values() {
             report.left(path, ELSEWHERE);
         }

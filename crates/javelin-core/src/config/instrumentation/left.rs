@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::section::{Report, Section};
+use super::section::{Mapping, Notes};
 
 /// Languages beside Java that a resource has a section for.
 pub(super) const LANGUAGES: [&str; 6] =
@@ -24,12 +24,7 @@ pub(super) fn is_operators_image(resource: &Value, language: &str, image: Option
     image.is_some() && image == filled_in
 }
 
-pub(super) fn language(
-    resource: &Value,
-    language: &str,
-    mut section: Section,
-    report: &mut Report,
-) {
+pub(super) fn language(resource: &Value, language: &str, mut section: Mapping, report: &mut Notes) {
     let is_empty = section.is_empty();
     let image = section.text("image", report);
     let is_default =
@@ -42,7 +37,7 @@ pub(super) fn language(
     }
 }
 
-pub(super) fn java(java: &mut Section, report: &mut Report) {
+pub(super) fn java(java: &mut Mapping, report: &mut Notes) {
     for (key, why) in [
         (
             "volumeClaimTemplate",
@@ -69,7 +64,7 @@ pub(super) fn java(java: &mut Section, report: &mut Report) {
 }
 
 /// The section of defaults, whose one key is also ours: `useLabelsForResourceAttributes`.
-pub(super) fn defaults(spec: &mut Section, report: &mut Report) -> Option<bool> {
+pub(super) fn defaults(spec: &mut Mapping, report: &mut Notes) -> Option<bool> {
     let mut defaults = spec.section("defaults", report);
     let uses_labels = defaults.switch("useLabelsForResourceAttributes", report);
     defaults.finish(report);
@@ -82,7 +77,7 @@ pub(super) fn defaults(spec: &mut Section, report: &mut Report) -> Option<bool> 
     uses_labels.filter(|uses| *uses)
 }
 
-pub(super) fn resource(mut resource: Section, report: &mut Report) {
+pub(super) fn resource(mut resource: Mapping, report: &mut Notes) {
     let mut kubernetes = resource.section("k8sMetadata", report);
     let service = resource.section("serviceMetadata", report);
     for (section, key) in [

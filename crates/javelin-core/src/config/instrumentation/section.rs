@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// Something to be said of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct ConversionNote {
     /// Which resource.
     pub about: String,
     /// How bad it is.
@@ -28,7 +28,7 @@ pub enum Weight {
     Left,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for ConversionNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             about,
@@ -47,12 +47,12 @@ impl fmt::Display for Finding {
 }
 
 /// The findings of one resource.
-pub(super) struct Report {
+pub(super) struct Notes {
     about: String,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<ConversionNote>,
 }
 
-impl Report {
+impl Notes {
     pub(super) fn about(resource: &Value) -> Self {
         let text = |key: &str| {
             resource
@@ -79,7 +79,7 @@ impl Report {
     }
 
     fn say(&mut self, weight: Weight, field: &str, text: String) {
-        self.findings.push(Finding {
+        self.findings.push(ConversionNote {
             about: self.about.clone(),
             weight,
             field: field.to_owned(),
@@ -89,13 +89,13 @@ impl Report {
 }
 
 /// A mapping, and what nobody has taken from it yet.
-pub(super) struct Section {
+pub(super) struct Mapping {
     path: String,
     members: Map<String, Value>,
 }
 
-impl Section {
-    pub(super) fn new(path: &str, value: Option<&Value>, report: &mut Report) -> Self {
+impl Mapping {
+    pub(super) fn new(path: &str, value: Option<&Value>, report: &mut Notes) -> Self {
         let members = match value {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(members)) => members.clone(),
@@ -128,24 +128,24 @@ impl Section {
         self.members.remove(key).filter(|value| !is_nothing(value))
     }
 
-    pub(super) fn section(&mut self, key: &str, report: &mut Report) -> Self {
+    pub(super) fn section(&mut self, key: &str, report: &mut Notes) -> Self {
         let value = self.members.remove(key);
         Self::new(&self.path(key), value.as_ref(), report)
     }
 
-    pub(super) fn text(&mut self, key: &str, report: &mut Report) -> Option<String> {
+    pub(super) fn text(&mut self, key: &str, report: &mut Notes) -> Option<String> {
         let value = self.take(key)?;
         text_of(&value).or_else(|| self.wrong(key, "text", report))
     }
 
-    pub(super) fn switch(&mut self, key: &str, report: &mut Report) -> Option<bool> {
+    pub(super) fn switch(&mut self, key: &str, report: &mut Notes) -> Option<bool> {
         let value = self.take(key)?;
         value
             .as_bool()
             .or_else(|| self.wrong(key, "true or false", report))
     }
 
-    pub(super) fn texts(&mut self, key: &str, report: &mut Report) -> Option<Vec<String>> {
+    pub(super) fn texts(&mut self, key: &str, report: &mut Notes) -> Option<Vec<String>> {
         let value = self.take(key)?;
         let texts = value
             .as_array()
@@ -153,7 +153,7 @@ impl Section {
         texts.or_else(|| self.wrong(key, "a list of names", report))
     }
 
-    pub(super) fn map(&mut self, key: &str, report: &mut Report) -> BTreeMap<String, String> {
+    pub(super) fn map(&mut self, key: &str, report: &mut Notes) -> BTreeMap<String, String> {
         let Some(value) = self.take(key) else {
             return BTreeMap::new();
         };
@@ -169,7 +169,7 @@ impl Section {
     }
 
     /// The items of a list, with their paths.
-    pub(super) fn items(&mut self, key: &str, report: &mut Report) -> Vec<(String, Value)> {
+    pub(super) fn items(&mut self, key: &str, report: &mut Notes) -> Vec<(String, Value)> {
         match self.take(key) {
             None => Vec::new(),
             Some(Value::Array(items)) => {
@@ -186,7 +186,7 @@ impl Section {
     }
 
     /// Whatever is left is something that we do not know.
-    pub(super) fn finish(self, report: &mut Report) {
+    pub(super) fn finish(self, report: &mut Notes) {
         for (key, value) in &self.members {
             if !is_nothing(value) {
                 report.left(&self.path(key), "this version of Javelin does not know it");
@@ -194,7 +194,7 @@ impl Section {
         }
     }
 
-    fn wrong<T>(&self, key: &str, expected: &str, report: &mut Report) -> Option<T> {
+    fn wrong<T>(&self, key: &str, expected: &str, report: &mut Notes) -> Option<T> {
         report.left(&self.path(key), format!("it is not {expected}"));
         None
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     config::{Config, raw::RawConfig},
-    policy::Documents,
+    policy::Policies,
 };
 
 /// The keys that serde knows at a place: it lists them when it meets another.
@@ -98,7 +98,9 @@ fn the_defaults_are_what_an_empty_file_means() {
         path.split('.')
             .fold(root.clone(), |value, key| value[key].clone())
     };
-    let keys = FILE.iter().filter(|key| !matches!(key.kind, Kind::Profile));
+    let keys = FILE
+        .iter()
+        .filter(|key| !matches!(key.kind, ValueKind::Profile));
     for (root, key) in keys
         .map(|key| (&effective, key))
         .chain(PROFILE.iter().map(|key| (&effective["default"], key)))
@@ -118,16 +120,16 @@ fn the_defaults_are_what_an_empty_file_means() {
 fn the_choices_are_those_of_the_checks() {
     for key in PROFILE {
         let (wrong, said, choices) = match key.kind {
-            Kind::OneOf(choices) => ("zzz", "is not one of:", choices),
-            Kind::Name(choices) => ("z z", "is not a name such as", choices),
-            Kind::Names(choices) => ("[z z]", "is not a name such as", choices),
-            Kind::Text
-            | Kind::Switch
-            | Kind::Quantity
-            | Kind::List
-            | Kind::Map
-            | Kind::Profile
-            | Kind::Profiles => {
+            ValueKind::OneOf(choices) => ("zzz", "is not one of:", choices),
+            ValueKind::Name(choices) => ("z z", "is not a name such as", choices),
+            ValueKind::Names(choices) => ("[z z]", "is not a name such as", choices),
+            ValueKind::Text
+            | ValueKind::Switch
+            | ValueKind::Quantity
+            | ValueKind::List
+            | ValueKind::Map
+            | ValueKind::Profile
+            | ValueKind::Profiles => {
                 continue;
             }
         };
@@ -152,13 +154,15 @@ fn the_chart_takes_the_same_kinds_and_choices() {
         let place = resolved(place, &schema);
         let choices = |place: &Value| place["anyOf"][0]["enum"].clone();
         let (found, expected) = match key.kind {
-            Kind::OneOf(names) => (place["enum"].clone(), serde_json::json!(names)),
-            Kind::Name(names) => (choices(place), serde_json::json!(names)),
-            Kind::Names(names) => (choices(&place["items"]), serde_json::json!(names)),
-            Kind::Text | Kind::Quantity => (place["type"].clone(), "string".into()),
-            Kind::Switch => (place["type"].clone(), "boolean".into()),
-            Kind::List => (place["type"].clone(), "array".into()),
-            Kind::Map | Kind::Profile | Kind::Profiles => (place["type"].clone(), "object".into()),
+            ValueKind::OneOf(names) => (place["enum"].clone(), serde_json::json!(names)),
+            ValueKind::Name(names) => (choices(place), serde_json::json!(names)),
+            ValueKind::Names(names) => (choices(&place["items"]), serde_json::json!(names)),
+            ValueKind::Text | ValueKind::Quantity => (place["type"].clone(), "string".into()),
+            ValueKind::Switch => (place["type"].clone(), "boolean".into()),
+            ValueKind::List => (place["type"].clone(), "array".into()),
+            ValueKind::Map | ValueKind::Profile | ValueKind::Profiles => {
+                (place["type"].clone(), "object".into())
+            }
         };
         assert_eq!(found, expected, "{}", key.path);
     }
@@ -188,11 +192,11 @@ fn policies_say_every_key_or_refuse_it() {
         let without = parse(needs).unwrap_or_default();
         // The example may be what holds anyway; the last choice is not.
         let value = match key.kind {
-            Kind::OneOf(choices) => choices.last().unwrap(),
+            ValueKind::OneOf(choices) => choices.last().unwrap(),
             _ => key.example,
         };
         let with = parse(&[&[(key.path, value)], needs].concat()).unwrap();
-        match Documents::of(&with) {
+        match Policies::of(&with) {
             Err(refusals) => {
                 let path = format!("default.{}", key.path);
                 assert!(
@@ -204,11 +208,11 @@ fn policies_say_every_key_or_refuse_it() {
             }
             Ok(documents) => {
                 // The hash is in the receipt, and differs for any key.
-                let text = |documents: Documents, config: &Config| {
+                let text = |documents: Policies, config: &Config| {
                     let hash = config.default.hash.as_str();
                     documents.into_list().to_string().replace(hash, "")
                 };
-                let before = text(Documents::of(&without).unwrap(), &without);
+                let before = text(Policies::of(&without).unwrap(), &without);
                 assert_ne!(text(documents, &with), before, "{} has no effect", key.path);
             }
         }

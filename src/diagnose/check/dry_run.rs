@@ -8,30 +8,9 @@ use javelin_core::mutate::keys::{AGENT_NAME, INJECT, INJECTED, SKIPPED};
 use javelin_core::mutate::{Receipt, pod::Metadata};
 use serde_json::{Value, json};
 
+use super::facts::Admission;
 use super::objects::TriedPod;
-use super::{Check, Facts, Findings, Unseen};
-
-/// A pod that was only pretended.
-#[derive(Debug, Clone)]
-pub struct Trial {
-    /// Where.
-    pub namespace: String,
-    /// What came back, with the label.
-    pub labelled: Outcome,
-    /// The same without, if the first was refused.
-    pub plain: Option<Outcome>,
-}
-
-/// What the API server made of it.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// It would have been created, as this.
-    Admitted(Box<TriedPod>),
-    /// It would not; the API server's sentence.
-    Refused(String),
-    /// The person may not create pods there, or there was no answer.
-    Unseen(Unseen),
-}
+use super::{Check, Facts, Findings};
 
 /// The pod: nothing in it that any level of Pod Security refuses, and nothing that a node would have to do.
 pub fn pod(is_labelled: bool) -> Value {
@@ -58,16 +37,16 @@ pub fn pod(is_labelled: bool) -> Value {
 }
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
-    let Some(trial) = &facts.trial else {
+    let Some(dry_run) = &facts.dry_run else {
         return;
     };
     let check = Check::DryRun;
-    let namespace = &trial.namespace;
-    match &trial.labelled {
-        Outcome::Unseen(unseen) => findings.unseen(check, unseen),
-        Outcome::Admitted(pod) => admitted(namespace, pod, facts.config(), findings),
-        Outcome::Refused(why) => match &trial.plain {
-            Some(Outcome::Refused(plain)) => findings.warn(
+    let namespace = &dry_run.namespace;
+    match &dry_run.labelled {
+        Admission::Unseen(unseen) => findings.unseen(check, unseen),
+        Admission::Admitted(pod) => admitted(namespace, pod, facts.config(), findings),
+        Admission::Refused(why) => match &dry_run.plain {
+            Some(Admission::Refused(plain)) => findings.warn(
                 check,
                 format!("{namespace} refuses the pod with and without the agent: {plain}"),
                 format!("try with a workload of your own: kubectl apply --dry-run=server -n {namespace} -f FILE"),
