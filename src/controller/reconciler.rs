@@ -182,17 +182,7 @@ impl Reconciler {
             Stored::read(&secret.data, &self.cluster.names().service)
         });
         if let Stored::Sound(contents) = &stored {
-            self.metrics
-                .authority_expires(contents.authority.certificate().validity().not_after);
-            // Of an older authority others are ready, or nobody is, and then waiting helps nobody.
-            let signed = contents.authority.certificate().validity().signed();
-            if now
-                .duration_since(signed)
-                .is_ok_and(|age| age > NEW_RELEASE)
-            {
-                self.readiness.set(Condition::Way, true);
-            }
-            self.known = Some(contents.clone());
+            self.learn(contents, now);
         }
         let entries = configuration
             .as_ref()
@@ -236,6 +226,18 @@ impl Reconciler {
             now,
         );
         Ok(progress)
+    }
+
+    /// Takes note of what the Secret holds.
+    fn learn(&mut self, contents: &Contents, now: SystemTime) {
+        let validity = contents.authority.certificate().validity();
+        self.metrics.authority_expires(validity.not_after);
+        // Of an older authority others are ready, or nobody is, and then waiting helps nobody.
+        let age = now.duration_since(validity.signed());
+        if age.is_ok_and(|age| age > NEW_RELEASE) {
+            self.readiness.set(Condition::Way, true);
+        }
+        self.known = Some(contents.clone());
     }
 
     /// Has API servers read the webhook configuration again, once it has come to rest.

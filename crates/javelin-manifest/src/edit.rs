@@ -54,7 +54,7 @@ pub fn edit<'t>(text: &'t str, tree: &'t Tree<'_>, new: &Value, syntax: Syntax) 
 /// A node that cannot be edited in place: whoever is around it may be written anew.
 struct Cannot;
 
-type Result = std::result::Result<(), Cannot>;
+type Result<T = ()> = std::result::Result<T, Cannot>;
 
 struct Editor<'t> {
     text: &'t str,
@@ -167,26 +167,7 @@ impl<'t> Editor<'t> {
         if new.is_empty() && !place.is_flow {
             return Err(Cannot);
         }
-        let merged = self.merged.get(&place.node.start);
-        // Of a key that occurs twice, the last counts.
-        let named = entries.iter().enumerate();
-        let named = named.filter_map(|(index, (name, _))| Some((tree::written_name(name)?, index)));
-        let index_of: HashMap<_, _> = named.collect();
-        steps::take(entries.len());
-        let mut changes = Vec::new();
-        for (key, before) in old {
-            let after = new.get(key);
-            if after == Some(before) {
-                continue;
-            }
-            // What is written before a `<<` that brings the same key says nothing.
-            let index = index_of
-                .get(key)
-                .filter(|_| merged.is_none_or(|merged| !merged.contains(key)));
-            let index = index.ok_or(Cannot)?;
-            changes.push((*index, before, after));
-        }
-        changes.sort_by_key(|(index, ..)| *index);
+        let changes = self.changes(place, entries, old, new)?;
         let removed: Vec<_> = changes
             .iter()
             .filter(|(_, _, after)| after.is_none())
@@ -229,6 +210,36 @@ impl<'t> Editor<'t> {
             self.layout.entry(&mut lines, key, value, column);
         }
         self.insert_behind(value.end.max(key.end), &lines)
+    }
+
+    /// What differs of the keys that are there, in the order of the text: which entry, its value, and the new one.
+    fn changes<'v>(
+        &self,
+        place: Place<'_>,
+        entries: &[(Node<'_>, Node<'_>)],
+        old: &'v Map<String, Value>,
+        new: &'v Map<String, Value>,
+    ) -> Result<Vec<(usize, &'v Value, Option<&'v Value>)>> {
+        let merged = self.merged.get(&place.node.start);
+        // Of a key that occurs twice, the last counts.
+        let named = entries.iter().enumerate();
+        let named = named.filter_map(|(index, (name, _))| Some((tree::written_name(name)?, index)));
+        let index_of: HashMap<_, _> = named.collect();
+        steps::take(entries.len());
+        let mut changes = Vec::new();
+        for (key, before) in old {
+            let after = new.get(key);
+            if after == Some(before) {
+                continue;
+            }
+            // What is written before a `<<` that brings the same key says nothing.
+            let index = index_of
+                .get(key)
+                .filter(|_| merged.is_none_or(|merged| !merged.contains(key)));
+            changes.push((*index.ok_or(Cannot)?, before, after));
+        }
+        changes.sort_by_key(|(index, ..)| *index);
+        Ok(changes)
     }
 
     fn sequence(
@@ -400,6 +411,17 @@ impl<'t> Editor<'t> {
             self.edits.push((node.start, node.end, text));
             return Ok(());
         }
+        self.rewrite_in_block(node, new, is_collection, is_block)
+    }
+
+    /// Rewrites what stands behind a dash or a colon, in lines of its own where it is a collection.
+    fn rewrite_in_block(
+        &mut self,
+        node: &Node<'_>,
+        new: &Value,
+        is_collection: bool,
+        is_block: bool,
+    ) -> Result {
         let text = self.text.get(node.lead..).unwrap_or_default();
         let behind = node.lead + 1;
         let end = node.end.max(behind);

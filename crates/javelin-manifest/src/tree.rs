@@ -220,7 +220,6 @@ impl<'t> Reader<'t> {
     }
 
     fn node(&mut self, event: Event<'t>, span: Span) -> Result<Node<'t>, TreeError> {
-        let has_tag = span.tag_start().is_some();
         Ok(match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let tag = tag.map(|tag| name_of_tag(&tag));
@@ -238,62 +237,10 @@ impl<'t> Reader<'t> {
                 }
             }
             Event::SequenceStart(style, anchor, _) => {
-                let is_flow = style == StructureStyle::Flow;
-                self.open(anchor, is_flow, span)?;
-                let mut items = Vec::new();
-                let mut start = start_of(span);
-                let end = loop {
-                    let (event, span) = self.next()?;
-                    if event == Event::SequenceEnd {
-                        break span;
-                    }
-                    if !is_flow {
-                        let dash = self.skip_to(b'-', span);
-                        // The parser is behind it already where the dashes are not indented.
-                        start = dash.filter(|_| items.is_empty()).unwrap_or(start);
-                    }
-                    let lead = self.last.saturating_sub(1);
-                    let item = self.node(event, span)?;
-                    items.push(if is_flow { item } else { item.behind(lead) });
-                };
-                self.close(is_flow, end);
-                Node {
-                    start,
-                    end: self.last,
-                    lead: start,
-                    anchor,
-                    has_properties: anchor != 0 || has_tag,
-                    shape: Shape::Sequence { is_flow, items },
-                }
+                self.sequence(style == StructureStyle::Flow, anchor, span)?
             }
             Event::MappingStart(style, anchor, _) => {
-                let is_flow = style == StructureStyle::Flow;
-                self.open(anchor, is_flow, span)?;
-                let mut entries = Vec::new();
-                let end = loop {
-                    let (event, span) = self.next()?;
-                    if event == Event::MappingEnd {
-                        break span;
-                    }
-                    let key = self.node(event, span)?;
-                    let (event, span) = self.next()?;
-                    let colon = self.skip_to(b':', span);
-                    let value = self.node(event, span)?;
-                    let value = match colon {
-                        Some(colon) => value.behind(colon),
-                        None => value,
-                    };
-                    entries.push((key, value));
-                };
-                self.close(is_flow, end);
-                Node {
-                    start: start_of(span),
-                    end: self.last,
-                    lead: start_of(span),
-                    anchor,
-                    has_properties: anchor != 0 || has_tag,
-                    shape: Shape::Mapping { is_flow, entries },
-                }
+                self.mapping(style == StructureStyle::Flow, anchor, span)?
             }
             // Nothing else is a node; an alias without its anchor is an error before it comes here.
             _ => Node {
@@ -304,6 +251,72 @@ impl<'t> Reader<'t> {
                 has_properties: true,
                 shape: Shape::Alias(0),
             },
+        })
+    }
+
+    fn sequence(
+        &mut self,
+        is_flow: bool,
+        anchor: usize,
+        span: Span,
+    ) -> Result<Node<'t>, TreeError> {
+        let has_properties = anchor != 0 || span.tag_start().is_some();
+        self.open(anchor, is_flow, span)?;
+        let mut items = Vec::new();
+        let mut start = start_of(span);
+        let end = loop {
+            let (event, span) = self.next()?;
+            if event == Event::SequenceEnd {
+                break span;
+            }
+            if !is_flow {
+                let dash = self.skip_to(b'-', span);
+                // The parser is behind it already where the dashes are not indented.
+                start = dash.filter(|_| items.is_empty()).unwrap_or(start);
+            }
+            let lead = self.last.saturating_sub(1);
+            let item = self.node(event, span)?;
+            items.push(if is_flow { item } else { item.behind(lead) });
+        };
+        self.close(is_flow, end);
+        Ok(Node {
+            start,
+            end: self.last,
+            lead: start,
+            anchor,
+            has_properties,
+            shape: Shape::Sequence { is_flow, items },
+        })
+    }
+
+    fn mapping(&mut self, is_flow: bool, anchor: usize, span: Span) -> Result<Node<'t>, TreeError> {
+        let start = start_of(span);
+        let has_properties = anchor != 0 || span.tag_start().is_some();
+        self.open(anchor, is_flow, span)?;
+        let mut entries = Vec::new();
+        let end = loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                break span;
+            }
+            let key = self.node(event, span)?;
+            let (event, span) = self.next()?;
+            let colon = self.skip_to(b':', span);
+            let value = self.node(event, span)?;
+            let value = match colon {
+                Some(colon) => value.behind(colon),
+                None => value,
+            };
+            entries.push((key, value));
+        };
+        self.close(is_flow, end);
+        Ok(Node {
+            start,
+            end: self.last,
+            lead: start,
+            anchor,
+            has_properties,
+            shape: Shape::Mapping { is_flow, entries },
         })
     }
 

@@ -514,38 +514,17 @@ impl Model {
                 let step = steps[usize::from(done)];
                 let ok = match step {
                     Step::Sign => sign(&mut next.replicas[at], seen, way_back, day),
-                    Step::Prove(id) => {
-                        let came_through = came_through(world);
-                        if came_through && next.replicas[at].refreshed & 1 << id != 0 {
-                            next.replicas[at].proven |= 1 << id;
-                        }
-                        came_through
-                    }
-                    Step::Publish => {
-                        if !configuration_outdated && let Some(known) = world.replicas[at].known {
-                            next.bundles = [known.bundle(); ENTRIES];
-                            configuration_written(&mut next);
-                        }
-                        !configuration_outdated
-                    }
-                    Step::Create => {
-                        let missing = world.secret == Secret::Missing;
-                        if missing {
-                            next.secret = Secret::Empty;
-                            secret_written(&mut next);
-                        }
-                        missing
-                    }
+                    Step::Prove(id) => prove(&mut next.replicas[at], came_through(world), id),
+                    Step::Publish => !configuration_outdated && publish(&mut next, at),
+                    Step::Create => create(&mut next),
+                    // Beyond the bounds of the model.
+                    Step::Store(..) if usize::from(world.made) == AUTHORITIES => return None,
                     Step::Store(held, fulfils) => {
-                        // Beyond the bounds of the model.
-                        if usize::from(world.made) == AUTHORITIES {
-                            return None;
-                        }
-                        let refused = secret_outdated || !may_write(world, day);
-                        if !refused {
+                        let is_written = !secret_outdated && may_write(world, day);
+                        if is_written {
                             store(&mut next, held, fulfils);
                         }
-                        !refused
+                        is_written
                     }
                 };
                 // What was refused ends the round; so does the last action.
@@ -790,6 +769,31 @@ fn came_through(world: &World) -> bool {
         let valid = replica.served().filter(|leaf| leaf.is_valid(world.day));
         replica.up && valid.is_some_and(|leaf| world.view[ENTRIES - 1] & 1 << leaf.issuer != 0)
     })
+}
+
+fn prove(replica: &mut Replica, came_through: bool, id: u8) -> bool {
+    if came_through && replica.refreshed & 1 << id != 0 {
+        replica.proven |= 1 << id;
+    }
+    came_through
+}
+
+/// Whoever knows no authority has nothing to write, and that is no failure.
+fn publish(world: &mut World, at: usize) -> bool {
+    if let Some(known) = world.replicas[at].known {
+        world.bundles = [known.bundle(); ENTRIES];
+        configuration_written(world);
+    }
+    true
+}
+
+fn create(world: &mut World) -> bool {
+    let is_missing = world.secret == Secret::Missing;
+    if is_missing {
+        world.secret = Secret::Empty;
+        secret_written(world);
+    }
+    is_missing
 }
 
 /// Whoever was asleep since it decided does not write.

@@ -57,8 +57,8 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
     let Some(config) = facts.config() else {
         return;
     };
-    let names = configuration.webhooks.iter().map(|entry| &*entry.name);
-    let second_chances = expected::second_chances(&names.collect::<Vec<_>>());
+    let present = configuration.webhooks.iter().map(|entry| &*entry.name);
+    let second_chances = expected::second_chances(&present.collect::<Vec<_>>());
     let expected = expected::entries(config, &facts.names.namespace, second_chances);
     let (mut gone, mut without_entry) = (Vec::new(), BTreeSet::new());
     let mut selectors_differ = false;
@@ -89,18 +89,30 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
             _ => foreign.push(entry.name.clone()),
         }
     }
+    names(&gone, &foreign, findings);
     let [without_entry, stale] = [without_entry, stale].map(Vec::from_iter);
+    profiles(&without_entry, &stale, findings);
+    if !selectors_differ {
+        findings.ok(
+            Check::WebhookSelectors,
+            "the entries select what the chart says",
+        );
+    }
+}
+
+/// Entries that are missing, and those of somebody else.
+fn names(gone: &[String], foreign: &[String], findings: &mut Findings) {
     if !gone.is_empty() {
         let message = format!(
             "missing entries: {}; what they select stays without the agent",
-            some(&gone)
+            some(gone)
         );
         findings.fail(Check::WebhookEntries, message, UPGRADE);
     }
     if !foreign.is_empty() {
         findings.warn(
             Check::WebhookEntries,
-            format!("entries that are not the chart's: {}", some(&foreign)),
+            format!("entries that are not the chart's: {}", some(foreign)),
             "somebody else has added them: find out who, by `kubectl get mutatingwebhookconfiguration -o yaml \
              --show-managed-fields`",
         );
@@ -108,28 +120,26 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
     if gone.is_empty() && foreign.is_empty() {
         findings.ok(Check::WebhookEntries, "the entries are those of the chart");
     }
+}
+
+/// Profiles without an entry, and entries without a profile.
+fn profiles(without_entry: &[String], stale: &[String], findings: &mut Findings) {
     if !without_entry.is_empty() {
         findings.fail(
             Check::WebhookProfiles,
-            format!("no entry for namespaces with profile {}: their label has no effect", some(&without_entry)),
+            format!("no entry for namespaces with profile {}: their label has no effect", some(without_entry)),
             "profiles are values of the chart, which makes the entries: add them there and run `helm upgrade`",
         );
     }
     if !stale.is_empty() {
         findings.warn(
             Check::WebhookProfiles,
-            format!("entries for profiles that the configuration does not have: {}", some(&stale)),
+            format!("entries for profiles that the configuration does not have: {}", some(stale)),
             "run the same `helm upgrade` again, which takes them away; until then such pods are skipped (unknown-profile)",
         );
     }
     if without_entry.is_empty() && stale.is_empty() {
         findings.ok(Check::WebhookProfiles, "every profile has its entry");
-    }
-    if !selectors_differ {
-        findings.ok(
-            Check::WebhookSelectors,
-            "the entries select what the chart says",
-        );
     }
 }
 

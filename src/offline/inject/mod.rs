@@ -281,40 +281,7 @@ impl<'a> Injector<'a> {
             );
             return None;
         }
-        let mut mutation = mutation;
-        let namespace = self.inputs.namespace_of(object).map(str::to_owned);
-        let mut value = mutation.patch.result().clone();
-        if matches!(mutation.decision, Decision::Inject(_))
-            && let Err(sources) = unique::make(&mut value, place, |kind, name, key| {
-                let keys = self.inputs.keys_of(kind, namespace.as_deref(), name);
-                keys.map(|keys| keys.contains(key))
-            })
-        {
-            let sources = sources.join(", ");
-            mutation = self.mutation(object, place, &pod, &self.strict);
-            value = mutation.patch.result().clone();
-            // The profile allows it: what is in the way is that the manifests do not tell.
-            if let Decision::Skip(Reason::OptionalOptions { container }) = mutation.decision {
-                let reason = Reason::UnseenOptions { container, sources };
-                report.what = What::left(reason.code(), &reason.to_string());
-                return None;
-            }
-            report.warnings.push(format!(
-                "not in the input: {sources}; a manifest cannot name a variable twice, so what may come from there is not \
-                 kept. Add it to the input, or state JAVA_TOOL_OPTIONS in the annotation {}",
-                keys::JAVA_TOOL_OPTIONS_BASE
-            ));
-            let never = |_: &str, _: &str, _: &str| None;
-            if matches!(mutation.decision, Decision::Inject(_))
-                && unique::make(&mut value, place, never).is_err()
-            {
-                report.what = What::left(
-                    "repeated-variable",
-                    "its headers would need a variable that is named twice",
-                );
-                return None;
-            }
-        }
+        let (mutation, mut value) = self.named_once(object, place, &pod, mutation, report)?;
         match mutation.decision {
             Decision::Skip(Reason::AlreadyInjected) => self.again(object, place, report),
             Decision::Skip(Reason::NotSelected) => {
@@ -338,6 +305,55 @@ impl<'a> Injector<'a> {
                 Some(value)
             }
         }
+    }
+
+    /// The result with each variable named once, as nobody can apply a manifest that names one twice a second time. `None`
+    /// where that cannot be; the report says why.
+    fn named_once(
+        &self,
+        object: &Value,
+        place: PodPath,
+        pod: &Pod,
+        mutation: Mutation,
+        report: &mut ObjectReport,
+    ) -> Option<(Mutation, Value)> {
+        let mut value = mutation.patch.result().clone();
+        if !matches!(mutation.decision, Decision::Inject(_)) {
+            return Some((mutation, value));
+        }
+        let namespace = self.inputs.namespace_of(object);
+        let made = unique::make(&mut value, place, |kind, name, key| {
+            let keys = self.inputs.keys_of(kind, namespace, name);
+            keys.map(|keys| keys.contains(key))
+        });
+        let Err(sources) = made else {
+            return Some((mutation, value));
+        };
+        let sources = sources.join(", ");
+        let mutation = self.mutation(object, place, pod, &self.strict);
+        let mut value = mutation.patch.result().clone();
+        // The profile allows it: what is in the way is that the manifests do not tell.
+        if let Decision::Skip(Reason::OptionalOptions { container }) = mutation.decision {
+            let reason = Reason::UnseenOptions { container, sources };
+            report.what = What::left(reason.code(), &reason.to_string());
+            return None;
+        }
+        report.warnings.push(format!(
+            "not in the input: {sources}; a manifest cannot name a variable twice, so what may come from there is not \
+             kept. Add it to the input, or state JAVA_TOOL_OPTIONS in the annotation {}",
+            keys::JAVA_TOOL_OPTIONS_BASE
+        ));
+        let never = |_: &str, _: &str, _: &str| None;
+        if matches!(mutation.decision, Decision::Inject(_))
+            && unique::make(&mut value, place, never).is_err()
+        {
+            report.what = What::left(
+                "repeated-variable",
+                "its headers would need a variable that is named twice",
+            );
+            return None;
+        }
+        Some((mutation, value))
     }
 
     /// What becomes of an object that has the agent: it stays as it is, unless it would be another one today and that was

@@ -8,10 +8,10 @@ use super::error::Problem;
 pub(super) fn one_of<T, const N: usize>(
     key: &'static str,
     text: &str,
-    named: [(&'static str, T); N],
+    choices: [(&'static str, T); N],
 ) -> Result<T, Problem> {
-    let names = named.each_ref().map(|(name, _)| *name);
-    let found = named.into_iter().find(|(name, _)| *name == text);
+    let names = choices.each_ref().map(|(name, _)| *name);
+    let found = choices.into_iter().find(|(name, _)| *name == text);
     found.map_or_else(
         || Err(not_one_of(key, text, &names)),
         |(_, value)| Ok(value),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    config::{Config, Delivery, Profile, Protocol, PullPolicy, SdkSettings},
+    config::{Config, Delivery, Otlp, Profile, Protocol, PullPolicy, SdkSettings},
     dns,
     mutate::{self, Receipt},
 };
@@ -33,7 +33,9 @@ pub(super) fn from_profile(profile: &Profile, config: &Config) -> BTreeMap<Strin
         hash: _,
     } = profile;
     let mut data = BTreeMap::new();
-    let mut set = |key: &str, value: &str| data.insert(key.to_owned(), value.to_owned());
+    let mut set = |key: &str, value: &str| {
+        data.insert(key.to_owned(), value.to_owned());
+    };
     // What is no label is no container's name either.
     let sidecars = config.sidecars().filter(|name| dns::is_label(name));
     set("sidecars", &sidecars.collect::<Vec<_>>().join(","));
@@ -64,28 +66,10 @@ pub(super) fn from_profile(profile: &Profile, config: &Config) -> BTreeMap<Strin
         }
     }
     if let Delivery::InitContainer { command } = delivery {
-        set("ownImage", &command.is_none().to_string());
-        let own = mutate::own_command(None);
-        let words = command.as_ref().unwrap_or(&own);
-        for (at, word) in words.iter().enumerate() {
-            set(&format!("command.{at:04}"), word);
-        }
+        copier(command.as_deref(), &mut set);
     }
     if let Some(otlp) = otlp {
-        let endpoint = mutate::endpoint_value(&otlp.endpoint);
-        set("endpoint", &endpoint);
-        set("protocol", otlp.protocol.as_str());
-        for signal in ["traces", "metrics", "logs"] {
-            let of_signal = match otlp.protocol {
-                Protocol::HttpProtobuf => format!("{}/v1/{signal}", endpoint.trim_end_matches('/')),
-                Protocol::Grpc => endpoint.clone(),
-            };
-            set(&format!("endpoint.{signal}"), &of_signal);
-        }
-        if let Some(from) = &otlp.headers_from {
-            set("headersSecret", &from.secret);
-            set("headersKey", &from.key);
-        }
+        destination(otlp, &mut set);
     }
     for (name, value) in mutate::signal_settings(profile) {
         set(&format!("set.{name}"), &mutate::escape(&value));
@@ -100,6 +84,31 @@ pub(super) fn from_profile(profile: &Profile, config: &Config) -> BTreeMap<Strin
         set(&format!("env.{name}"), &mutate::escape(value));
     }
     data
+}
+
+fn copier(command: Option<&[String]>, mut set: impl FnMut(&str, &str)) {
+    set("ownImage", &command.is_none().to_string());
+    let own = mutate::own_command(None);
+    for (at, word) in command.unwrap_or(&own).iter().enumerate() {
+        set(&format!("command.{at:04}"), word);
+    }
+}
+
+fn destination(otlp: &Otlp, mut set: impl FnMut(&str, &str)) {
+    let endpoint = mutate::endpoint_value(&otlp.endpoint);
+    set("endpoint", &endpoint);
+    set("protocol", otlp.protocol.as_str());
+    for signal in ["traces", "metrics", "logs"] {
+        let of_signal = match otlp.protocol {
+            Protocol::HttpProtobuf => format!("{}/v1/{signal}", endpoint.trim_end_matches('/')),
+            Protocol::Grpc => endpoint.clone(),
+        };
+        set(&format!("endpoint.{signal}"), &of_signal);
+    }
+    if let Some(from) = &otlp.headers_from {
+        set("headersSecret", &from.secret);
+        set("headersKey", &from.key);
+    }
 }
 
 /// The receipt up to the containers.

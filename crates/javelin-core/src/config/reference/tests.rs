@@ -177,7 +177,7 @@ fn schema_of_chart() -> Value {
 fn resolved<'a>(place: &'a Value, root: &'a Value) -> &'a Value {
     let reference = place["$ref"]
         .as_str()
-        .or(place["allOf"][0]["$ref"].as_str());
+        .or_else(|| place["allOf"][0]["$ref"].as_str());
     let found = reference.and_then(|reference| root.pointer(reference.trim_start_matches('#')));
     found.unwrap_or(place)
 }
