@@ -388,7 +388,7 @@ impl Cluster {
 
     /// Creates the probe's `ConfigMap` as a dry run. Would it carry the annotation that only we
     /// set? If the call failed, the error has the API server's words for it
-    /// ([`Reachability::of`](crate::probe::Finding::of)).
+    /// ([`Reachability::of`](crate::probe::Reachability::of)).
     pub async fn probe(&self) -> Result<bool, ClusterError> {
         let target = Target {
             kind: "ConfigMap",

@@ -13,6 +13,8 @@ use testbed::progress::{self, Hint};
 #[derive(Debug)]
 pub(crate) struct Crate {
     pub(crate) name: &'static str,
+    /// The one of its programs that is wanted.
+    pub(crate) program: &'static str,
     pub(crate) version: &'static str,
     /// Of `cargo install`.
     pub(crate) options: &'static [&'static str],
@@ -48,7 +50,7 @@ impl Crate {
 
     /// Where it is, or will be.
     pub(crate) fn program(&self, paths: &Paths) -> PathBuf {
-        self.root(paths).join("bin").join(self.name)
+        self.root(paths).join("bin").join(self.program)
     }
 
     fn root(&self, paths: &Paths) -> PathBuf {

@@ -177,6 +177,7 @@ fn decoded(text: &str) -> String {
 
 const MDBOOK: Crate = Crate {
     name: "mdbook",
+    program: "mdbook",
     version: "0.5.4",
     // Nobody is served by it, and nothing is watched.
     options: &["--no-default-features", "--features=search"],

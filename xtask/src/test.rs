@@ -47,6 +47,8 @@ pub(crate) struct Options {
 enum Layer {
     /// The code is formatted
     Format,
+    /// The words of code and pages are spelt right
+    Spelling,
     /// Clippy finds nothing
     Clippy,
     /// Unit, golden and property tests, the command line, and what fuzzing has found before
@@ -55,7 +57,7 @@ enum Layer {
     Hostile,
     /// The code's documentation, the links of all pages, and the site where mdBook is built already
     Docs,
-    /// Licences, sources and advisories of dependencies
+    /// Licences, sources and advisories of dependencies, and whether each is used
     Deny,
     /// The chart by both majors of Helm, its alerts by promtool, and its dashboard
     Chart,
@@ -75,6 +77,7 @@ impl Layer {
     fn title(self) -> &'static str {
         match self {
             Self::Format => "format",
+            Self::Spelling => "spelling",
             Self::Clippy => "clippy",
             Self::Unit => "unit, golden and property tests",
             Self::Hostile => "hostile clients",
@@ -101,6 +104,7 @@ impl Layer {
     fn run(self, paths: &Paths, pattern: Option<&str>) -> Result<()> {
         match self {
             Self::Format => cargo(paths, &["fmt", "--all", "--check"]),
+            Self::Spelling => spelling(paths),
             Self::Clippy => cargo(
                 paths,
                 &[
@@ -350,11 +354,17 @@ fn documentation(paths: &Paths) -> Result<()> {
     succeed(command.env("RUSTDOCFLAGS", "-Dwarnings"))
 }
 
-/// `cargo deny`: licences, sources, versions, advisories.
+/// `typos`, over all that is committed; `typos.toml` has the words that it does not know.
+fn spelling(paths: &Paths) -> Result<()> {
+    succeed(Command::new(TYPOS.ensure(paths)?).current_dir(paths.root()))
+}
+
+/// `cargo machete`: dependencies that nobody uses. `cargo deny`: licences, sources, versions, advisories.
 ///
 /// The advisories come from `JAVELIN_ADVISORY_DB`, a tar archive of them, where there is no way to their own
 /// repository. Where there is neither, they are left out, and that is said.
 fn dependencies(paths: &Paths) -> Result<()> {
+    succeed(Command::new(CARGO_MACHETE.ensure(paths)?).current_dir(paths.root()))?;
     let program = CARGO_DENY.ensure(paths)?;
     let deny = |arguments: &[&str]| {
         let mut command = Command::new(&program);
@@ -631,9 +641,25 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
 
 const CARGO_DENY: Crate = Crate {
     name: "cargo-deny",
+    program: "cargo-deny",
     version: "0.20.2",
     options: &[],
     first_time: Duration::from_mins(5),
+};
+/// Finds dependencies that no source file names.
+const CARGO_MACHETE: Crate = Crate {
+    name: "cargo-machete",
+    program: "cargo-machete",
+    version: "0.9.2",
+    options: &[],
+    first_time: Duration::from_mins(1),
+};
+const TYPOS: Crate = Crate {
+    name: "typos-cli",
+    program: "typos",
+    version: "1.52.0",
+    options: &[],
+    first_time: Duration::from_mins(2),
 };
 const ADVISORIES: &str = "https://github.com/rustsec/advisory-db";
 
@@ -673,7 +699,7 @@ mod tests {
     #[test]
     fn what_is_no_layer_is_told_with_all_that_are() {
         let told = chosen("clustre").unwrap_err();
-        let layers = "format, clippy, unit, hostile, docs, deny, chart, pipelines, stack, jvm, cluster, demo";
+        let layers = "format, spelling, clippy, unit, hostile, docs, deny, chart, pipelines, stack, jvm, cluster, demo";
         assert!(
             told.contains("'clustre'") && told.contains(layers),
             "{told}"

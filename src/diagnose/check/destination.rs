@@ -1,6 +1,6 @@
 //! Where telemetry goes, by the configuration: a Service of the cluster, the pod's node, or somewhere else.
 //!
-//! Deliberately not here: what is wrong about it ([`collector`](super::collector)).
+//! Deliberately not here: what is wrong about it (`collector`).
 
 use javelin_core::config::{Config, Endpoint, Otlp};
 
