@@ -42,7 +42,7 @@ pub(super) fn json(mutated: &Mutated) -> Value {
         fields.insert("notByInject".to_owned(), why.as_str().into());
     }
     if let Some(dry_run) = &mutated.dry_run {
-        fields.insert("server".to_owned(), of_trial(dry_run));
+        fields.insert("server".to_owned(), of_dry_run(dry_run));
     }
     record
 }
@@ -62,7 +62,7 @@ fn warnings(mutated: &Mutated) -> Vec<Value> {
         .collect()
 }
 
-fn of_trial(dry_run: &Acceptance) -> Value {
+fn of_dry_run(dry_run: &Acceptance) -> Value {
     match dry_run {
         Acceptance::Admitted => json!({ "admitted": true }),
         Acceptance::Refused {
