@@ -68,6 +68,7 @@ pub struct Metrics {
     /// Webhook entries whose caBundle was written.
     pub ca_bundle_writes: Counter,
     events: Family<EventLabels, Counter>,
+    workload_events: Family<WorkloadEventLabels, Counter>,
     probe_result: Family<ProbeLabels, Gauge>,
     probe_last_success: Gauge,
 }
@@ -104,6 +105,7 @@ impl Metrics {
             certificates_signed: Counter::default(),
             ca_bundle_writes: Counter::default(),
             events: Family::default(),
+            workload_events: Family::default(),
             probe_result: Family::default(),
             probe_last_success: Gauge::default(),
         };
@@ -119,6 +121,13 @@ impl Metrics {
             metrics
                 .events
                 .get_or_create(&EventLabels { reason })
+                .inc_by(0);
+        }
+        for result in WorkloadEventResult::ALL {
+            let result = result.as_str();
+            metrics
+                .workload_events
+                .get_or_create(&WorkloadEventLabels { result })
                 .inc_by(0);
         }
         for result in finding::CODES {
@@ -216,6 +225,14 @@ impl Metrics {
     /// Counts something that happened to certificates or to calls.
     pub fn happened(&self, reason: &'static str) {
         self.events.get_or_create(&EventLabels { reason }).inc();
+    }
+
+    /// Counts an Event on a workload.
+    pub fn workload_event(&self, result: WorkloadEventResult) {
+        let result = result.as_str();
+        self.workload_events
+            .get_or_create(&WorkloadEventLabels { result })
+            .inc();
     }
 
     /// Sets the one result that holds to 1 and all others to 0.
@@ -377,6 +394,11 @@ impl Metrics {
             self.events.clone(),
         );
         registry.register(
+            "workload_events",
+            "Events on workloads, of what became of their pods, by whether they were written; none where they are not switched on",
+            self.workload_events.clone(),
+        );
+        registry.register(
             "probe_result",
             "1 for what the last probe through the API server found",
             self.probe_result.clone(),
@@ -410,6 +432,29 @@ pub fn entry_label(entry: &Entry) -> &'static str {
         Entry::UnknownNamespace => "namespace-unknown",
         Entry::Workload => "workload",
         Entry::Probe => "probe",
+    }
+}
+
+/// What became of an Event on a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkloadEventResult {
+    /// It is there.
+    Written,
+    /// The API server did not take it.
+    Failed,
+    /// More workloads at once than are remembered.
+    Dropped,
+}
+
+impl WorkloadEventResult {
+    const ALL: [Self; 3] = [Self::Written, Self::Failed, Self::Dropped];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
     }
 }
 
@@ -450,6 +495,11 @@ impl ReloadLabels {
             result: if success { "success" } else { "failure" },
         }
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkloadEventLabels {
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

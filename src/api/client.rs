@@ -12,15 +12,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use hyper::Request;
+use hyper::{Request, header};
+use javelin_core::kinds::Kind;
 use javelin_core::mutate::keys;
+use javelin_core::review::Origin;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, GetParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::KubeConfigOptions;
-use kube::core::request;
+use kube::core::{PartialObjectMeta, request};
 use kube::{Client, Config, Resource as _};
 use serde::de;
 use serde_json::{Value, json};
@@ -320,6 +322,45 @@ impl Cluster {
         Ok(())
     }
 
+    /// The same in any namespace, which takes a right of its own.
+    pub async fn create_event_in(
+        &self,
+        namespace: &str,
+        event: &Event,
+    ) -> Result<(), ClusterError> {
+        let target = Target::new(
+            "Event",
+            format!("of namespace {namespace}"),
+            "the namespace does not exist",
+        );
+        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        within(
+            REQUEST,
+            events.create(&PostParams::default(), event),
+            &target,
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// The UID of a workload, without which `kubectl describe` does not find its Events.
+    pub async fn uid(&self, origin: &Origin) -> Result<Option<String>, ClusterError> {
+        let kind = Kind::named(None, &origin.kind);
+        let Some(kind) = kind.filter(|kind| kind.api_version() == origin.api_version) else {
+            return Ok(None);
+        };
+        let target = Target::new(kind.name, origin.name.clone(), "it is gone already");
+        let path = kind.path(Some(&origin.namespace));
+        let request = Request::get(format!("{path}/{}", origin.name))
+            .header(header::ACCEPT, METADATA)
+            .body(Vec::new());
+        let sent = async {
+            let request = request.map_err(kube::Error::HttpError)?;
+            self.client.request::<PartialObjectMeta>(request).await
+        };
+        Ok(within(REQUEST, sent, &target).await?.metadata.uid)
+    }
+
     /// Reads the webhook configuration.
     pub async fn configuration(&self) -> Result<ConfigurationState, ClusterError> {
         let target = self.configuration_target();
@@ -571,6 +612,9 @@ const MOST_PODS: u32 = 100;
 
 /// A probe waits for the webhook's own timeout, 30 s at most, and the request's.
 const PROBE_REQUEST: Duration = Duration::from_secs(40);
+
+/// Asks for nothing but metadata.
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 #[cfg(test)]
 mod tests;

@@ -103,6 +103,11 @@ pub(super) struct Args {
     )]
     pod_uid: Option<String>,
 
+    /// Write Events on workloads, of what became of their pods; needs the right to create Events in every namespace and
+    /// to get Deployments and `CronJobs`
+    #[arg(long, env = "JAVELIN_WORKLOAD_EVENTS", conflicts_with = "tls_cert")]
+    workload_events: bool,
+
     /// For tests: the clock is wrong by so many seconds
     #[arg(
         long,
@@ -172,6 +177,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         settle_time,
         pod_name,
         pod_uid,
+        workload_events,
         clock_offset,
         tls_cert,
         tls_key,
@@ -194,6 +200,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
             pod: pod_name
                 .zip(pod_uid)
                 .map(|(name, uid)| OwnPod { name, uid }),
+            workload_events,
         })),
     };
     time::set_offset(clock_offset);
@@ -252,7 +259,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         metrics: Arc::clone(&metrics),
         port,
     };
-    source.look_after(&parts, &config, &mut background).await?;
+    let workload_events = source.look_after(&parts, &config, &mut background).await?;
 
     let descriptors = most_descriptors().unwrap_or(usize::MAX);
     let limits = Limits::default().within(descriptors);
@@ -271,7 +278,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         Arc::clone(&refusals),
         limits,
         review::answer,
-    );
+    )
+    .told_by(workload_events);
     let transport = Transport::Tls(Acceptor::new(identity)?, refusals);
     let mut server = JoinSet::new();
     tracing::info!(%listen, %admin_listen, "serving");

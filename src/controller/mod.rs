@@ -4,7 +4,8 @@
 //! - [`watch`] tells that a named object has changed.
 //! - [`backoff`] is how long to wait before doing the same again.
 //! - [`coverage`] compares profiles with webhook entries.
-//! - [`events`] tells people what happened: log, Event, counter.
+//! - [`events`] tells people what happened: log, Event, counter. [`workload_events`] tells on workloads what became of
+//!   their pods.
 //!
 //! Invariants: no leader election. Every write is a compare-and-swap on the resource version, and every replica computes
 //! the same content from the same Secret, so that two of them cannot fight. No object of anybody else is touched.
@@ -14,3 +15,4 @@ pub mod coverage;
 pub mod events;
 pub mod reconciler;
 pub mod watch;
+pub mod workload_events;

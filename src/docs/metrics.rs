@@ -132,7 +132,7 @@ fn section_of(name: &str) -> &'static str {
         () if begins(&["leaf_", "authority_", "certificates_signed", "ca_bundle_"]) => {
             "Javelin's own certificates"
         }
-        () if begins(&["events", "probe_"]) => "Events and reachability",
+        () if begins(&["events", "workload_events", "probe_"]) => "Events and reachability",
         () => panic!("{name} has no section"),
     }
 }
@@ -360,6 +360,7 @@ const OTHER_LABELS: &str = "
 | `result` | `javelin_probe_result` | a finding of [probe.md](probe.md#findings); the one that holds is 1, all others are 0 |
 | `result` | `javelin_config_reloads_total`, `javelin_certificate_reloads_total` | `success` or `failure` |
 | `profile` | `javelin_injections_total` | a profile of the configuration, or `default` |
+| `result` | `javelin_workload_events_total` | `written`, `failed`, or `dropped` when more workloads at once were decided on than are remembered |
 | `hash` | `javelin_config_info` | a hash of the configuration; replicas with the same hash decide alike |
 | `authority` | `javelin_leaf_issuer` | the first 16 digits of the authority's SHA-256, as `javelin cert` shows it |
 | `version` | `javelin_build_info` | Javelin's |

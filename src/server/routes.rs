@@ -42,6 +42,7 @@ use super::body::{Budget, ORDINARY_BYTES, Received};
 use super::peers::Peer;
 use super::pool::Pool;
 use super::refusals::{Refusal, Refusals};
+use crate::controller::workload_events::WorkloadEvents;
 use crate::metrics::{Metrics, entry_label};
 
 /// What decides on a review. A parameter so that a test can put one in that panics; the webhook's is
@@ -53,6 +54,8 @@ pub type Engine = fn(&Entry, &[u8], &Config) -> Result<Answer, Malformed>;
 pub struct Reviews {
     config: Arc<ArcSwap<Config>>,
     refusals: Arc<Refusals>,
+    /// Tells workloads what became of their pods, where that is wanted.
+    workload_events: Option<WorkloadEvents>,
     engine: Engine,
     limits: Limits,
     budget: Budget,
@@ -76,12 +79,22 @@ impl Reviews {
         Self {
             config,
             refusals,
+            workload_events: None,
             engine,
             limits,
             budget: Budget::new(limits),
             ordinary: Pool::new(limits.ordinary_threads, limits.connections),
             large: Pool::new(limits.large_threads, MOST_LARGE_WAITING),
             unchanged: Pool::new(1, limits.connections),
+        }
+    }
+
+    /// Also counts what is decided, for Events on workloads.
+    #[must_use]
+    pub fn told_by(self, workload_events: Option<WorkloadEvents>) -> Self {
+        Self {
+            workload_events,
+            ..self
         }
     }
 
@@ -122,17 +135,22 @@ impl Reviews {
     fn answer(&self, entry: &Entry, body: &[u8]) -> Result<Answer, Malformed> {
         let config = self.config.load();
         // Unwind-safe: the engine is a pure function of values that are only read.
-        catch_unwind(AssertUnwindSafe(|| (self.engine)(entry, body, &config))).unwrap_or_else(
-            |_| {
-                // The panic hook has logged the place. The message is dropped: it may quote the pod.
-                self.refusals.metrics().panics.inc();
-                tracing::error!(
-                    entry = entry_label(entry),
-                    "the review could not be decided, because of a panic"
-                );
-                review::internal_error(body)
-            },
-        )
+        catch_unwind(AssertUnwindSafe(|| {
+            let answer = (self.engine)(entry, body, &config)?;
+            if let Some(events) = &self.workload_events {
+                events.decided(&answer.outcome, body);
+            }
+            Ok(answer)
+        }))
+        .unwrap_or_else(|_| {
+            // The panic hook has logged the place. The message is dropped: it may quote the pod.
+            self.refusals.metrics().panics.inc();
+            tracing::error!(
+                entry = entry_label(entry),
+                "the review could not be decided, because of a panic"
+            );
+            review::internal_error(body)
+        })
     }
 }
 
@@ -309,7 +327,9 @@ fn log(entry: &Entry, is_second_chance: bool, answer: &Answer) {
         body: _,
         outcome,
     } = answer;
+    // A target of its own, so that a filter can leave these lines out and keep all others.
     tracing::info!(
+        target: "javelin::review",
         entry = entry_label(entry),
         namespace = outcome.namespace,
         name = outcome.name,

@@ -146,6 +146,7 @@ fn answer(body: impl Into<Vec<u8>>) -> Answer {
         name: "cart".to_owned(),
         dry_run: false,
         profile: Some("default".to_owned()),
+        warned: false,
     };
     Answer {
         uid: "u-1".to_owned(),

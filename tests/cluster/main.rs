@@ -45,6 +45,7 @@ mod trial;
 #[path = "../common/ugly.rs"]
 mod ugly;
 mod webhooks;
+mod workload_events;
 
 use std::{
     any::Any,
@@ -174,7 +175,7 @@ const SCENARIOS: [(&str, Case); 2] = [
     ),
 ];
 
-const CASES: [(&str, Case); 64] = [
+const CASES: [(&str, Case); 65] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -398,6 +399,10 @@ const CASES: [(&str, Case); 64] = [
     (
         "without_the_webhook_pods_start_and_a_missed_removal_is_mended",
         cases::webhook_away,
+    ),
+    (
+        "events_tell_workloads_what_became_of_their_pods",
+        workload_events::on_a_deployment,
     ),
     ("figures", figures::take),
     (

@@ -279,6 +279,12 @@ impl Kind {
         format!("{}{dot}{}", self.singular(), self.group)
     }
 
+    /// Its group and version, as an object has them: `apps/v1`.
+    pub fn api_version(&self) -> String {
+        let slash = if self.group.is_empty() { "" } else { "/" };
+        format!("{}{slash}{}", self.group, self.version)
+    }
+
     /// Its resource: `deployments`.
     pub fn plural(&self) -> &'static str {
         self.plural

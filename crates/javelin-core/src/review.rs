@@ -25,6 +25,9 @@ use crate::{
 };
 
 mod object;
+mod origin;
+
+pub use origin::{Origin, origin};
 
 /// Which entry of the webhook configuration sent a review. Its path says it, and with it what the namespace's
 /// label says, which a review does not carry.
@@ -66,6 +69,8 @@ pub struct Outcome {
     pub dry_run: bool,
     /// The profile of a pod that gets the agent.
     pub profile: Option<String>,
+    /// Was whoever asked warned? Of a pod without the agent: it was meant to have it.
+    pub warned: bool,
 }
 
 /// The body is not an AdmissionReview with a UID, so no answer is possible: HTTP 400.
@@ -366,6 +371,7 @@ impl<'a> Request<'a> {
             patch,
             warnings,
         } = verdict;
+        let warned = !warnings.is_empty();
         let response = Response {
             uid: &self.uid,
             allowed: true,
@@ -395,6 +401,7 @@ impl<'a> Request<'a> {
                 },
                 dry_run: self.dry_run.unwrap_or_default(),
                 profile,
+                warned,
             },
             uid: self.uid.into_owned(),
         }

@@ -87,9 +87,12 @@ together, and the ones for a value that is gone, are here. */}}
 {{- if and .Values.hostNetwork (eq (toString .Values.hostUsers) "false") -}}
 {{- fail "hostUsers: Kubernetes has no user namespaces for pods in the node's network; leave it out with hostNetwork" -}}
 {{- end -}}
+{{- if and (.Values.workloadEvents).enabled (include "javelin.tlsSecret" .) -}}
+{{- fail "workloadEvents: with a certificate of your own Javelin asks nothing of the API server, and so writes no Events; leave it out" -}}
+{{- end -}}
 {{- range .Values.extraArgs -}}
 {{- $flag := regexFind "^--[a-z-]+" . -}}
-{{- if has $flag (list "--listen" "--admin-listen" "--config" "--service" "--namespace" "--secret" "--webhook-configuration" "--probe-configmap" "--authority-lifetime" "--leaf-lifetime" "--settle-time" "--pod-name" "--pod-uid" "--tls-cert" "--tls-key" "--drain-grace" "--log-format" "--log") -}}
+{{- if has $flag (list "--listen" "--admin-listen" "--config" "--service" "--namespace" "--secret" "--webhook-configuration" "--probe-configmap" "--authority-lifetime" "--leaf-lifetime" "--settle-time" "--pod-name" "--pod-uid" "--workload-events" "--tls-cert" "--tls-key" "--drain-grace" "--log-format" "--log") -}}
 {{- fail (printf "extraArgs: %s is the chart's own, and a flag can be given once; use the value for it" $flag) -}}
 {{- end -}}
 {{- end -}}

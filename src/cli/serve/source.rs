@@ -13,6 +13,7 @@ use crate::controller::coverage::Coverage;
 use crate::controller::events::{EventRecorder, OwnPod};
 use crate::controller::reconciler::Reconciler;
 use crate::controller::watch;
+use crate::controller::workload_events::WorkloadEvents;
 use crate::metrics::Metrics;
 use crate::probe;
 use crate::server::certificate_files::FollowedCertificate;
@@ -45,6 +46,8 @@ pub(super) struct OwnAuthority {
     pub(super) lifetimes: Lifetimes,
     /// The pod that this is, for Events.
     pub(super) pod: Option<OwnPod>,
+    /// Are workloads told what became of their pods?
+    pub(super) workload_events: bool,
 }
 
 /// What has to do with the certificate.
@@ -72,15 +75,17 @@ impl CertificateSource {
         }
     }
 
-    /// Starts to look after it.
+    /// Starts to look after it. What comes back tells workloads what is decided, if that is wanted.
     pub(super) async fn look_after(
         self,
         parts: &SharedParts,
         config: &Followed,
         background: &mut Background,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<WorkloadEvents>> {
         match self {
-            Self::Files { files, name } => follow_files(files, name, parts, background),
+            Self::Files { files, name } => {
+                follow_files(files, name, parts, background).map(|()| None)
+            }
             Self::Cluster(own) => own.keep(parts, config, background).await,
         }
     }
@@ -111,7 +116,7 @@ impl OwnAuthority {
         parts: &SharedParts,
         config: &Followed,
         background: &mut Background,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<WorkloadEvents>> {
         let api_server = client::infer().await?;
         let namespace = self.namespace;
         let namespace = namespace.unwrap_or_else(|| api_server.default_namespace.clone());
@@ -143,6 +148,14 @@ impl OwnAuthority {
             watch::changes(cluster.configurations(), configuration, Arc::clone(changed)),
         );
         background.spawn("certificates", reconciler.run(Arc::clone(changed)));
+        let workload_events = self
+            .workload_events
+            .then(|| WorkloadEvents::new(Arc::clone(&parts.metrics)));
+        if let Some(events) = workload_events.clone() {
+            let instance = self.pod.as_ref().map_or("javelin", |pod| &pod.name);
+            let writer = events.write(cluster.clone(), instance.to_owned());
+            background.spawn("events on workloads", writer);
+        }
         background.spawn("events", reports.write(cluster.clone(), self.pod));
         background.spawn(
             "probe",
@@ -154,6 +167,6 @@ impl OwnAuthority {
                 parts.port,
             ),
         );
-        Ok(())
+        Ok(workload_events)
     }
 }
