@@ -103,8 +103,8 @@ pub(super) struct Args {
     )]
     pod_uid: Option<String>,
 
-    /// Write Events on workloads, of what became of their pods; needs the right to create Events in every namespace and
-    /// to get Deployments and `CronJobs`
+    /// Write Events on workloads, of what became of their pods; takes further rights, which the chart grants with
+    /// workloadEvents.enabled
     #[arg(long, env = "JAVELIN_WORKLOAD_EVENTS", conflicts_with = "tls_cert")]
     workload_events: bool,
 
