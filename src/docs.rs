@@ -25,6 +25,7 @@ mod reasons;
 fn the_pages_say_what_the_code_says() {
     for (name, page) in [
         ("../deploy/chart/README.md", chart::page()),
+        ("../deploy/chart/files/missed.json", policy::of_chart()),
         ("cli.md", cli::page()),
         ("check.md", check::page()),
         ("configuration.md", configuration::page()),

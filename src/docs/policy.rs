@@ -1,8 +1,18 @@
 //! `docs/policy.md`: how to go without a webhook, and what that costs.
 
+use javelin_core::policy::beside_webhook;
 use javelin_core::policy::difference::{DIFFERENCES, Effect};
 
 use super::{GENERATED, row};
+
+/// `deploy/chart/files/missed.json`: the policies beside the webhook, for the chart to choose one.
+pub(super) fn of_chart() -> String {
+    let policies = serde_json::json!({
+        "labels": beside_webhook(false),
+        "labelsAndAnnotations": beside_webhook(true),
+    });
+    format!("{policies:#}\n")
+}
 
 pub(super) fn page() -> String {
     let left_alone = DIFFERENCES.iter().filter_map(|difference| {

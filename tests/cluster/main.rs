@@ -175,7 +175,7 @@ const SCENARIOS: [(&str, Case); 2] = [
     ),
 ];
 
-const CASES: [(&str, Case); 65] = [
+const CASES: [(&str, Case); 66] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -399,6 +399,10 @@ const CASES: [(&str, Case); 65] = [
     (
         "without_the_webhook_pods_start_and_a_missed_removal_is_mended",
         cases::webhook_away,
+    ),
+    (
+        "a_policy_tells_of_pods_that_no_call_decides_about",
+        second_chance::the_policy_tells_what_no_call_decides,
     ),
     (
         "events_tell_workloads_what_became_of_their_pods",

@@ -4,10 +4,13 @@ use serde_json::{Value, json};
 
 use crate::{
     cases::{
-        INJECT, SOON, copy_of_label, counted, injected_pod, is_untouched, label, pause_deployment,
-        pause_pod, receipt,
+        ENDPOINT, INJECT, SOON, SYSTEM, copy_of_label, counted, injected_pod, install_again,
+        is_untouched, label, pause_deployment, pause_pod, receipt,
     },
-    kube::{Namespace, Result, apply, ensure, eventually, get, javelin, kubectl, kubectl_with},
+    kube::{
+        Namespace, Result, apply, checkout, ensure, eventually, get, helm, javelin, kubectl,
+        kubectl_with,
+    },
 };
 
 /// Every call but that of a second chance fails; a pod and a workload are decided all the same, and once.
@@ -147,6 +150,38 @@ fn tried(pod: &str) -> Result<Value> {
 fn second_chances() -> Result<u64> {
     counted("javelin_second_chances_total{")
 }
+
+/// With no call answered, whoever creates a pod that asks for the agent is warned by the API server itself, and nobody else is.
+pub(crate) fn the_policy_tells_what_no_call_decides() -> Result {
+    let chart = checkout("deploy/chart").display().to_string();
+    let place = ["upgrade", "javelin", &chart, "--namespace", SYSTEM];
+    let values = [ENDPOINT, "--set=missedPolicy.enabled=true", "--wait"];
+    helm("helm", &[&place[..], &values].concat())?;
+    let namespace = Namespace::new("t-missed-policy", &[(INJECT, "true")])?;
+    let broken = Broken::where_name(|_| true)?;
+    // Created for the API server's answer alone.
+    let created = |labels: &str| {
+        let pod = pause_pod("asks", namespace.0, labels, "");
+        kubectl_with(&["create", "--dry-run=server"], &pod).map(|(_, said)| said)
+    };
+    eventually("a missed pod is told", SOON, || {
+        let said = created("app: a")?;
+        ensure!(said.contains(UNDECIDED), "{said:?}");
+        Ok(())
+    })?;
+    let said = created(&format!("{INJECT}: 'false'"))?;
+    ensure!(!said.contains(UNDECIDED), "it had opted out: {said}");
+    drop(broken);
+    eventually("Javelin decides again", SOON, || {
+        let said = created("app: a")?;
+        ensure!(!said.contains(UNDECIDED), "{said}");
+        Ok(())
+    })?;
+    drop(namespace);
+    install_again()
+}
+
+const UNDECIDED: &str = "no agent: asked for true, and no call of Javelin's webhook has decided";
 
 /// Entries whose calls are answered with 404, as before when dropped.
 struct Broken(Value);

@@ -14,6 +14,15 @@ use crate::{
     mutate::{self, Agent, keys},
 };
 
+/// Who decides about pods.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum DecidedBy {
+    /// Policies, which cannot warn of what they skip.
+    Policies,
+    /// The webhook, which has warned already of what it skips.
+    Webhook,
+}
+
 /// What warns.
 pub(super) struct Missed {
     pub(super) variables: Value,
@@ -54,11 +63,15 @@ pub(super) fn workloads() -> (Value, String) {
     (listed(pieces), patch)
 }
 
-/// The warning. `annotated` is whether annotations of pods are read.
-pub(super) fn missed(annotated: bool) -> Missed {
+/// The warning where `by` is to decide. `annotated` is whether annotations of pods are read.
+pub(super) fn missed(by: DecidedBy, annotated: bool) -> Missed {
     let mut pieces = filled_pieces(include_str!("missed.cel"), &names(annotated));
-    let mut last = || pieces.pop().expect("the file ends with both").1;
-    let (message, valid) = (last(), last());
+    let mut last = || pieces.pop().expect("the file ends with both warnings").1;
+    let [undecided_message, undecided, message, valid] = [last(), last(), last(), last()];
+    let (valid, message) = match by {
+        DecidedBy::Policies => (valid, message),
+        DecidedBy::Webhook => (undecided, undecided_message),
+    };
     Missed {
         variables: listed(pieces),
         valid,

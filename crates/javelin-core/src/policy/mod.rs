@@ -23,6 +23,8 @@ pub mod version;
 
 pub use refusal::Unsupported;
 
+use expressions::DecidedBy;
+
 /// The objects to apply, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policies(Vec<Value>);
@@ -91,21 +93,11 @@ fn workloads() -> Value {
 
 /// The policy that warns of pods that were asked for and have no agent, with its binding.
 fn missed(config: &Config, elsewhere: &Value) -> [Value; 2] {
-    let expressions::Missed {
-        variables,
-        valid,
-        message,
-    } = expressions::missed(config.reads_annotations());
     let policy = json!({
         "apiVersion": API_VERSION,
         "kind": "ValidatingAdmissionPolicy",
         "metadata": { "name": MISSED },
-        "spec": {
-            "failurePolicy": "Ignore",
-            "matchConstraints": { "resourceRules": [rule("", "v1", &["CREATE"], &["pods"])] },
-            "variables": variables,
-            "validations": [{ "expression": valid, "messageExpression": message }],
-        },
+        "spec": missed_spec(DecidedBy::Policies, config.reads_annotations()),
     });
     let binding = json!({
         "apiVersion": API_VERSION,
@@ -118,6 +110,26 @@ fn missed(config: &Config, elsewhere: &Value) -> [Value; 2] {
         },
     });
     [policy, binding]
+}
+
+fn missed_spec(by: DecidedBy, annotated: bool) -> Value {
+    let expressions::Missed {
+        variables,
+        valid,
+        message,
+    } = expressions::missed(by, annotated);
+    json!({
+        "failurePolicy": "Ignore",
+        "matchConstraints": { "resourceRules": [rule("", "v1", &["CREATE"], &["pods"])] },
+        "variables": variables,
+        "validations": [{ "expression": valid, "messageExpression": message }],
+    })
+}
+
+/// The `spec` of the `ValidatingAdmissionPolicy` beside the webhook, which the chart has: it warns of pods that were asked for and
+/// that no call has decided about. `annotated` is whether annotations of pods are read.
+pub fn beside_webhook(annotated: bool) -> Value {
+    missed_spec(DecidedBy::Webhook, annotated)
 }
 
 /// Which pods are handed to the policy: by labels, so that others cost nothing. Every pod meets one binding at most.
