@@ -51,6 +51,22 @@ fn the_pages_say_what_the_code_says() {
     }
 }
 
+/// The summary is the site's; who reads in the repository begins with this one.
+#[test]
+fn every_page_is_in_the_index() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let index = fs::read_to_string(folder.join("README.md")).unwrap();
+    let pages = pages().into_iter();
+    for page in pages.filter(|page| page.parent() == Some(folder.as_path())) {
+        let name = page.file_name().unwrap().to_string_lossy();
+        let is_a_list = ["README.md", "SUMMARY.md"].contains(&&*name);
+        assert!(
+            is_a_list || index.contains(&format!("({name})")),
+            "docs/README.md: {name} is missing"
+        );
+    }
+}
+
 /// Does `cargo xtask codegen` ask for new pages?
 #[expect(
     clippy::disallowed_methods,

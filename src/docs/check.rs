@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use javelin_core::kinds::Kind;
+
 use super::GENERATED;
 use crate::diagnose::check::{Check, Section};
 
@@ -192,6 +194,20 @@ could not be asked, or wrong usage.
 statuses `ok`, `warning` and `failed` never change their meaning; messages may get better. One check may have several
 findings, or none where what it rests on is missing.
 ";
+
+/// Whoever applies them and is still refused a kind is left without its checks.
+#[test]
+fn rights_name_every_kind_that_is_listed() {
+    for kind in Kind::with_status() {
+        let is_of_group = |rule: &&str| rule.starts_with(&format!("{}]", kind.group));
+        let mut rules = RIGHTS.split("- apiGroups: [").skip(1).filter(is_of_group);
+        let is_named = rules.any(|rule| {
+            rule.split([' ', ',', '[', ']'])
+                .any(|word| word == kind.plural())
+        });
+        assert!(is_named, "no rule lists {}", kind.resource());
+    }
+}
 
 const RIGHTS: &str = "
 ## Rights

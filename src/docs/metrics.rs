@@ -7,6 +7,7 @@ use std::path::Path;
 
 use javelin_core::review::Entry;
 use javelin_core::workload::Change;
+use serde_json::Value;
 
 use super::{GENERATED, pages, row};
 use crate::controller::events::EventReason;
@@ -230,6 +231,33 @@ fn happenings() -> String {
 
 fn value(value: &str, what: &str) -> String {
     row(&[&format!("`{value}`"), what])
+}
+
+/// The chart renders no alert without a switch, so nothing else would miss it; the index says the same of each.
+#[test]
+fn every_alert_has_its_switch_and_its_line() {
+    let alerts: Vec<BTreeMap<String, String>> =
+        serde_saphyr::from_str(&file("deploy/chart/files/alerts.yaml")).unwrap();
+    let values: Value = serde_saphyr::from_str(&file("deploy/chart/values.yaml")).unwrap();
+    let switches = &values["metrics"]["prometheusRule"]["alerts"];
+    let index = file("docs/runbooks/README.md");
+    let names: BTreeSet<_> = alerts.iter().map(|alert| alert["alert"].as_str()).collect();
+    let switched: BTreeSet<_> = switches
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(names, switched);
+    for alert in &alerts {
+        let (name, summary) = (&alert["alert"], &alert["summary"]);
+        let severity = switches[name]["severity"].as_str().unwrap();
+        let line = row(&[&format!("[{name}]({name}.md)"), severity, summary]);
+        assert!(
+            index.contains(&line),
+            "docs/runbooks/README.md lacks\n{line}"
+        );
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! `docs/reasons.md`: every code, with the sentence that is shown and what to do.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 use javelin_core::mutate::{Agent, Conflict, Reason, Source, Warning};
+use javelin_core::policy::difference::DIFFERENCES;
 use javelin_core::review;
 
 use super::GENERATED;
@@ -244,6 +247,51 @@ fn warnings() -> Vec<Row> {
         Warning::AttributesBroken { .. } = Warning::AttributesBroken { container: container() } =>
             "The list is your own and stays as it is.",
             "write `key=value` for every part.";
+    }
+}
+
+/// Else it could be one that no pod ever gets.
+#[test]
+fn every_code_has_a_golden_case() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/pod");
+    let folders = fs::read_dir(cases).unwrap();
+    let answers = folders.map(|folder| fs::read_to_string(folder.unwrap().path().join("expected")));
+    let answers = answers.collect::<Result<Vec<_>, _>>().unwrap().concat();
+    // A pod of 256 KiB, an object that is no pod, a defect of ours: unit tests have them.
+    let elsewhere = ["annotations-full", "unreadable", "internal-error"];
+    let (reasons, warnings) = (reasons(), warnings());
+    let skips = reasons.iter().map(|row| ("skip", row.code));
+    let warns = warnings.iter().map(|row| ("warning", row.code));
+    for (word, code) in skips.chain(warns) {
+        let line = format!("{word} {code}: ");
+        let has_case = answers.lines().any(|each| each.starts_with(&line));
+        assert!(
+            has_case || elsewhere.contains(&code),
+            "no folder of tests/cases/pod has {line:?}"
+        );
+    }
+}
+
+/// A policy injects where it does not know of a reason. Those that come before it are the API server's to match.
+#[test]
+fn policies_have_every_reason_or_say_that_they_have_not() {
+    let expressions = include_str!("../../crates/javelin-core/src/policy/pod.cel");
+    let before = [
+        "not-selected",
+        "opted-out",
+        "unknown-profile",
+        "unreadable",
+        "internal-error",
+    ];
+    for Row { code, .. } in reasons() {
+        let is_given = expressions.contains(&format!("'{code}'"));
+        let is_listed = DIFFERENCES
+            .iter()
+            .any(|difference| difference.line().contains(code));
+        assert!(
+            is_given || is_listed || before.contains(&code),
+            "{code} is neither in policy/pod.cel nor in policy/difference.rs"
+        );
     }
 }
 
