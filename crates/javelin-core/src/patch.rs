@@ -577,13 +577,16 @@ fn has_room(document: &Node<'_>, place: PodPath) -> bool {
         return true;
     };
     let members = annotations.members();
-    let size = |of: fn(&Node<'_>) -> usize| {
-        let sizes = members.iter().map(|(key, value)| key.len() + of(value));
-        sizes.sum::<usize>()
-    };
     // A text is no longer than it is written.
-    size(|value| value.length()) <= mutate::MAX_ANNOTATIONS
-        || size(|value| value.as_str().map_or(0, |text| text.len())) <= mutate::MAX_ANNOTATIONS
+    bytes(&members, Node::length) <= mutate::MAX_ANNOTATIONS
+        || bytes(&members, |value| {
+            value.as_str().map_or(0, |text| text.len())
+        }) <= mutate::MAX_ANNOTATIONS
+}
+
+fn bytes<'a>(members: &[node::Member<'a>], of: impl Fn(&Node<'a>) -> usize) -> usize {
+    let sizes = members.iter().map(|(key, value)| key.len() + of(value));
+    sizes.sum()
 }
 
 fn find<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {

@@ -139,7 +139,7 @@ fn same_variables(old: &[Node<'_>], new: &[Node<'_>]) -> Result<(), PatchError> 
 }
 
 /// The text of the last entry of that name: the one that the kubelet takes.
-fn last_value<'n>(env: &'n [(Cow<'_, str>, &Node<'_>)], variable: &str) -> Option<String> {
+fn last_value(env: &[(Cow<'_, str>, &Node<'_>)], variable: &str) -> Option<String> {
     let (_, entry) = env.iter().rfind(|(name, _)| name == variable)?;
     Some(entry.member("value")?.as_str()?.into_owned())
 }

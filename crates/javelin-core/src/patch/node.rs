@@ -6,7 +6,11 @@
 //!
 //! Deliberately not here: what is to be done ([`Operations`](super::Operations)), and what must come of it ([`check`](super::check)).
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -30,7 +34,7 @@ pub(crate) enum Node<'a> {
     /// Taken apart.
     Object(Vec<Member<'a>>),
     /// Taken apart.
-    Array(Vec<Node<'a>>),
+    Array(Vec<Self>),
 }
 
 /// A member of an object. No name is there twice.
@@ -146,7 +150,7 @@ impl<'a> Node<'a> {
     }
 
     /// The items of a list; none where it is no list.
-    pub(super) fn items(&self) -> Cow<'_, [Node<'a>]> {
+    pub(super) fn items(&self) -> Cow<'_, [Self]> {
         match self.apart() {
             Cow::Borrowed(Node::Array(items)) => Cow::Borrowed(items),
             Cow::Owned(Node::Array(items)) => Cow::Owned(items),
@@ -342,7 +346,7 @@ fn without_repetitions(members: &mut Vec<Member<'_>>) {
         let mut names = members.iter().enumerate();
         names.any(|(at, (name, _))| members.iter().take(at).any(|(earlier, _)| earlier == name))
     } else {
-        let names: HashMap<_, _> = members.iter().map(|(name, _)| (name, ())).collect();
+        let names: HashSet<_> = members.iter().map(|(name, _)| name).collect();
         names.len() < members.len()
     };
     if !is_repeated {
@@ -426,7 +430,7 @@ impl<'de> Visitor<'de> for Parts {
             let depth = shapes.find_map(|(known, depth)| (*known == name).then_some(depth));
             let node = match depth {
                 None => Node::Text(access.next_value::<&RawValue>()?.get()),
-                Some(Depth::Object(shape)) => access.next_value_seed(Parts(shape))?,
+                Some(Depth::Object(shape)) => access.next_value_seed(Self(shape))?,
                 Some(Depth::Objects(shape)) => access.next_value_seed(PartsOfEach(shape))?,
                 Some(Depth::List) => {
                     let mut items = Vec::with_capacity(8);

@@ -49,10 +49,8 @@ fn name() -> impl Strategy<Value = String> {
 fn paths() -> impl Strategy<Value = String> {
     let tokens = prop::collection::vec(name(), 1..4);
     tokens.prop_map(|tokens| {
-        let escaped = tokens.iter();
-        escaped
-            .map(|token| format!("/{}", super::super::escaped(token)))
-            .collect()
+        let escaped = tokens.iter().map(|token| super::super::escaped(token));
+        escaped.fold(String::new(), |path, token| path + "/" + &token)
     })
 }
 
