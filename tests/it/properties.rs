@@ -30,6 +30,12 @@ proptest! {
             prop_assert_eq!(again.decision, Decision::Skip(Reason::AlreadyInjected));
             prop_assert!(again.patch.is_empty());
         }
+        if !mutation.patch.is_empty() {
+            let sent: json_patch::Patch = serde_json::from_slice(&mutation.patch.to_json().unwrap()).unwrap();
+            let mut patched = pod.clone();
+            json_patch::patch(&mut patched, &sent).unwrap();
+            prop_assert_eq!(&patched, mutation.patch.result(), "what is sent, applied by somebody else's library");
+        }
         prop_assert_eq!(&treat(&pod, config).1, &mutation, "the same input gives the same output: {:?}", before);
     }
 

@@ -12,7 +12,8 @@ use testbed::progress::note;
 
 use crate::test::{cargo_command, succeed};
 
-/// Prints allocations and instructions of a review of each kind, and the time of many sizes beside a plain parse.
+/// Prints allocations and instructions of a review of each kind, and the time of many sizes beside a plain parse. Then the
+/// program itself is put under load, for some minutes, and `docs/performance.md` gets its tables and its picture.
 pub(crate) fn run(paths: &Paths) -> Result<()> {
     note("\n=== allocations of a review");
     let mut allocations = cargo_command(paths);
@@ -29,7 +30,14 @@ pub(crate) fn run(paths: &Paths) -> Result<()> {
         note("LEFT OUT: valgrind counts them, and is not installed");
     }
     note("\n=== time of a review, as a multiple of a parse of its body by serde_json");
-    succeed(&mut Command::new(&program))
+    succeed(&mut Command::new(&program))?;
+    note("\n=== the program under load, beside a handler that does nothing");
+    let mut served = cargo_command(paths);
+    served
+        .args(["bench", "--locked", "--package=javelin", "--bench=served"])
+        .args(["--", "--docs"])
+        .arg(paths.root().join("docs"));
+    succeed(&mut served)
 }
 
 /// The program of `crates/javelin-core/benches/review`.

@@ -8,13 +8,10 @@
 //! Deliberately absent: any diff of two documents. Operations are built from the plan, so unknown fields pass
 //! untouched and a pod with three variables gets one `add`, not seven rewrites.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
-use json_patch::{
-    AddOperation, PatchOperation, RemoveOperation, ReplaceOperation, jsonptr::PointerBuf,
-};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     config::Config,
@@ -26,6 +23,9 @@ use crate::{
 };
 
 mod check;
+mod node;
+
+pub(crate) use node::Node;
 
 /// What becomes of a document: the decision that stands in the end, and its patch.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,12 +37,28 @@ pub struct Mutation {
 }
 
 /// A JSON Patch (RFC 6902) that was tried on the document that it is for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Patch {
-    operations: Vec<PatchOperation>,
-    #[serde(skip)]
+    operations: Vec<Operation>,
     result: Value,
+}
+
+/// One of its operations.
+#[derive(Debug, Clone, PartialEq)]
+struct Operation {
+    what: What,
+    /// A JSON pointer.
+    path: String,
+    /// JSON; empty where something is taken away.
+    value: String,
+}
+
+/// What an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Add,
+    Replace,
+    Remove,
 }
 
 /// What decides about a pod: [`mutate::decide`], or in a test something that is wrong.
@@ -62,7 +78,7 @@ pub struct PodPath {
 pub enum PatchError {
     /// The document does not have what an operation expects.
     #[error("the patch does not apply: {0}")]
-    DoesNotApply(#[from] json_patch::PatchError),
+    DoesNotApply(String),
     /// The result is no pod any more.
     #[error("the patched pod cannot be read: {0}")]
     Unreadable(#[from] mutate::pod::PodError),
@@ -87,26 +103,30 @@ impl Mutation {
     /// would cause a rollout, so there it does not.
     pub fn of(subject: &Subject<'_>, document: &Value, place: PodPath, config: &Config) -> Self {
         let decision = mutate::decide(subject, config);
-        Self::carrying_out(decision, subject, document, place, config)
+        Self::carrying_out(decision, subject, &Node::Value(document), place, config)
     }
 
     /// Carries out what was decided, by whomever: nothing that is decided wrongly gets through.
     pub(crate) fn carrying_out(
         decision: Decision,
         subject: &Subject<'_>,
-        document: &Value,
+        document: &Node<'_>,
         place: PodPath,
         config: &Config,
     ) -> Self {
-        let patch = match &decision {
-            Decision::Inject(plan) => Patch::for_pod(plan, subject, document, place, config),
+        let word = |reason: &Reason| Tried::word(reason, document);
+        let tried = match &decision {
+            Decision::Inject(plan) => Tried::for_pod(plan, subject, document, place, config),
             Decision::Skip(reason) if place == PodPath::POD && !reason.is_expected() => {
-                Patch::for_skip(reason, document)
+                word(reason)
             }
-            Decision::Skip(_) => Ok(Patch::default()),
+            Decision::Skip(_) => Ok(Tried::default()),
         };
-        let error = match patch {
-            Ok(patch) if has_room(place.of(patch.result())) => return Self { decision, patch },
+        let error = match tried {
+            Ok(Tried {
+                patch,
+                is_too_much: false,
+            }) => return Self { decision, patch },
             Ok(_) => Reason::AnnotationsFull,
             // Whoever is mistaken about a pod leaves no word on it either.
             Err(error) => {
@@ -117,11 +137,11 @@ impl Mutation {
             }
         };
         // There is no patch but a word, if there is room for that.
-        let word = (place == PodPath::POD).then(|| Patch::for_skip(&error, document).ok());
-        let word = word.flatten().filter(|word| has_room(Some(word.result())));
+        let word = (place == PodPath::POD).then(|| word(&error).ok()).flatten();
+        let word = word.filter(|word| !word.is_too_much);
         Self {
             decision: Decision::Skip(error),
-            patch: word.unwrap_or_default(),
+            patch: word.map(|word| word.patch).unwrap_or_default(),
         }
     }
 }
@@ -185,12 +205,20 @@ impl PodPath {
     }
 }
 
-impl Patch {
+/// A patch that applies, and leaves everything of the user's.
+#[derive(Debug, Default)]
+struct Tried {
+    patch: Patch,
+    /// Would the annotations be more than Kubernetes takes?
+    is_too_much: bool,
+}
+
+impl Tried {
     /// The patch that carries out a plan.
-    pub fn for_pod(
+    fn for_pod(
         plan: &Plan,
         subject: &Subject<'_>,
-        document: &Value,
+        document: &Node<'_>,
         place: PodPath,
         config: &Config,
     ) -> Result<Self, PatchError> {
@@ -205,13 +233,10 @@ impl Patch {
                 continue;
             };
             let index = target.index.to_string();
-            let at = ["spec", target.list.as_str(), index.as_str()];
-            operations.edit_env(&at, container.env.is_some(), &target.env);
-            operations.append(
-                &[at.as_slice(), &["volumeMounts"]].concat(),
-                container.volume_mounts.is_some(),
-                &target.mounts,
-            );
+            let at = |list| ["spec", target.list.as_str(), index.as_str(), list];
+            operations.edit_env(at("env"), container.env.is_some(), &target.env);
+            let exists = container.volume_mounts.is_some();
+            operations.append(&at("volumeMounts"), exists, &target.mounts);
         }
         let secret = plan.parts.image_pull_secret.as_slice();
         let exists = pod.spec.image_pull_secrets.is_some();
@@ -221,28 +246,56 @@ impl Patch {
             pod.spec.init_containers.is_some(),
             &plan.parts.init_containers,
         );
-        let patch = Self::applied(operations.list, document)?;
-        patch.check(subject, document, place, config)?;
-        Ok(patch)
+        Self::of(operations.list, document, place, |result| {
+            check(subject, document, result, place, config)
+        })
     }
 
     /// The patch that leaves a word on a pod that is skipped.
-    pub fn for_skip(reason: &Reason, document: &Value) -> Result<Self, PatchError> {
-        Self::for_annotation(
-            keys::SKIPPED,
-            &format!("{}: {reason}", reason.code()),
-            document,
-        )
+    fn word(reason: &Reason, document: &Node<'_>) -> Result<Self, PatchError> {
+        let word = format!("{}: {reason}", reason.code());
+        let operations = Operations::for_annotation(keys::SKIPPED, &word, document);
+        Self::of(operations, document, PodPath::POD, |_| Ok(()))
     }
 
+    fn of(
+        operations: Vec<Operation>,
+        document: &Node<'_>,
+        place: PodPath,
+        check: impl FnOnce(&Node<'_>) -> Result<(), PatchError>,
+    ) -> Result<Self, PatchError> {
+        let result = document.patched(&operations)?;
+        check(&result)?;
+        if operations.is_empty() {
+            return Ok(Self::default());
+        }
+        let is_too_much = !has_room(&result, place);
+        let decoded = match document {
+            Node::Value(_) => Value::deserialize(&result)
+                .map_err(|error| PatchError::DoesNotApply(error.to_string()))?,
+            _ => Value::Null,
+        };
+        drop(result);
+        Ok(Self {
+            patch: Patch {
+                operations,
+                result: decoded,
+            },
+            is_too_much,
+        })
+    }
+}
+
+impl Patch {
     /// The patch that sets one annotation of the document.
-    pub fn for_annotation(key: &str, value: &str, document: &Value) -> Result<Self, PatchError> {
-        let mut operations = Operations::on(document, PodPath::POD);
-        operations.set_metadata(
-            "annotations",
-            &StringMap::from([(key.to_owned(), value.to_owned())]),
-        );
-        Self::applied(operations.list, document)
+    pub(crate) fn for_annotation(
+        key: &str,
+        value: &str,
+        document: &Node<'_>,
+    ) -> Result<Self, PatchError> {
+        let operations = Operations::for_annotation(key, value, document);
+        let tried = Tried::of(operations, document, PodPath::POD, |_| Ok(()))?;
+        Ok(tried.patch)
     }
 
     /// The patch that sets and takes away labels of a workload and of its pod template.
@@ -252,114 +305,161 @@ impl Patch {
         remove: &[&str],
         document: &Value,
     ) -> Result<Self, PatchError> {
+        let document = Node::Value(document);
         let mut list = Vec::new();
         for base in [PodPath::POD, template] {
-            let mut operations = Operations::on(document, base);
+            let mut operations = Operations::on(&document, base);
             operations.set_metadata("labels", set);
             operations.remove_metadata("labels", remove);
             list.append(&mut operations.list);
         }
-        Self::applied(list, document)
+        let tried = Tried::of(list, &document, template, |_| Ok(()))?;
+        Ok(tried.patch)
     }
 
-    fn applied(operations: Vec<PatchOperation>, document: &Value) -> Result<Self, PatchError> {
-        if operations.is_empty() {
-            return Ok(Self::default());
-        }
-        let mut result = document.clone();
-        json_patch::patch(&mut result, &operations)?;
-        Ok(Self { operations, result })
-    }
-
-    /// The document after the patch; null when there is nothing to do.
+    /// The document after the patch, where it was decoded before; null otherwise, and where there is nothing to do.
     pub fn result(&self) -> &Value {
         &self.result
     }
 
     /// As it is sent.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(self)
+        Ok(json_of(&self.operations).into_bytes())
     }
 
     /// Nothing to do?
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }
+}
 
-    fn check(
-        &self,
-        subject: &Subject<'_>,
-        document: &Value,
-        place: PodPath,
-        config: &Config,
-    ) -> Result<(), PatchError> {
-        let [before, after] = [document, &self.result].map(|whole| place.of(whole));
-        let after = after.unwrap_or(&Value::Null);
-        let patched = Pod::from_value(after)?;
-        check::keeps_what_is_the_users(before.unwrap_or(&Value::Null), after)?;
-        let spec = &patched.spec;
-        check_once("volume", spec.volumes().iter().map(|volume| &volume.name))?;
-        let names = spec
-            .init_containers()
-            .iter()
-            .map(|container| &container.name);
-        check_once("init container", names)?;
-        let again = Subject {
-            pod: &patched,
-            ..subject.clone()
-        };
-        match mutate::examine(&again, config) {
-            Decision::Skip(Reason::AlreadyInjected) => {
-                check::is_taken_by_the_api_server(&patched, &subject.claims)
-            }
-            Decision::Skip(reason) => Err(PatchError::NotIdempotent(reason.code().to_owned())),
-            Decision::Inject(_) => Err(PatchError::NotIdempotent(
-                "it would inject again".to_owned(),
-            )),
+impl Serialize for Patch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json = RawValue::from_string(json_of(&self.operations));
+        json.map_err(serde::ser::Error::custom)?
+            .serialize(serializer)
+    }
+}
+
+/// A JSON Patch.
+fn json_of(operations: &[Operation]) -> String {
+    let lengths = operations.iter();
+    let lengths = lengths.map(|operation| operation.path.len() + operation.value.len() + 48);
+    let mut json = String::with_capacity(lengths.sum());
+    json.push('[');
+    for operation in operations {
+        if json.len() > 1 {
+            json.push(',');
         }
+        let what = match operation.what {
+            What::Add => "add",
+            What::Replace => "replace",
+            What::Remove => "remove",
+        };
+        json.extend([r#"{"op":""#, what, r#"","path":"#, &text(&operation.path)]);
+        if operation.what != What::Remove {
+            json.extend([r#","value":"#, &operation.value]);
+        }
+        json.push('}');
+    }
+    json.push(']');
+    json
+}
+
+/// Is the patched document still its user's, and the pod in it complete?
+fn check(
+    subject: &Subject<'_>,
+    document: &Node<'_>,
+    result: &Node<'_>,
+    place: PodPath,
+    config: &Config,
+) -> Result<(), PatchError> {
+    let path = place.tokens();
+    let [before, after] = [document, result].map(|whole| whole.find(&path));
+    let nothing = Node::Value(&Value::Null);
+    let after = after.as_deref().unwrap_or(&nothing);
+    let patched = Pod::from_node(after)?;
+    check::keeps_what_is_the_users(before.as_deref().unwrap_or(&nothing), after)?;
+    let spec = &patched.spec;
+    check_once("volume", spec.volumes().iter().map(|volume| &volume.name))?;
+    let names = spec.init_containers().iter();
+    check_once("init container", names.map(|container| &container.name))?;
+    let again = Subject {
+        pod: &patched,
+        ..subject.clone()
+    };
+    match mutate::examine(&again, config) {
+        Decision::Skip(Reason::AlreadyInjected) => {
+            check::is_taken_by_the_api_server(&patched, &subject.claims)
+        }
+        Decision::Skip(reason) => Err(PatchError::NotIdempotent(reason.code().to_owned())),
+        Decision::Inject(_) => Err(PatchError::NotIdempotent(
+            "it would inject again".to_owned(),
+        )),
     }
 }
 
 /// Operations on one pod, template or workload in a document, built in order.
-struct Operations<'a> {
+struct Operations<'d, 'a> {
     base: Vec<String>,
-    object: &'a Value,
-    list: Vec<PatchOperation>,
+    object: Option<Cow<'d, Node<'a>>>,
+    list: Vec<Operation>,
 }
 
-impl<'a> Operations<'a> {
-    fn on(document: &'a Value, place: PodPath) -> Self {
+impl<'d, 'a> Operations<'d, 'a> {
+    fn on(document: &'d Node<'a>, place: PodPath) -> Self {
+        let base = place.tokens();
         Self {
-            base: place.tokens(),
-            object: place.of(document).unwrap_or(&Value::Null),
-            list: Vec::new(),
+            object: document.find(&base),
+            base,
+            list: Vec::with_capacity(16),
         }
+    }
+
+    fn for_annotation(key: &str, value: &str, document: &'d Node<'a>) -> Vec<Operation> {
+        let mut operations = Self::on(document, PodPath::POD);
+        let entries = StringMap::from([(key.to_owned(), value.to_owned())]);
+        operations.set_metadata("annotations", &entries);
+        operations.list
+    }
+
+    fn found(&self, path: &[&str]) -> Option<Cow<'_, Node<'a>>> {
+        self.object.as_ref()?.find(path)
     }
 
     /// Sets entries of `metadata.labels` or `metadata.annotations`, and creates what is missing above them:
     /// a Job's template arrives as `metadata: {}`, a `CronJob`'s without.
     fn set_metadata(&mut self, map: &str, entries: &StringMap) {
-        let existing = find(self.object, &["metadata", map]).and_then(Value::as_object);
+        let existing = self.found(&["metadata", map]);
+        let existing = existing.filter(|existing| existing.is_object());
         let Some(existing) = existing else {
             if entries.is_empty() {
                 return;
             }
-            if find(self.object, &["metadata"]).is_none_or(Value::is_null) {
-                self.add(&["metadata"], json!({}));
+            if self
+                .found(&["metadata"])
+                .is_none_or(|there| there.is_null())
+            {
+                self.operate(What::Add, &["metadata"], "{}".to_owned());
             }
-            return self.add(&["metadata", map], json!(entries));
+            return self.add(&["metadata", map], entries);
         };
-        for (key, value) in entries {
-            if existing.get(key).and_then(Value::as_str) != Some(value) {
-                self.add(&["metadata", map, key], json!(value));
-            }
+        let existing = existing.members();
+        let is_there = |(key, value): &(&String, &String)| {
+            let there = existing.iter().find(|(there, _)| there == *key);
+            let there = there.and_then(|(_, there)| there.as_str());
+            there.as_deref() == Some(*value)
+        };
+        let missing: Vec<_> = entries.iter().filter(|entry| !is_there(entry)).collect();
+        for (key, value) in missing {
+            self.add(&["metadata", map, key], value);
         }
     }
 
     fn remove_metadata(&mut self, map: &str, keys: &[&str]) {
         for key in keys {
-            if find(self.object, &["metadata", map, key]).is_some() {
-                self.remove(&["metadata", map, key]);
+            if self.found(&["metadata", map, key]).is_some() {
+                self.operate(What::Remove, &["metadata", map, key], String::new());
             }
         }
     }
@@ -368,10 +468,10 @@ impl<'a> Operations<'a> {
     fn append(&mut self, array: &[&str], exists: bool, elements: &[Value]) {
         if exists {
             for element in elements {
-                self.add(&[array, &["-"]].concat(), element.clone());
+                self.add(&[array, &["-"]].concat(), element);
             }
         } else if !elements.is_empty() {
-            self.add(array, json!(elements));
+            self.add(array, elements);
         }
     }
 
@@ -384,112 +484,109 @@ impl<'a> Operations<'a> {
                 InitContainerEdit::Resize { index, resources } => {
                     let index = index.to_string();
                     let at = [&LIST[..], &[&index, "resources"]].concat();
-                    self.add(&at, resources.clone());
+                    self.add(&at, resources);
                 }
                 InitContainerEdit::Add(container) => added.push(container),
             }
         }
         if exists {
             for container in added.into_iter().rev() {
-                self.add(&[&LIST[..], &["0"]].concat(), container.clone());
+                self.add(&[&LIST[..], &["0"]].concat(), container);
             }
         } else if !added.is_empty() {
-            self.add(&LIST, json!(added));
+            self.add(&LIST, &added);
         }
     }
 
-    fn edit_env(&mut self, container: &[&str], exists: bool, edits: &[EnvEdit]) {
-        let env = [container, &["env"]].concat();
+    fn edit_env(&mut self, env: [&str; 4], exists: bool, edits: &[EnvEdit]) {
         if edits.is_empty() {
             return;
         }
         if !exists {
             // Every edit of an empty list is an insertion, and they come in order.
             let variables = edits.iter().filter_map(|edit| match edit {
-                EnvEdit::Insert { variable, .. } => Some(json!(variable)),
+                EnvEdit::Insert { variable, .. } => Some(variable),
                 _ => None,
             });
-            return self.add(&env, variables.collect());
+            return self.add(&env, &variables.collect::<Vec<_>>());
         }
         steps::take(edits.len());
+        let [spec, list, index, env] = env;
         for edit in edits {
-            let at = |at: &usize| at.to_string();
+            let (EnvEdit::Insert { at, .. }
+            | EnvEdit::SetValue { at, .. }
+            | EnvEdit::Rename { at, .. }
+            | EnvEdit::Replace { at, .. }
+            | EnvEdit::Remove { at }) = edit;
+            let entry = [spec, list, index, env, &at.to_string()];
+            let member = |name| [spec, list, index, env, entry[4], name];
             match edit {
-                EnvEdit::Insert {
-                    at: position,
-                    variable,
-                } => {
-                    self.add(
-                        &[&env, &[at(position).as_str()][..]].concat(),
-                        json!(variable),
-                    );
+                EnvEdit::Insert { variable, .. } => self.add(&entry, variable),
+                // `add`, since the entry may be without a value.
+                EnvEdit::SetValue { value, .. } => self.add(&member("value"), value),
+                EnvEdit::Rename { name, .. } => {
+                    self.operate(What::Replace, &member("name"), text(name));
                 }
-                EnvEdit::SetValue {
-                    at: position,
-                    value,
-                } => {
-                    // `add`, since the entry may be without a value.
-                    self.add(
-                        &[&env, &[at(position).as_str(), "value"][..]].concat(),
-                        json!(value),
-                    );
+                EnvEdit::Replace { variable, .. } => {
+                    self.operate(What::Replace, &entry, json(variable));
                 }
-                EnvEdit::Rename { at: position, name } => {
-                    self.replace(
-                        &[&env, &[at(position).as_str(), "name"][..]].concat(),
-                        json!(name),
-                    );
-                }
-                EnvEdit::Replace {
-                    at: position,
-                    variable,
-                } => {
-                    self.replace(
-                        &[&env, &[at(position).as_str()][..]].concat(),
-                        json!(variable),
-                    );
-                }
-                EnvEdit::Remove { at: position } => {
-                    self.remove(&[&env, &[at(position).as_str()][..]].concat());
-                }
+                EnvEdit::Remove { .. } => self.operate(What::Remove, &entry, String::new()),
             }
         }
     }
 
-    fn add(&mut self, path: &[&str], value: Value) {
-        let path = self.pointer(path);
-        self.list
-            .push(PatchOperation::Add(AddOperation { path, value }));
+    fn add(&mut self, path: &[&str], value: &(impl Serialize + ?Sized)) {
+        self.operate(What::Add, path, json(value));
     }
 
-    fn replace(&mut self, path: &[&str], value: Value) {
-        let path = self.pointer(path);
-        self.list
-            .push(PatchOperation::Replace(ReplaceOperation { path, value }));
-    }
-
-    fn remove(&mut self, path: &[&str]) {
-        let path = self.pointer(path);
-        self.list
-            .push(PatchOperation::Remove(RemoveOperation { path }));
-    }
-
-    fn pointer(&self, path: &[&str]) -> PointerBuf {
+    fn operate(&mut self, what: What, path: &[&str], value: String) {
+        let mut pointer = String::with_capacity(64);
         let base = self.base.iter().map(String::as_str);
-        PointerBuf::from_tokens(base.chain(path.iter().copied()))
+        for token in base.chain(path.iter().copied()) {
+            pointer.extend(["/", &escaped(token)]);
+        }
+        self.list.push(Operation {
+            what,
+            path: pointer,
+            value,
+        });
     }
 }
 
+/// A token of a JSON pointer.
+fn escaped(token: &str) -> Cow<'_, str> {
+    if token.contains(['~', '/']) {
+        return token.replace('~', "~0").replace('/', "~1").into();
+    }
+    token.into()
+}
+
+fn text(text: &str) -> String {
+    json(text)
+}
+
+fn json(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).expect("text, and names that are text")
+}
+
 /// An admission that fills an object's annotations beyond what Kubernetes allows fails the user's command.
-fn has_room(pod: Option<&Value>) -> bool {
-    let annotations = pod
-        .and_then(|pod| find(pod, &["metadata", "annotations"]))
-        .and_then(Value::as_object);
-    let sizes = annotations
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len));
-    sizes.sum::<usize>() <= mutate::MAX_ANNOTATIONS
+fn has_room(document: &Node<'_>, place: PodPath) -> bool {
+    let mut path = place.tokens();
+    path.extend(["metadata", "annotations"].map(str::to_owned));
+    let Some(annotations) = document.find(&path) else {
+        return true;
+    };
+    let members = annotations.members();
+    // A text is no longer than it is written.
+    bytes(&members, Node::length) <= mutate::MAX_ANNOTATIONS
+        || bytes(&members, |value| {
+            value.as_str().map_or(0, |text| text.len())
+        }) <= mutate::MAX_ANNOTATIONS
+}
+
+fn bytes<'a>(members: &[node::Member<'a>], of: impl Fn(&Node<'a>) -> usize) -> usize {
+    let sizes = members.iter().map(|(key, value)| key.len() + of(value));
+    sizes.sum()
 }
 
 fn find<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use base64::{display::Base64Display, engine::general_purpose::STANDARD as BASE64};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, value::RawValue};
 
@@ -19,7 +19,7 @@ use crate::{
         self, Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Warning, keys,
         pod::{Metadata, Pod},
     },
-    patch::{Mutation, Patch, PodPath, Rules},
+    patch::{Mutation, Node, Patch, PodPath, Rules},
     steps,
     workload::{self, Labelling, Workload},
 };
@@ -143,7 +143,8 @@ impl Engine {
         if request.operation != "CREATE" {
             return Err(Reason::NotSelected);
         }
-        let pod = request.pod()?;
+        let text = request.object()?;
+        let (pod, decoded) = pod_of(text)?;
         let names = [&request.namespace, &pod.metadata.namespace].into_iter();
         let mut names = names.flatten().map(String::as_str);
         let name = names.find(|name| !name.is_empty());
@@ -156,13 +157,15 @@ impl Engine {
         };
         let decision = (self.decide)(&subject, config);
         let name = display_name(&pod.metadata);
-        // Nothing is written there, so the whole object is not decoded.
         if let Decision::Skip(reason) = &decision
             && reason.is_expected()
         {
             return Ok((Verdict::skip(reason), name));
         }
-        let document = request.document()?;
+        let document = match &decoded {
+            Some(document) => Node::Value(document),
+            None => Node::of_pod(text),
+        };
         let Mutation { decision, patch } =
             Mutation::carrying_out(decision, &subject, &document, PodPath::POD, config);
         let patch = self.encoded(&patch)?;
@@ -214,7 +217,8 @@ impl Engine {
 
     /// An annotation on the probe's ConfigMap, which comes back to whoever asked, proves the call.
     fn on_probe(self, request: &Request<'_>) -> Judged {
-        let patch = Patch::for_annotation(keys::PROBE, &request.uid, &request.document()?)
+        let document = request.document()?;
+        let patch = Patch::for_annotation(keys::PROBE, &request.uid, &Node::Value(&document))
             .map_err(|error| Reason::Internal(error.to_string()))?;
         Ok((
             Verdict {
@@ -293,6 +297,17 @@ struct Old {
     metadata: Metadata,
 }
 
+/// A pod, and its whole object where that had to be decoded.
+fn pod_of(text: &str) -> Result<(Pod, Option<Value>), Reason> {
+    if let Ok(pod) = serde_json::from_str(text) {
+        return Ok((pod, None));
+    }
+    // A member that is there twice is no fault of a pod's, and what is one is told with its path.
+    let document = object::decode(text).map_err(unreadable)?;
+    let pod = Pod::from_value(&document).map_err(unreadable)?;
+    Ok((pod, Some(document)))
+}
+
 fn unreadable(error: impl std::fmt::Display) -> Reason {
     Reason::Unreadable(error.to_string())
 }
@@ -332,16 +347,7 @@ impl<'a> Request<'a> {
         Ok(review.request)
     }
 
-    /// The object, as far as it is a pod.
-    fn pod(&self) -> Result<Pod, Reason> {
-        if let Ok(pod) = serde_json::from_str(self.object()?) {
-            return Ok(pod);
-        }
-        // A member that is there twice is no fault of a pod's, and what is one is told with its path.
-        Pod::from_value(&self.document()?).map_err(unreadable)
-    }
-
-    /// The object, to be patched.
+    /// The object, decoded.
     fn document(&self) -> Result<Value, Reason> {
         object::decode(self.object()?).map_err(unreadable)
     }
@@ -389,8 +395,11 @@ impl<'a> Request<'a> {
             kind: KIND,
             response,
         };
+        let patch = review.response.patch.as_ref();
+        let mut body = Vec::with_capacity(512 + patch.map_or(0, |patch| patch.0.len() * 2));
+        serde_json::to_writer(&mut body, &review).expect("a struct of strings serialises");
         Answer {
-            body: serde_json::to_vec(&review).expect("a struct of strings serialises"),
+            body,
             outcome: Outcome {
                 code,
                 namespace: shortened(&self.namespace.unwrap_or_default()),
@@ -452,8 +461,14 @@ struct AuditAnnotations {
 }
 
 impl Serialize for Base64 {
+    /// As JSON that is finished: nothing in it has to be looked for that would have to be escaped.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Base64Display::new(&self.0, &BASE64))
+        let mut json = String::with_capacity(self.0.len().div_ceil(3) * 4 + 2);
+        json.push('"');
+        BASE64.encode_string(&self.0, &mut json);
+        json.push('"');
+        let json = RawValue::from_string(json).map_err(serde::ser::Error::custom)?;
+        json.serialize(serializer)
     }
 }
 

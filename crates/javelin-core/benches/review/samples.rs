@@ -26,13 +26,15 @@ pub(crate) struct Sample {
 
 /// What a small installation configures.
 pub(crate) fn config() -> Config {
-    let text = "
+    Config::parse(CONFIG, "samples").expect("a valid configuration")
+}
+
+/// As a file.
+pub(crate) const CONFIG: &str = "
 default:
   agent: {image: 'registry.example.com/javelin:0.1.0'}
   otlp: {endpoint: 'http://otel-collector.observability.svc:4318'}
 ";
-    Config::parse(text, "samples").expect("a valid configuration")
-}
 
 /// One of each kind of decision.
 pub(crate) fn decisions() -> Vec<Sample> {

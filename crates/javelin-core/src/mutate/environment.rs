@@ -54,8 +54,8 @@ pub enum EnvEdit {
 #[derive(Debug, Clone)]
 pub(super) struct Environment<'a> {
     variables: Vec<Cow<'a, EnvVar>>,
-    /// How many entries each name has.
-    counts: HashMap<Cow<'a, str>, usize>,
+    /// How many entries each name has, where there are so many that looking through them would take longer.
+    counts: Option<HashMap<Cow<'a, str>, usize>>,
     edits: Vec<EnvEdit>,
     changed: BTreeSet<String>,
 }
@@ -64,14 +64,16 @@ impl<'a> Environment<'a> {
     /// Starts from what the container has.
     pub(super) fn new(variables: &'a [EnvVar]) -> Self {
         steps::take(variables.len());
+        let mut entries = Vec::with_capacity(variables.len() + OURS);
+        entries.extend(variables.iter().map(Cow::Borrowed));
         let mut environment = Self {
-            variables: variables.iter().map(Cow::Borrowed).collect(),
-            counts: HashMap::with_capacity(variables.len()),
-            edits: Vec::new(),
+            variables: entries,
+            counts: (variables.len() > FEW).then(HashMap::new),
+            edits: Vec::with_capacity(OURS),
             changed: BTreeSet::new(),
         };
         for variable in variables {
-            environment.count(Cow::Borrowed(&variable.name));
+            environment.count(|| Cow::Borrowed(&variable.name));
         }
         environment
     }
@@ -83,14 +85,17 @@ impl<'a> Environment<'a> {
 
     /// Is there an entry of that name?
     pub(super) fn has(&self, name: &str) -> bool {
-        self.counts.get(name).is_some_and(|count| *count > 0)
+        match &self.counts {
+            Some(counts) => counts.get(name).is_some_and(|count| *count > 0),
+            None => self.variables.iter().any(|variable| variable.name == name),
+        }
     }
 
     /// Adds an entry before the one at `at`.
     pub(super) fn insert(&mut self, at: usize, variable: EnvVar) {
         let at = at.min(self.variables.len());
         self.changed.insert(variable.name.clone());
-        self.count(Cow::Owned(variable.name.clone()));
+        self.count(|| Cow::Owned(variable.name.clone()));
         steps::take(1 + self.variables.len() - at);
         self.variables.insert(at, Cow::Owned(variable.clone()));
         self.edits.push(EnvEdit::Insert { at, variable });
@@ -129,7 +134,7 @@ impl<'a> Environment<'a> {
         if let Some(variable) = self.variables.get_mut(at) {
             let former = std::mem::replace(&mut variable.to_mut().name, name.to_owned());
             self.discount(&former);
-            self.count(Cow::Owned(name.to_owned()));
+            self.count(|| Cow::Owned(name.to_owned()));
             self.changed.insert(name.to_owned());
             self.edits.push(EnvEdit::Rename {
                 at,
@@ -143,7 +148,7 @@ impl<'a> Environment<'a> {
         if let Some(old) = self.variables.get_mut(at) {
             let former = std::mem::replace(old, Cow::Owned(variable.clone()));
             self.discount(&former.name);
-            self.count(Cow::Owned(variable.name.clone()));
+            self.count(|| Cow::Owned(variable.name.clone()));
             self.changed.insert(variable.name.clone());
             self.edits.push(EnvEdit::Replace { at, variable });
         }
@@ -159,12 +164,15 @@ impl<'a> Environment<'a> {
         }
     }
 
-    fn count(&mut self, name: Cow<'a, str>) {
-        *self.counts.entry(name).or_default() += 1;
+    fn count(&mut self, name: impl FnOnce() -> Cow<'a, str>) {
+        if let Some(counts) = &mut self.counts {
+            *counts.entry(name()).or_default() += 1;
+        }
     }
 
     fn discount(&mut self, name: &str) {
-        if let Some(count) = self.counts.get_mut(name) {
+        let counts = self.counts.as_mut();
+        if let Some(count) = counts.and_then(|counts| counts.get_mut(name)) {
             *count = count.saturating_sub(1);
         }
     }
@@ -189,3 +197,9 @@ pub(super) fn field_variables(text: &str) -> Vec<EnvVar> {
         .map(|(name, path)| EnvVar::field(*name, path))
         .collect()
 }
+
+/// What is looked through, with a few more of ours.
+const FEW: usize = 32;
+
+/// As many are ours, as a rule.
+const OURS: usize = 16;

@@ -133,6 +133,8 @@ fn decide_on(subject: &Subject<'_>, config: &Config, record: &mut Record) -> Dec
     });
     let decision = match asked.and_then(|asked| inject(subject, config, asked, record)) {
         Ok(plan) => return Decision::Inject(Box::new(plan)),
+        // Its receipt was read for that.
+        Err(Reason::AlreadyInjected) => Reason::AlreadyInjected,
         Err(_) if Receipt::of(subject.pod, config).is_some() => Reason::AlreadyInjected,
         Err(reason) => reason,
     };

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::java::shortened;
-use crate::steps;
+use crate::{patch::Node, steps};
 
 /// Labels and annotations.
 pub type StringMap = BTreeMap<String, String>;
@@ -216,6 +216,12 @@ impl Pod {
     pub fn from_value(value: &Value) -> Result<Self, PodError> {
         let pod = Self::deserialize(value);
         pod.or_else(|_| serde_path_to_error::deserialize(value).map_err(PodError::from))
+    }
+
+    /// Decodes a Pod from what a patch has made of a document.
+    pub(crate) fn from_node(node: &Node<'_>) -> Result<Self, PodError> {
+        let pod = Self::deserialize(node);
+        pod.or_else(|_| serde_path_to_error::deserialize(node).map_err(PodError::from))
     }
 
     /// A label's value.

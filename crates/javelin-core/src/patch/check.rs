@@ -5,11 +5,12 @@
 //!
 //! Deliberately not here: whether the agent is complete in it, which the engine says of its own result.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
-use serde_json::{Map, Value};
-
-use super::PatchError;
+use super::{
+    Node, PatchError,
+    node::{Member, pairs},
+};
 use crate::{
     mutate::{
         keys,
@@ -19,20 +20,31 @@ use crate::{
 };
 
 /// Is everything but ours as it was?
-pub(super) fn keeps_what_is_the_users(before: &Value, after: &Value) -> Result<(), PatchError> {
-    same_but(before, after, "", &["metadata", "spec"])?;
-    let (old, new) = (member(before, "metadata"), member(after, "metadata"));
-    same_but(old, new, "metadata", &["annotations"])?;
-    let (old, new) = (member(old, "annotations"), member(new, "annotations"));
-    same_but(old, new, "annotation", &OUR_ANNOTATIONS)?;
-    let (old, new) = (member(before, "spec"), member(after, "spec"));
-    same_but(old, new, "spec", &OUR_LISTS)?;
-    same_items(old, new, "volumes", &OUR_NAMES)?;
-    only_one_is_added(old, new, "imagePullSecrets")?;
-    let lists = [old, new].map(|spec| items(spec, "containers"));
-    same_containers(lists.map(|list| list.iter().collect()))?;
-    let lists = [old, new].map(|spec| items(spec, "initContainers").iter());
-    same_containers(lists.map(|list| list.filter(|each| !is_named(each, &OUR_NAMES)).collect()))
+pub(super) fn keeps_what_is_the_users(
+    before: &Node<'_>,
+    after: &Node<'_>,
+) -> Result<(), PatchError> {
+    let [before, after] = [before, after].map(Node::members);
+    same_but(&before, &after, "", &["metadata", "spec"])?;
+    let [metadata, spec] =
+        ["metadata", "spec"].map(|name| [&before, &after].map(|pod| member(pod, name)));
+    let [old, new] = metadata.map(|each| each.map_or_else(Cow::default, Node::members));
+    same_but(&old, &new, "metadata", &["annotations"])?;
+    let [old, new] = [&old, &new].map(|metadata| member(metadata, "annotations"));
+    let [old, new] = [old, new].map(|each| each.map_or_else(Cow::default, Node::members));
+    same_but(&old, &new, "annotation", &OUR_ANNOTATIONS)?;
+    let [old, new] = spec.map(|each| each.map_or_else(Cow::default, Node::members));
+    same_but(&old, &new, "spec", &OUR_LISTS)?;
+    same_items(&old, &new, "volumes", &OUR_NAMES)?;
+    only_one_is_added(&old, &new, "imagePullSecrets")?;
+    let lists = [&old, &new].map(|spec| items(spec, "containers"));
+    same_containers(lists.each_ref().map(|list| list.iter().collect()))?;
+    let lists = [&old, &new].map(|spec| items(spec, "initContainers"));
+    let users = lists.each_ref().map(|list| {
+        let users = list.iter().filter(|each| !is_named(each, &OUR_NAMES));
+        users.collect()
+    });
+    same_containers(users)
 }
 
 /// Would the API server take what was added? What the user wrote is not looked at. The claims are volumes that the pods of the
@@ -77,35 +89,49 @@ fn check_variables(container: &Container) -> Result<(), PatchError> {
     Ok(())
 }
 
-fn same_containers([old, new]: [Vec<&Value>; 2]) -> Result<(), PatchError> {
+fn same_containers([old, new]: [Vec<&Node<'_>>; 2]) -> Result<(), PatchError> {
     if old.len() != new.len() {
         return Err(not_ours("list of containers"));
     }
     for (old, new) in old.into_iter().zip(new) {
-        same_but(old, new, "container", &["env", "volumeMounts"])?;
-        same_items(old, new, "volumeMounts", &OUR_NAMES)?;
-        same_variables(items(old, "env"), items(new, "env"))?;
+        if old.is_untouched(new) {
+            continue;
+        }
+        let [old, new] = [old, new].map(Node::members);
+        same_but(&old, &new, "container", &["env", "volumeMounts"])?;
+        same_items(&old, &new, "volumeMounts", &OUR_NAMES)?;
+        same_variables(&items(&old, "env"), &items(&new, "env"))?;
     }
     Ok(())
 }
 
 /// Each of the user's entries is there as it was, in its order; the text of those that ours is joined to is in it.
-fn same_variables(old: &[Value], new: &[Value]) -> Result<(), PatchError> {
+fn same_variables(old: &[Node<'_>], new: &[Node<'_>]) -> Result<(), PatchError> {
     steps::take(old.len() + new.len());
-    let is_kept =
-        |entry: &&Value| !COMPOSED.contains(&name(entry)) && !keys::is_private(name(entry));
-    let known: HashSet<_> = old.iter().map(name).collect();
-    let kept = new.iter().filter(|entry| known.contains(name(entry)));
-    if !old.iter().filter(is_kept).eq(kept.filter(is_kept)) {
+    let [old, new] = [old, new].map(|list| {
+        let named = list.iter().map(|entry| (name(entry), entry));
+        named.collect::<Vec<_>>()
+    });
+    let is_kept = |(name, _): &&(Cow<'_, str>, &Node<'_>)| {
+        !COMPOSED.contains(&name.as_ref()) && !keys::is_private(name)
+    };
+    let known: HashSet<_> = old.iter().map(|(name, _)| name.as_ref()).collect();
+    let mut kept = new.iter().filter(|(name, _)| known.contains(name.as_ref()));
+    let mut kept = kept.by_ref().filter(is_kept);
+    let all_are = old.iter().filter(is_kept).all(|(_, old)| {
+        let new = kept.next();
+        new.is_some_and(|(_, new)| old.is_same(new))
+    });
+    if !all_are || kept.next().is_some() {
         return Err(not_ours("variable"));
     }
     for variable in COMPOSED {
-        let Some(old) = last_value(old, variable) else {
+        let Some(old) = last_value(&old, variable) else {
             continue;
         };
         // Behind ours where it refers to something that may hold the same keys.
-        let is_in_it = |new: &str| new.starts_with(old) || new.ends_with(old);
-        if !last_value(new, variable).is_some_and(is_in_it) {
+        let is_in_it = |new: String| new.starts_with(&*old) || new.ends_with(&*old);
+        if !last_value(&new, variable).is_some_and(is_in_it) {
             return Err(not_ours(variable));
         }
     }
@@ -113,22 +139,25 @@ fn same_variables(old: &[Value], new: &[Value]) -> Result<(), PatchError> {
 }
 
 /// The text of the last entry of that name: the one that the kubelet takes.
-fn last_value<'a>(env: &'a [Value], variable: &str) -> Option<&'a str> {
-    let entry = env.iter().rfind(|entry| name(entry) == variable)?;
-    entry.get("value")?.as_str()
+fn last_value(env: &[(Cow<'_, str>, &Node<'_>)], variable: &str) -> Option<String> {
+    let (_, entry) = env.iter().rfind(|(name, _)| name == variable)?;
+    Some(entry.member("value")?.as_str()?.into_owned())
 }
 
 /// The same members but for these, and for those that are nothing.
-fn same_but(old: &Value, new: &Value, what: &str, but: &[&str]) -> Result<(), PatchError> {
-    let others = |value: &'_ Value| {
-        let all = value.as_object().into_iter().flatten();
-        all.filter(|(key, value)| !but.contains(&key.as_str()) && !value.is_null())
+fn same_but(
+    old: &[Member<'_>],
+    new: &[Member<'_>],
+    what: &str,
+    but: &[&str],
+) -> Result<(), PatchError> {
+    let others = |members: &[Member<'_>]| {
+        let all = members.iter();
+        all.filter(|(key, value)| !but.contains(&key.as_ref()) && !value.is_null())
             .count()
     };
-    let nothing = Map::new();
-    let [all, those] = [old, new].map(|value| value.as_object().unwrap_or(&nothing));
-    let is_kept = members(all, those).all(|(key, value, there)| {
-        but.contains(&key) || value.is_null() || there.is_some_and(|there| is_same(value, there))
+    let is_kept = pairs(old, new).all(|(key, value, there)| {
+        but.contains(&key) || value.is_null() || there.is_some_and(|there| value.is_same(there))
     });
     if is_kept && others(old) == others(new) {
         return Ok(());
@@ -137,54 +166,46 @@ fn same_but(old: &Value, new: &Value, what: &str, but: &[&str]) -> Result<(), Pa
 }
 
 /// The same items in their order, but for ours.
-fn same_items(old: &Value, new: &Value, list: &str, but: &[&str]) -> Result<(), PatchError> {
-    let [old, new] = [old, new].map(|value| {
-        items(value, list)
-            .iter()
-            .filter(|each| !is_named(each, but))
-    });
-    if old.clone().count() == new.clone().count()
-        && old.zip(new).all(|(old, new)| is_same(old, new))
-    {
-        return Ok(());
-    }
-    Err(not_ours(list))
-}
-
-/// Equal? `==` would look every member up, and hash its name for it.
-fn is_same(old: &Value, new: &Value) -> bool {
-    match (old, new) {
-        (Value::Object(old), Value::Object(new)) => {
-            let mut members = members(old, new);
-            old.len() == new.len()
-                && members.all(|(_, value, there)| there.is_some_and(|there| is_same(value, there)))
+fn same_items(
+    old: &[Member<'_>],
+    new: &[Member<'_>],
+    list: &str,
+    but: &[&str],
+) -> Result<(), PatchError> {
+    let [old, new] = [old, new].map(|members| items(members, list));
+    let [mut old, mut new] = [&old, &new].map(|list| list.iter().peekable());
+    let is_ours = |each: &&Node<'_>| is_named(each, but);
+    loop {
+        match (old.peek(), new.peek()) {
+            (None, None) => return Ok(()),
+            // Nobody has to look whose it is.
+            (Some(before), Some(after)) if before.is_untouched(after) => {
+                old.next();
+                new.next();
+                continue;
+            }
+            _ => {}
         }
-        (Value::Array(old), Value::Array(new)) => {
-            let mut items = old.iter().zip(new);
-            old.len() == new.len() && items.all(|(old, new)| is_same(old, new))
+        if new.next_if(is_ours).is_some() || old.next_if(is_ours).is_some() {
+            continue;
         }
-        _ => old == new,
+        match (old.next(), new.next()) {
+            (Some(before), Some(after)) if before.is_same(after) => {}
+            _ => return Err(not_ours(list)),
+        }
     }
 }
 
-/// The members of an object, each with that of the other, which stands at the same place as a rule.
-fn members<'a>(
-    old: &'a Map<String, Value>,
-    new: &'a Map<String, Value>,
-) -> impl Iterator<Item = (&'a str, &'a Value, Option<&'a Value>)> {
-    let mut others = new.iter();
-    old.iter().map(move |(key, value)| {
-        let there = others.next().filter(|(other, _)| *other == key);
-        let there = there.map(|(_, value)| value);
-        (key.as_str(), value, there.or_else(|| new.get(key)))
-    })
-}
-
-fn only_one_is_added(old: &Value, new: &Value, list: &str) -> Result<(), PatchError> {
-    let (old, new) = (items(old, list), items(new, list));
+fn only_one_is_added(old: &[Member<'_>], new: &[Member<'_>], list: &str) -> Result<(), PatchError> {
+    let [old, new] = [old, new].map(|members| items(members, list));
     let added = new.get(old.len()..).unwrap_or_default();
-    let is_reference = |added: &Value| added.is_object() && !name(added).is_empty();
-    if new.starts_with(old) && added.len() <= 1 && added.iter().all(is_reference) {
+    let is_reference = |added: &Node<'_>| added.is_object() && !name(added).is_empty();
+    let starts_with = old.len() <= new.len()
+        && old
+            .iter()
+            .zip(new.iter())
+            .all(|(old, new)| old.is_same(new));
+    if starts_with && added.len() <= 1 && added.iter().all(is_reference) {
         return Ok(());
     }
     Err(not_ours(list))
@@ -194,24 +215,21 @@ fn not_ours(what: &str) -> PatchError {
     PatchError::NotOurs(what.to_owned())
 }
 
-fn member<'a>(value: &'a Value, key: &str) -> &'a Value {
-    value.get(key).unwrap_or(&Value::Null)
+fn member<'n, 'a>(members: &'n [Member<'a>], key: &str) -> Option<&'n Node<'a>> {
+    let mut members = members.iter();
+    members.find_map(|(name, node)| (name == key).then_some(node))
 }
 
-fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    let items = value.get(key).and_then(Value::as_array);
-    items.map(Vec::as_slice).unwrap_or_default()
+fn items<'n, 'a>(members: &'n [Member<'a>], key: &str) -> Cow<'n, [Node<'a>]> {
+    member(members, key).map_or_else(Cow::default, Node::items)
 }
 
-fn name(value: &Value) -> &str {
-    value
-        .get("name")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+fn name<'n>(node: &'n Node<'_>) -> Cow<'n, str> {
+    node.text_of("name").unwrap_or_default()
 }
 
-fn is_named(value: &Value, names: &[&str]) -> bool {
-    names.contains(&name(value))
+fn is_named(node: &Node<'_>, names: &[&str]) -> bool {
+    names.contains(&name(node).as_ref())
 }
 
 const OUR_ANNOTATIONS: [&str; 3] = [keys::INJECTED, keys::SKIPPED, keys::SAFE_TO_EVICT_VOLUMES];
