@@ -26,6 +26,7 @@ use crate::crates::Crate;
 use crate::demo;
 use crate::docs;
 use crate::links;
+use crate::release;
 
 /// What to test.
 #[derive(Debug, clap::Args)]
@@ -355,6 +356,7 @@ fn documentation(paths: &Paths) -> Result<()> {
 /// The advisories come from `JAVELIN_ADVISORY_DB`, a tar archive of them, where there is no way to their own
 /// repository. Where there is neither, they are left out, and that is said.
 fn dependencies(paths: &Paths) -> Result<()> {
+    release::notices::run(paths, true)?;
     let program = CARGO_DENY.ensure(paths)?;
     let deny = |arguments: &[&str]| {
         let mut command = Command::new(&program);

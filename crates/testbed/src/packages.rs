@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::cross::C_COMPILER;
 use crate::paths::{Paths, find_program};
 use crate::process::{create_folder, output, run, run_logged, write};
 use crate::progress::{self, Hint};
@@ -25,6 +26,14 @@ pub enum Group {
     Maven,
     /// Linting shell, and copying images the other way.
     Stack,
+    /// Compiling C for arm64.
+    Cross,
+    /// Making a root of another distribution.
+    Root,
+    /// Running programs of arm64.
+    Emulator,
+    /// Signing.
+    Signature,
 }
 
 /// One thing that must be there, and Debian's package that brings it.
@@ -88,10 +97,7 @@ pub fn unpack_java_8(paths: &Paths, work: &Path, root: &Path) -> Result<()> {
     if find_program("apt-get").is_none() || find_program("dpkg-deb").is_none() {
         bail!("there is no apt-get or no dpkg-deb here");
     }
-    let targets = ["indextargets", "--format", "$(REPO_URI)"];
-    let mirrors = output(Command::new("apt-get").args(targets))?;
-    let mirror = mirrors.lines().find(|mirror| mirror.ends_with("/debian/"));
-    let mirror = mirror.context("apt-get has no mirror of Debian's: run `apt-get update`")?;
+    let mirror = debian_mirror()?;
     let debs = work.join("debs");
     for folder in ["lists/partial", "cache/archives/partial", "debs"] {
         create_folder(&work.join(folder))?;
@@ -139,6 +145,32 @@ pub fn unpack_java_8(paths: &Paths, work: &Path, root: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where this machine has Debian's packages from.
+pub(crate) fn debian_mirror() -> Result<String> {
+    if find_program("apt-get").is_none() {
+        bail!("there is no apt-get here, which would name a mirror of Debian's");
+    }
+    let targets = ["indextargets", "--format", "$(REPO_URI)"];
+    let mirrors = output(Command::new("apt-get").args(targets))?;
+    let mirror = mirrors.lines().find(|mirror| mirror.ends_with("/debian/"));
+    let mirror = mirror.context("apt-get has no mirror of Debian's: run `apt-get update`")?;
+    Ok(mirror.to_owned())
+}
+
+/// May a mirror's lists be older than they say? So it is where it is a copy that somebody froze, and apt was told.
+pub(crate) fn checks_dates_of_mirror() -> Result<bool> {
+    let key = "Acquire::Check-Valid-Until";
+    let told = output(Command::new("apt-config").args(["dump", key, "--format", "%v"]))?;
+    Ok(!matches!(told.as_str(), "false" | "no" | "0"))
+}
+
+/// The program that runs those of arm64.
+pub fn emulator() -> Option<PathBuf> {
+    ["qemu-aarch64-static", "qemu-aarch64"]
+        .into_iter()
+        .find_map(find_program)
 }
 
 /// The folder of the CNI plugins: Debian's, or the one upstream names.
@@ -208,7 +240,7 @@ impl Group {
                     package: "gcc",
                 },
                 Need {
-                    provided: has_static_libc,
+                    provided: || has_static_libc("gcc"),
                     package: "libc6-dev",
                 },
             ],
@@ -230,6 +262,38 @@ impl Group {
                     package: "skopeo",
                 },
             ],
+            Self::Cross => vec![
+                Need {
+                    provided: || has(C_COMPILER),
+                    package: "gcc-aarch64-linux-gnu",
+                },
+                Need {
+                    provided: || has_static_libc(C_COMPILER),
+                    package: "libc6-dev-arm64-cross",
+                },
+            ],
+            Self::Root => vec![
+                Need {
+                    provided: || has("debootstrap"),
+                    package: "debootstrap",
+                },
+                Need {
+                    provided: || has("unshare"),
+                    package: "util-linux",
+                },
+                Need {
+                    provided: || has("mount"),
+                    package: "mount",
+                },
+            ],
+            Self::Emulator => vec![Need {
+                provided: || emulator().is_some(),
+                package: "qemu-user-static",
+            }],
+            Self::Signature => vec![Need {
+                provided: || has("openssl"),
+                package: "openssl",
+            }],
         }
     }
 }
@@ -238,8 +302,8 @@ fn has(program: &str) -> bool {
     find_program(program).is_some()
 }
 
-fn has_static_libc() -> bool {
-    Command::new("gcc")
+fn has_static_libc(compiler: &str) -> bool {
+    Command::new(compiler)
         .arg("-print-file-name=libc.a")
         .output()
         .is_ok_and(|output| output.stdout.starts_with(b"/"))

@@ -1,0 +1,232 @@
+//! How a program is built for another platform than this machine's.
+//!
+//! Rust's standard library for that platform comes by `rustup`. Where `rustup` cannot fetch it, Debian's unstable distribution
+//! has a compiler and that library of one version: they are put into a root of their own, so that nothing of that
+//! distribution comes near this system.
+//!
+//! Deliberately not here: any platform but `linux/arm64`. A release is made on amd64.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::packages::{self, Group};
+use crate::paths::{Paths, find_program};
+use crate::platform::Platform;
+use crate::process::{create_folder, lock_file, output, run_logged};
+use crate::progress::{self, Hint, note};
+
+/// Debian's name of GCC for arm64; a root has it under the same.
+pub(crate) const C_COMPILER: &str = "aarch64-linux-gnu-gcc";
+
+/// What builds for a platform here.
+#[derive(Debug, Clone)]
+pub(crate) enum Toolchain {
+    /// The compiler that is on PATH.
+    Installed,
+    /// That of a root of Debian's.
+    Root(PathBuf),
+}
+
+impl Toolchain {
+    /// What it says of its version.
+    pub(crate) fn compiler(&self) -> Result<String> {
+        let mut command = match self {
+            Self::Installed => Command::new("rustc"),
+            Self::Root(root) => {
+                let mut command = inside(root, &[])?;
+                command.arg("rustc");
+                command
+            }
+        };
+        output(command.arg("--version"))
+    }
+}
+
+/// The toolchain for another platform, fetched when it is missing.
+pub(crate) fn toolchain(paths: &Paths, platform: Platform) -> Result<Toolchain> {
+    ensure!(
+        platform == Platform::Arm64,
+        "programs for {platform} are not built on this machine: run it on one with that architecture"
+    );
+    let by_rustup = standard_library(paths, platform);
+    let Err(no_library) = by_rustup else {
+        packages::ensure(paths, &[Group::Cross])?;
+        return Ok(Toolchain::Installed);
+    };
+    note(&format!(
+        "The installed compiler cannot build for {platform}: {no_library:#}\nA root of Debian's unstable distribution can"
+    ));
+    let root = root(paths, platform).with_context(|| {
+        format!(
+            "nothing here builds for {platform}. Either `rustup target add {}` has to work, and {C_COMPILER} to be \
+             installed; or a root of Debian's unstable distribution, which wants Linux, root and debootstrap",
+            platform.target()
+        )
+    })?;
+    Ok(Toolchain::Root(root))
+}
+
+/// Is the platform's standard library there, or can `rustup` fetch it?
+fn standard_library(paths: &Paths, platform: Platform) -> Result<()> {
+    let target = platform.target();
+    let has = || -> Result<bool> {
+        let folder =
+            output(Command::new("rustc").args(["--print=target-libdir", "--target", target]))?;
+        Ok(fs::read_dir(folder).is_ok_and(|entries| entries.flatten().count() > 0))
+    };
+    if has()? {
+        return Ok(());
+    }
+    ensure!(
+        find_program("rustup").is_some(),
+        "the standard library for {target} is not installed, and there is no rustup to fetch it"
+    );
+    let log = paths.build_log("rustup");
+    let hint = Hint {
+        first_time: Some(Duration::from_mins(1)),
+        log: Some(&log),
+    };
+    let title = format!("Fetching Rust's standard library for {platform}");
+    progress::step(&title, hint, || {
+        run_logged(
+            // Without a limit it tries the same address for minutes.
+            Command::new("rustup")
+                .args(["target", "add", target])
+                .env("RUSTUP_MAX_RETRIES", "1"),
+            &log,
+        )
+    })?;
+    ensure!(has()?, "rustup brought no standard library for {target}");
+    Ok(())
+}
+
+/// The root, made when it is missing.
+fn root(paths: &Paths, platform: Platform) -> Result<PathBuf> {
+    let roots = paths.cache().join("roots");
+    let name = format!("debian-sid-{}-{RECIPE}", platform.architecture());
+    let root = roots.join(&name);
+    if root.is_dir() {
+        return Ok(root);
+    }
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "making and entering a root needs the rights of root: run the same command as root"
+    );
+    packages::ensure(paths, &[Group::Root])?;
+    let _lock = lock_file(
+        &paths.cache().join("roots.lock"),
+        "Waiting for another xtask that makes a root",
+    )?;
+    if root.is_dir() {
+        return Ok(root);
+    }
+    let unfinished = roots.join(format!(".unfinished-{name}"));
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished)
+            .with_context(|| format!("failed to remove {}", unfinished.display()))?;
+    }
+    create_folder(&roots)?;
+    fill(paths, platform, &unfinished)?;
+    fs::rename(&unfinished, &root)
+        .with_context(|| format!("failed to move the root to {}", root.display()))?;
+    Ok(root)
+}
+
+fn fill(paths: &Paths, platform: Platform, root: &Path) -> Result<()> {
+    let log = paths.build_log("root");
+    let hint = Hint {
+        first_time: Some(Duration::from_mins(6)),
+        log: Some(&log),
+    };
+    let mirror = packages::debian_mirror()?;
+    progress::step("Unpacking Debian's unstable distribution", hint, || {
+        run_logged(
+            Command::new("debootstrap")
+                .args(["--variant=minbase", "sid"])
+                .arg(root)
+                .arg(mirror),
+            &log,
+        )
+    })?;
+    let architecture = platform.architecture();
+    let log = paths.build_log("root-packages");
+    let hint = Hint {
+        first_time: Some(Duration::from_mins(4)),
+        log: Some(&log),
+    };
+    progress::step("Installing its compilers", hint, || {
+        let run = |words: &[&str]| -> Result<()> {
+            let mut command = inside(root, &[])?;
+            command.args(words);
+            run_logged(command.env("DEBIAN_FRONTEND", "noninteractive"), &log)
+        };
+        run(&["dpkg", "--add-architecture", architecture])?;
+        let dates = format!(
+            "Acquire::Check-Valid-Until={}",
+            packages::checks_dates_of_mirror()?
+        );
+        run(&["apt-get", "--quiet", "-o", &dates, "update"])?;
+        let library = format!("libstd-rust-dev:{architecture}");
+        let install = [
+            "apt-get",
+            "--quiet",
+            "install",
+            "--yes",
+            "--no-install-recommends",
+        ];
+        run(&[&install[..], &COMPILERS, &[&library]].concat())?;
+        run(&["apt-get", "clean"])
+    })
+}
+
+/// A command in a root, with folders of this machine at places in it, as long as it runs; the program and its arguments are to
+/// be added. It gets nothing of this process's environment.
+pub(crate) fn inside(root: &Path, places: &[(&Path, &str)]) -> Result<Command> {
+    let Some(unshare) = find_program("unshare") else {
+        bail!("unshare is not on PATH: install what Debian calls util-linux");
+    };
+    let mut command = Command::new(unshare);
+    command
+        .args(["--mount", "--propagation=private", "--"])
+        .args(["/bin/sh", "-e", "-c", ENTER, "enter"])
+        .arg(root);
+    for (folder, place) in places {
+        create_folder(&root.join(place))?;
+        command.arg(folder).arg(place);
+    }
+    command
+        .arg("--")
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", "/root")
+        .env("LC_ALL", "C.UTF-8");
+    Ok(command)
+}
+
+/// Arguments: the root, pairs of a folder and its place, `--`, the command. What is mounted ends with the last process.
+const ENTER: &str = r#"
+root=$1
+shift
+mount -t proc proc "$root/proc"
+while [ "$1" != -- ]; do
+  mount --bind "$1" "$root/$2"
+  shift 2
+done
+shift
+exec chroot "$root" "$@"
+"#;
+
+const COMPILERS: [&str; 5] = [
+    "rustc",
+    "cargo",
+    "gcc",
+    "gcc-aarch64-linux-gnu",
+    "libc6-dev-arm64-cross",
+];
+
+/// Bumped when what is in a root changes.
+const RECIPE: &str = "1";
