@@ -62,7 +62,7 @@ enum Layer {
     Chart,
     /// `javelin inject` between Helm, kustomize and kubectl
     Pipelines,
-    /// The scripts of `deploy/stack`, between real registries
+    /// The scripts of `deploy/stack`, between real registries, and the workflows
     Stack,
     /// The agent in real JVMs
     Jvm,
@@ -456,7 +456,7 @@ fn pipelines(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-/// The scripts of `deploy/stack`: linted, and run between registries. Where `JAVELIN_CHARTS` names the charts, their values
+/// The workflows, linted. The scripts of `deploy/stack`: linted, and run between registries. Where `JAVELIN_CHARTS` names the charts, their values
 /// are rendered, too.
 fn stack(paths: &Paths) -> Result<()> {
     packages::ensure(paths, &[Group::Stack])?;
@@ -464,7 +464,12 @@ fn stack(paths: &Paths) -> Result<()> {
     lint.args(["install.sh", "mirror.sh"])
         .current_dir(paths.root().join("deploy/stack"));
     succeed(&mut lint)?;
-    let tools = toolchain::ensure(paths, &[Tool::Crane, Tool::Helm4, Tool::Helm3])?;
+    let tools = toolchain::ensure(
+        paths,
+        &[Tool::Crane, Tool::Helm4, Tool::Helm3, Tool::Actionlint],
+    )?;
+    // It finds the workflows by itself, and shellcheck for what they run.
+    succeed(Command::new(tools.program("actionlint")).current_dir(paths.root()))?;
     for tests in ["mirror::", "stack::"] {
         let mut command = cargo_command(paths);
         command.args(["test", "--test", "it", "--locked", tests]);

@@ -340,12 +340,17 @@ fn with_origin(chart: &str, source: &str, revision: &str) -> Result<String> {
     Ok(chart.replace(ANNOTATIONS, &origin))
 }
 
-/// The section of this version.
+/// The section of this version; in a rehearsal, what is not released yet.
 fn notes(paths: &Paths) -> Result<String> {
     let changes = String::from_utf8(read(&paths.root().join("CHANGELOG.md"))?)?;
-    section(&changes, VERSION).with_context(|| {
-        format!("CHANGELOG.md has no section `## [{VERSION}]` with anything in it")
-    })
+    if let Some(notes) = section(&changes, VERSION) {
+        return Ok(notes);
+    }
+    note(&format!(
+        "A REHEARSAL: CHANGELOG.md has no section `## [{VERSION}]`, and NOTES.md is what it has under `[Unreleased]`"
+    ));
+    section(&changes, "Unreleased")
+        .context("CHANGELOG.md has nothing under `## [Unreleased]` either")
 }
 
 fn section(changes: &str, version: &str) -> Option<String> {
