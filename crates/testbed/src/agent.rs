@@ -169,6 +169,8 @@ impl Lock {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -188,5 +190,33 @@ mod tests {
 
         fs::write(&path, "version = 1\n").unwrap();
         assert!(Lock::read(&path).is_err());
+    }
+
+    #[test]
+    fn licences_are_what_the_jar_has_in_their_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let jar = |names: &[&str]| {
+            let path = folder.path().join("agent.jar");
+            let mut writer = zip::ZipWriter::new(File::create(&path).unwrap());
+            for name in names {
+                let options = zip::write::SimpleFileOptions::default();
+                writer.start_file(*name, options).unwrap();
+                writer.write_all(name.as_bytes()).unwrap();
+            }
+            writer.finish().unwrap();
+            licences(&path)
+        };
+        let names = [
+            "META-INF/MANIFEST.MF",
+            "META-INF/licenses/licenses.md",
+            "META-INF/licenses/a.jar/META-INF/LICENSE",
+            "inst/META-INF/licenses/other",
+        ];
+        let found = jar(&names).unwrap();
+        let keys: Vec<_> = found.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["a.jar/META-INF/LICENSE", "licenses.md"]);
+        assert_eq!(found["licenses.md"], names[1].as_bytes());
+        let told = jar(&names[..1]).unwrap_err().to_string();
+        assert!(told.contains("licenses.md"), "{told}");
     }
 }

@@ -199,101 +199,43 @@ fn missing(groups: &[Group]) -> Vec<&'static str> {
 
 impl Group {
     fn needs(self) -> Vec<Need> {
+        let need = |package, provided: fn() -> bool| Need { provided, package };
         match self {
             Self::Cluster => vec![
-                Need {
-                    provided: || has("runc"),
-                    package: "runc",
-                },
-                Need {
-                    provided: || cni_plugins().is_some(),
-                    package: "containernetworking-plugins",
-                },
-                Need {
-                    provided: || has("iptables") && has("iptables-restore"),
-                    package: "iptables",
-                },
-                Need {
-                    provided: || has("conntrack"),
-                    package: "conntrack",
-                },
-                Need {
-                    provided: || has("ip"),
-                    package: "iproute2",
-                },
-                Need {
-                    provided: || has("socat"),
-                    package: "socat",
-                },
-                Need {
-                    provided: || has("nsenter") && has("setsid") && has("setpriv"),
-                    package: "util-linux",
-                },
-                Need {
-                    provided: || has("mount") && has("umount"),
-                    package: "mount",
-                },
+                need("runc", || has("runc")),
+                need("containernetworking-plugins", || cni_plugins().is_some()),
+                need("iptables", || has("iptables") && has("iptables-restore")),
+                need("conntrack", || has("conntrack")),
+                need("iproute2", || has("ip")),
+                need("socat", || has("socat")),
+                need("util-linux", || {
+                    has("nsenter") && has("setsid") && has("setpriv")
+                }),
+                need("mount", || has("mount") && has("umount")),
             ],
             Self::C => vec![
-                Need {
-                    provided: || has("gcc"),
-                    package: "gcc",
-                },
-                Need {
-                    provided: || has_static_libc("gcc"),
-                    package: "libc6-dev",
-                },
+                need("gcc", || has("gcc")),
+                need("libc6-dev", || has_static_libc("gcc")),
             ],
-            Self::Java => vec![Need {
-                provided: || has("javac") && has("jlink"),
-                package: "default-jdk-headless",
-            }],
-            Self::Maven => vec![Need {
-                provided: || has("mvn"),
-                package: "maven",
-            }],
+            Self::Java => vec![need("default-jdk-headless", || {
+                has("javac") && has("jlink")
+            })],
+            Self::Maven => vec![need("maven", || has("mvn"))],
             Self::Stack => vec![
-                Need {
-                    provided: || has("shellcheck"),
-                    package: "shellcheck",
-                },
-                Need {
-                    provided: || has("skopeo"),
-                    package: "skopeo",
-                },
+                need("shellcheck", || has("shellcheck")),
+                need("skopeo", || has("skopeo")),
             ],
             Self::Cross => vec![
-                Need {
-                    provided: || has(C_COMPILER),
-                    package: "gcc-aarch64-linux-gnu",
-                },
-                Need {
-                    provided: || has_static_libc(C_COMPILER),
-                    package: "libc6-dev-arm64-cross",
-                },
+                need("gcc-aarch64-linux-gnu", || has(C_COMPILER)),
+                need("libc6-dev-arm64-cross", || has_static_libc(C_COMPILER)),
             ],
             Self::Root => vec![
-                Need {
-                    provided: || has("debootstrap"),
-                    package: "debootstrap",
-                },
-                Need {
-                    provided: || has("unshare"),
-                    package: "util-linux",
-                },
-                Need {
-                    provided: || has("mount"),
-                    package: "mount",
-                },
+                need("debootstrap", || has("debootstrap")),
+                need("util-linux", || has("unshare")),
+                need("mount", || has("mount")),
             ],
-            Self::Emulator => vec![Need {
-                provided: || emulator().is_some(),
-                package: "qemu-user-static",
-            }],
-            Self::Signature => vec![Need {
-                provided: || has("openssl"),
-                package: "openssl",
-            }],
+            Self::Emulator => vec![need("qemu-user-static", || emulator().is_some())],
+            Self::Signature => vec![need("openssl", || has("openssl"))],
         }
     }
 }
