@@ -52,7 +52,15 @@ pub(crate) fn toolchain(paths: &Paths, platform: Platform) -> Result<Toolchain> 
         platform == Platform::Arm64,
         "programs for {platform} are not built on this machine: run it on one with that architecture"
     );
-    let by_rustup = standard_library(paths, platform);
+    let made = root_folder(paths, platform);
+    if has_standard_library(platform)? {
+        packages::ensure(paths, &[Group::Cross])?;
+        return Ok(Toolchain::Installed);
+    }
+    if made.is_dir() {
+        return Ok(Toolchain::Root(made));
+    }
+    let by_rustup = fetch_standard_library(paths, platform);
     let Err(no_library) = by_rustup else {
         packages::ensure(paths, &[Group::Cross])?;
         return Ok(Toolchain::Installed);
@@ -70,21 +78,23 @@ pub(crate) fn toolchain(paths: &Paths, platform: Platform) -> Result<Toolchain> 
     Ok(Toolchain::Root(root))
 }
 
-/// Is the platform's standard library there, or can `rustup` fetch it?
-fn standard_library(paths: &Paths, platform: Platform) -> Result<()> {
+fn has_standard_library(platform: Platform) -> Result<bool> {
+    let folder = output(Command::new("rustc").args([
+        "--print=target-libdir",
+        "--target",
+        platform.target(),
+    ]))?;
+    Ok(fs::read_dir(folder).is_ok_and(|entries| entries.flatten().count() > 0))
+}
+
+fn fetch_standard_library(paths: &Paths, platform: Platform) -> Result<()> {
     let target = platform.target();
-    let has = || -> Result<bool> {
-        let folder =
-            output(Command::new("rustc").args(["--print=target-libdir", "--target", target]))?;
-        Ok(fs::read_dir(folder).is_ok_and(|entries| entries.flatten().count() > 0))
-    };
-    if has()? {
-        return Ok(());
+    for program in ["rustup", "timeout"] {
+        ensure!(
+            find_program(program).is_some(),
+            "the standard library for {target} is not installed, and there is no {program} to fetch it with"
+        );
     }
-    ensure!(
-        find_program("rustup").is_some(),
-        "the standard library for {target} is not installed, and there is no rustup to fetch it"
-    );
     let log = paths.build_log("rustup");
     let hint = Hint {
         first_time: Some(Duration::from_mins(1)),
@@ -92,26 +102,27 @@ fn standard_library(paths: &Paths, platform: Platform) -> Result<()> {
     };
     let title = format!("Fetching Rust's standard library for {platform}");
     progress::step(&title, hint, || {
+        // Where packets vanish it would try for a quarter of an hour.
         run_logged(
-            // Without a limit it tries the same address for minutes.
-            Command::new("rustup")
-                .args(["target", "add", target])
-                .env("RUSTUP_MAX_RETRIES", "1"),
+            Command::new("timeout").args(["180", "rustup", "target", "add", target]),
             &log,
         )
     })?;
-    ensure!(has()?, "rustup brought no standard library for {target}");
+    ensure!(
+        has_standard_library(platform)?,
+        "rustup brought no standard library for {target}"
+    );
     Ok(())
+}
+
+fn root_folder(paths: &Paths, platform: Platform) -> PathBuf {
+    let name = format!("debian-sid-{}-{RECIPE}", platform.architecture());
+    paths.cache().join("roots").join(name)
 }
 
 /// The root, made when it is missing.
 fn root(paths: &Paths, platform: Platform) -> Result<PathBuf> {
-    let roots = paths.cache().join("roots");
-    let name = format!("debian-sid-{}-{RECIPE}", platform.architecture());
-    let root = roots.join(&name);
-    if root.is_dir() {
-        return Ok(root);
-    }
+    let root = root_folder(paths, platform);
     ensure!(
         rustix::process::geteuid().is_root(),
         "making and entering a root needs the rights of root: run the same command as root"
@@ -124,12 +135,12 @@ fn root(paths: &Paths, platform: Platform) -> Result<PathBuf> {
     if root.is_dir() {
         return Ok(root);
     }
-    let unfinished = roots.join(format!(".unfinished-{name}"));
+    let unfinished = root.with_added_extension("unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished)
             .with_context(|| format!("failed to remove {}", unfinished.display()))?;
     }
-    create_folder(&roots)?;
+    create_folder(&paths.cache().join("roots"))?;
     fill(paths, platform, &unfinished)?;
     fs::rename(&unfinished, &root)
         .with_context(|| format!("failed to move the root to {}", root.display()))?;
