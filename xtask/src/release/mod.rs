@@ -6,6 +6,7 @@
 //!
 //! Deliberately not here: publishing. The folder is all of it; `.github/workflows/release.yaml` shows one way.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -296,7 +297,7 @@ impl Release<'_> {
         let mut sums = String::new();
         for name in names {
             let digest = hex(&Sha256::digest(read(&self.folder.join(&name))?));
-            sums += &format!("{digest}  {name}\n");
+            writeln!(sums, "{digest}  {name}")?;
         }
         write(&self.folder.join(SUMS), sums)
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use testbed::paths::Paths;
@@ -76,8 +77,9 @@ fn licence_files(member: &Member) -> Result<Vec<String>> {
 }
 
 fn is_licence(name: &str) -> bool {
+    let extension = Path::new(name).extension();
+    let is_source = extension.is_some_and(|extension| extension == "rs" || extension == "toml");
     let name = name.to_ascii_uppercase();
-    let is_source = name.ends_with(".RS") || name.ends_with(".TOML");
     let begins = [
         "LICENSE",
         "LICENCE",

@@ -1,4 +1,4 @@
-//! What is in a release, as a CycloneDX document: the crates in the program, by the lock file, and the agent's jar with what
+//! What is in a release, as a `CycloneDX` document: the crates in the program, by the lock file, and the agent's jar with what
 //! the jar says is in it.
 //!
 //! `cargo cyclonedx` would name this machine's folders in it, and knows of no jar.

@@ -129,7 +129,7 @@ fn members(metadata: &Metadata, sums: &BTreeMap<(String, String), String>) -> Re
         let member = Member {
             name: package.name.clone(),
             version: package.version.clone(),
-            folder: folder.unwrap_or(Path::new("/")).to_owned(),
+            folder: folder.map(Path::to_path_buf).unwrap_or_default(),
             // Cargo's old way to say "or".
             licence: package
                 .license

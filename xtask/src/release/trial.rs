@@ -83,28 +83,35 @@ fn same(expected: &[Answer], found: &[Answer]) -> Result<()> {
     Ok(())
 }
 
-/// A program, and what runs it.
+/// A program, and what runs it where this machine does not.
 struct Runner {
-    words: Vec<PathBuf>,
+    program: PathBuf,
+    emulator: Option<PathBuf>,
 }
 
 impl Runner {
     fn of(paths: &Paths, program: &Released) -> Result<Self> {
-        let mut words = Vec::new();
+        let mut emulator = None;
         if program.platform != Platform::host()? {
             packages::ensure(paths, &[Group::Emulator])?;
-            let emulator = packages::emulator();
-            words.push(emulator.context("the emulator is gone from PATH")?);
+            let found = packages::emulator();
+            emulator = Some(found.context("the emulator is gone from PATH")?);
         }
-        words.push(program.program.clone());
-        Ok(Self { words })
+        Ok(Self {
+            program: program.program.clone(),
+            emulator,
+        })
     }
 
     fn command(&self) -> Command {
-        let mut words = self.words.iter();
-        let mut command = Command::new(words.next().map_or(Path::new(""), PathBuf::as_path));
-        command.args(words);
-        command
+        match &self.emulator {
+            Some(emulator) => {
+                let mut command = Command::new(emulator);
+                command.arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        }
     }
 
     fn version(&self) -> Result<()> {
