@@ -37,7 +37,7 @@ impl Toolchain {
         let mut command = match self {
             Self::Installed => Command::new("rustc"),
             Self::Root(root) => {
-                let mut command = inside(root, &[])?;
+                let mut command = inside(root, "/", &[], &[])?;
                 command.arg("rustc");
                 command
             }
@@ -171,9 +171,9 @@ fn fill(paths: &Paths, platform: Platform, root: &Path) -> Result<()> {
     };
     progress::step("Installing its compilers", hint, || {
         let run = |words: &[&str]| -> Result<()> {
-            let mut command = inside(root, &[])?;
-            command.args(words);
-            run_logged(command.env("DEBIAN_FRONTEND", "noninteractive"), &log)
+            let silent = [("DEBIAN_FRONTEND", "noninteractive")];
+            let mut command = inside(root, "/", &[], &silent)?;
+            run_logged(command.args(words), &log)
         };
         run(&["dpkg", "--add-architecture", architecture])?;
         let dates = format!(
@@ -194,9 +194,14 @@ fn fill(paths: &Paths, platform: Platform, root: &Path) -> Result<()> {
     })
 }
 
-/// A command in a root, with folders of this machine at places in it, as long as it runs; the program and its arguments are to
-/// be added. It gets nothing of this process's environment.
-pub(crate) fn inside(root: &Path, places: &[(&Path, &str)]) -> Result<Command> {
+/// A command in a folder of a root, with folders of this machine at places in it, as long as it runs; the program and its
+/// arguments are to be added. It gets these variables, and nothing of this process's environment.
+pub(crate) fn inside(
+    root: &Path,
+    folder: &str,
+    places: &[(&Path, &str)],
+    variables: &[(&str, &str)],
+) -> Result<Command> {
     let Some(unshare) = find_program("unshare") else {
         bail!("unshare is not on PATH: install what Debian calls util-linux");
     };
@@ -205,16 +210,20 @@ pub(crate) fn inside(root: &Path, places: &[(&Path, &str)]) -> Result<Command> {
         .args(["--mount", "--propagation=private", "--"])
         .args(["/bin/sh", "-e", "-c", ENTER, "enter"])
         .arg(root);
-    for (folder, place) in places {
+    for (outside, place) in places {
         create_folder(&root.join(place))?;
-        command.arg(folder).arg(place);
+        command.arg(outside).arg(place);
     }
-    command
-        .arg("--")
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("HOME", "/root")
-        .env("LC_ALL", "C.UTF-8");
+    command.args(["--", "/usr/bin/env", "-i"]);
+    command.arg(format!("--chdir={folder}"));
+    let usual = [
+        ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("HOME", "/root"),
+        ("LC_ALL", "C.UTF-8"),
+    ];
+    for (name, value) in usual.iter().chain(variables) {
+        command.arg(format!("{name}={value}"));
+    }
     Ok(command)
 }
 

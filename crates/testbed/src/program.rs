@@ -125,7 +125,8 @@ impl<'a> Job<'a> {
             build.env(format!("CFLAGS_{}", self.underscored()), c_flags);
         }
         if Platform::host().ok() != Some(self.platform) {
-            self.name_cross_compiler(&mut build);
+            let variables = self.cross_compiler_variables();
+            build.envs(variables.map(|name| (name, cross::C_COMPILER)));
         }
         build
     }
@@ -149,19 +150,25 @@ impl<'a> Job<'a> {
             (target.as_path(), "target"),
             (tools, "tools"),
         ];
-        let mut build = cross::inside(root, &places)?;
+        let jobs = variable("CARGO_BUILD_JOBS").unwrap_or_default();
+        let jobs = jobs.to_string_lossy();
+        let [compiler, linker] = self.cross_compiler_variables();
+        let mut variables = vec![
+            ("CARGO_HOME", "/cargo"),
+            ("CARGO_TARGET_DIR", "/target"),
+            ("CARGO_ENCODED_RUSTFLAGS", STATIC),
+            (compiler.as_str(), cross::C_COMPILER),
+            (linker.as_str(), cross::C_COMPILER),
+        ];
+        if !jobs.is_empty() {
+            variables.push(("CARGO_BUILD_JOBS", &jobs));
+        }
+        let mut build = cross::inside(root, "/javelin", &places, &variables)?;
         build
-            .args(["/usr/bin/env", "--chdir=/javelin", "/tools/cargo-auditable"])
+            .arg("/tools/cargo-auditable")
             .args(self.arguments())
             // Offline: the root needs no settings of a registry's.
-            .arg("--frozen")
-            .env("CARGO_HOME", "/cargo")
-            .env("CARGO_TARGET_DIR", "/target")
-            .env("CARGO_ENCODED_RUSTFLAGS", STATIC);
-        if let Some(jobs) = variable("CARGO_BUILD_JOBS") {
-            build.env("CARGO_BUILD_JOBS", jobs);
-        }
-        self.name_cross_compiler(&mut build);
+            .arg("--frozen");
         Ok(build)
     }
 
@@ -176,13 +183,11 @@ impl<'a> Job<'a> {
         arguments
     }
 
-    fn name_cross_compiler(&self, build: &mut Command) {
-        let compiler = cross::C_COMPILER;
+    /// What names it for C, and for linking.
+    fn cross_compiler_variables(&self) -> [String; 2] {
         let target = self.underscored();
-        build.env(format!("CC_{target}"), compiler).env(
-            format!("CARGO_TARGET_{}_LINKER", target.to_uppercase()),
-            compiler,
-        );
+        let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase());
+        [format!("CC_{target}"), linker]
     }
 
     fn underscored(&self) -> String {
