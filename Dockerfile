@@ -27,14 +27,29 @@ RUN --mount=type=cache,target=/root/.m2 \
        -Dartifact="io.opentelemetry.javaagent:opentelemetry-javaagent:$version" \
        -DoutputDirectory=/agent -Dmdep.stripVersion=true \
     && echo "$sha256  opentelemetry-javaagent.jar" | sha256sum --check \
-    && chmod 0444 opentelemetry-javaagent.jar
+    && jar --extract --file opentelemetry-javaagent.jar META-INF/licenses \
+    && find META-INF/licenses -type f -exec chmod 0444 {} +
 
 FROM scratch
-COPY --from=agent /agent/opentelemetry-javaagent.jar /javaagent.jar
+# Who builds it says these, by --build-arg: the address of the repository, and the commit.
+ARG SOURCE=""
+ARG REVISION=""
+COPY --from=agent --chmod=0444 /agent/opentelemetry-javaagent.jar /javaagent.jar
+COPY --from=agent --chmod=0444 /agent/agent.lock /licenses/javaagent/agent.lock
+COPY --from=agent /agent/META-INF/licenses/ /licenses/javaagent/
 COPY --from=program --chmod=0555 /javelin /javelin
+COPY --chmod=0444 LICENSE /licenses/javelin/LICENSE
+COPY --chmod=0444 THIRD-PARTY /licenses/javelin/THIRD-PARTY
 # Or the allocator asks for huge pages, and a server that idles holds 12 MB of nothing.
 # What is free goes back at once. With a delay, the allocator can stop giving back for good (docs/adr/0003-a-small-program.md).
 ENV MIMALLOC_ALLOW_THP=0 MIMALLOC_PURGE_DELAY=0
 # A number, or the kubelet cannot tell that it is not root.
-USER 65532
+USER 65532:65532
 ENTRYPOINT ["/javelin"]
+LABEL org.opencontainers.image.title="javelin" \
+      org.opencontainers.image.description="Puts the OpenTelemetry Java agent into labelled Kubernetes pods" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="scratch" \
+      org.opencontainers.image.source=$SOURCE \
+      org.opencontainers.image.revision=$REVISION

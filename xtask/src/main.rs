@@ -5,6 +5,7 @@
 //! - [`fuzz`] looks for what breaks a property, and [`bench`](mod@bench) says what a review costs.
 //! - [`agent`] is the way to another version of the agent.
 //! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
+//! - [`release`] writes everything that a release has into one folder.
 //!
 //! What they run on, a Kubernetes and its tools and images, is [`testbed`].
 //!
@@ -16,6 +17,7 @@
 )]
 
 mod agent;
+mod archive;
 mod bench;
 mod chart;
 mod crates;
@@ -24,15 +26,17 @@ mod docs;
 mod fuzz;
 mod links;
 mod plugin;
+mod release;
 mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use testbed::kube::Cluster;
 use testbed::paths::Paths;
+use testbed::platform::Platform;
 use testbed::progress::Hint;
 use testbed::toolchain::Tool;
 use testbed::{cluster, images, progress, toolchain};
@@ -72,7 +76,17 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             which,
             output,
             load,
-        } => run_image(&paths, which, output, load),
+            platform,
+        } if platform.is_empty() => run_image(&paths, which, output, load),
+        Verb::Image {
+            platform, output, ..
+        } => {
+            let output = output.context("--platform wants --output FILE")?;
+            println!("{}", release::image(&paths, &platform, &output)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Release(options) => release::run(&paths, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Notices { check } => release::notices::run(&paths, check).map(|()| ExitCode::SUCCESS),
         Verb::Plugin { output, base } => {
             println!("{}", plugin::write_to(&paths, &output, &base)?.display());
             Ok(ExitCode::SUCCESS)
@@ -182,6 +196,17 @@ enum Verb {
         /// Also load it into the cluster: the one of `cluster up`, or the one that KUBECONFIG names
         #[arg(long)]
         load: bool,
+        /// The product for these, as linux/amd64,linux/arm64, in one index; its programs are those of a release
+        #[arg(long, value_delimiter = ',', requires = "output", conflicts_with_all = ["which", "load"])]
+        platform: Vec<Platform>,
+    },
+    /// Write everything that a release has into a folder: images and programs for amd64 and arm64, chart, plugins, SBOM, sums
+    Release(release::Options),
+    /// Write THIRD-PARTY, the licences of what is in the program
+    Notices {
+        /// Write nothing, and fail when it differs
+        #[arg(long)]
+        check: bool,
     },
     /// Write the `kubectl` plugin: an archive, and the manifest by which krew installs it
     Plugin {

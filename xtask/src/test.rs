@@ -26,6 +26,7 @@ use crate::crates::Crate;
 use crate::demo;
 use crate::docs;
 use crate::links;
+use crate::release;
 
 /// What to test.
 #[derive(Debug, clap::Args)]
@@ -63,7 +64,7 @@ enum Layer {
     Chart,
     /// `javelin inject` between Helm, kustomize and kubectl
     Pipelines,
-    /// The scripts of `deploy/stack`, between real registries
+    /// The scripts of `deploy/stack`, between real registries, and the workflows
     Stack,
     /// The agent in real JVMs
     Jvm,
@@ -365,6 +366,7 @@ fn spelling(paths: &Paths) -> Result<()> {
 /// repository. Where there is neither, they are left out, and that is said.
 fn dependencies(paths: &Paths) -> Result<()> {
     succeed(Command::new(CARGO_MACHETE.ensure(paths)?).current_dir(paths.root()))?;
+    release::notices::run(paths, true)?;
     let program = CARGO_DENY.ensure(paths)?;
     let deny = |arguments: &[&str]| {
         let mut command = Command::new(&program);
@@ -464,7 +466,7 @@ fn pipelines(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-/// The scripts of `deploy/stack`: linted, and run between registries. Where `JAVELIN_CHARTS` names the charts, their values
+/// The workflows, linted. The scripts of `deploy/stack`: linted, and run between registries. Where `JAVELIN_CHARTS` names the charts, their values
 /// are rendered, too.
 fn stack(paths: &Paths) -> Result<()> {
     packages::ensure(paths, &[Group::Stack])?;
@@ -472,7 +474,12 @@ fn stack(paths: &Paths) -> Result<()> {
     lint.args(["install.sh", "mirror.sh"])
         .current_dir(paths.root().join("deploy/stack"));
     succeed(&mut lint)?;
-    let tools = toolchain::ensure(paths, &[Tool::Crane, Tool::Helm4, Tool::Helm3])?;
+    let tools = toolchain::ensure(
+        paths,
+        &[Tool::Crane, Tool::Helm4, Tool::Helm3, Tool::Actionlint],
+    )?;
+    // It finds the workflows by itself, and shellcheck for what they run.
+    succeed(Command::new(tools.program("actionlint")).current_dir(paths.root()))?;
     for tests in ["mirror::", "stack::"] {
         let mut command = cargo_command(paths);
         command.args(["test", "--test", "it", "--locked", tests]);

@@ -1,12 +1,15 @@
 //! The OpenTelemetry Java agent that Javelin ships: the jar that `agent.lock` names.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use sha2::{Digest as _, Sha256};
+use zip::ZipArchive;
 
 use crate::image::hex;
 use crate::packages::{self, Group};
@@ -46,6 +49,35 @@ pub fn pin(paths: &Paths, version: &str) -> Result<PathBuf> {
     lock.write(&lock_file(paths))?;
     Ok(jar)
 }
+
+/// The licences in a jar, of the agent's own parts and of those in it: texts by their names, without the folder they are in.
+pub fn licences(jar: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let opened = File::open(jar).with_context(|| format!("failed to open {}", jar.display()))?;
+    let mut archive =
+        ZipArchive::new(opened).with_context(|| format!("failed to read {}", jar.display()))?;
+    let mut texts = BTreeMap::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index)?;
+        let name = entry.name()?.strip_prefix(LICENCES).map(str::to_owned);
+        if let Some(name) = name.filter(|name| !name.is_empty() && entry.is_file()) {
+            let mut text = Vec::new();
+            entry.read_to_end(&mut text)?;
+            texts.insert(name, text);
+        }
+    }
+    ensure!(
+        texts.contains_key(LICENCE_REPORT),
+        "{} has no {LICENCES}{LICENCE_REPORT}: look where this version keeps its licences, and say so in agent.rs",
+        jar.display()
+    );
+    Ok(texts)
+}
+
+/// Where a jar has them.
+const LICENCES: &str = "META-INF/licenses/";
+
+/// The one that lists all others, among [`licences`].
+pub const LICENCE_REPORT: &str = "licenses.md";
 
 fn lock_file(paths: &Paths) -> PathBuf {
     paths.root().join("agent.lock")
@@ -88,10 +120,18 @@ fn sha256_of(file: &Path) -> Result<String> {
     Ok(hex(&Sha256::digest(read(file)?)))
 }
 
+/// What `agent.lock` says.
+pub fn lock(paths: &Paths) -> Result<Lock> {
+    Lock::read(&lock_file(paths))
+}
+
 /// The contents of `agent.lock`.
-struct Lock {
-    version: String,
-    sha256: String,
+#[derive(Debug)]
+pub struct Lock {
+    /// Of the agent.
+    pub version: String,
+    /// Of its jar.
+    pub sha256: String,
 }
 
 impl Lock {
@@ -129,6 +169,8 @@ impl Lock {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -148,5 +190,33 @@ mod tests {
 
         fs::write(&path, "version = 1\n").unwrap();
         assert!(Lock::read(&path).is_err());
+    }
+
+    #[test]
+    fn licences_are_what_the_jar_has_in_their_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let jar = |names: &[&str]| {
+            let path = folder.path().join("agent.jar");
+            let mut writer = zip::ZipWriter::new(File::create(&path).unwrap());
+            for name in names {
+                let options = zip::write::SimpleFileOptions::default();
+                writer.start_file(*name, options).unwrap();
+                writer.write_all(name.as_bytes()).unwrap();
+            }
+            writer.finish().unwrap();
+            licences(&path)
+        };
+        let names = [
+            "META-INF/MANIFEST.MF",
+            "META-INF/licenses/licenses.md",
+            "META-INF/licenses/a.jar/META-INF/LICENSE",
+            "inst/META-INF/licenses/other",
+        ];
+        let found = jar(&names).unwrap();
+        let keys: Vec<_> = found.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["a.jar/META-INF/LICENSE", "licenses.md"]);
+        assert_eq!(found["licenses.md"], names[1].as_bytes());
+        let told = jar(&names[..1]).unwrap_err().to_string();
+        assert!(told.contains("licenses.md"), "{told}");
     }
 }

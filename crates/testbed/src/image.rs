@@ -16,9 +16,15 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tar::{EntryType, Header};
+use tar::EntryType;
 
-use crate::process::{create_folder, read};
+use crate::platform::Platform;
+use crate::process::create_folder;
+
+mod layer;
+
+pub use layer::Layer;
+use layer::{Entry, header};
 
 /// An archive that was written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -98,6 +104,8 @@ impl fmt::Display for Image {
 #[derive(Debug)]
 pub struct ImageBuilder {
     reference: String,
+    architecture: &'static str,
+    created: String,
     entrypoint: Vec<String>,
     user: String,
     environment: Vec<String>,
@@ -110,12 +118,28 @@ impl ImageBuilder {
     pub fn new(reference: impl Into<String>) -> Self {
         Self {
             reference: reference.into(),
+            architecture: go_architecture(),
+            created: String::from("1970-01-01T00:00:00Z"),
             entrypoint: Vec::new(),
             user: String::from("0"),
             environment: Vec::new(),
             labels: BTreeMap::new(),
             layers: Vec::new(),
         }
+    }
+
+    /// For another platform than this machine's.
+    #[must_use]
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.architecture = platform.architecture();
+        self
+    }
+
+    /// A time, as `2026-01-31T12:00:00Z`. Never that of the build, or two builds would differ.
+    #[must_use]
+    pub fn created(mut self, time: &str) -> Self {
+        time.clone_into(&mut self.created);
+        self
     }
 
     /// What it runs when it is told nothing else.
@@ -155,210 +179,226 @@ impl ImageBuilder {
 
     /// Writes the archive; what was there before is replaced when the new one is whole.
     pub fn write(&self, archive: &Path) -> Result<Image> {
-        let mut blobs = BTreeMap::new();
-        let mut add = |bytes: Vec<u8>| {
-            let digest = hex(&Sha256::digest(&bytes));
-            let size = bytes.len();
-            blobs.insert(format!("blobs/sha256/{digest}"), bytes);
-            (digest, size)
-        };
+        let mut blobs = Blobs::default();
+        let parts = self.add_to(&mut blobs, Packing::Plain)?;
+        let layer_names: Vec<String> = parts.layers.iter().map(Blob::path).collect();
 
-        let mut layers = Vec::new();
-        for layer in &self.layers {
-            layers.push(add(layer.to_tar()?));
-        }
-        let layer_names: Vec<String> = layers
-            .iter()
-            .map(|(digest, _)| format!("blobs/sha256/{digest}"))
-            .collect();
-        let diff_ids: Vec<String> = layers
-            .iter()
-            .map(|(digest, _)| format!("sha256:{digest}"))
-            .collect();
-        let config = json!({
-            "architecture": go_architecture(),
-            "os": "linux",
-            "created": "1970-01-01T00:00:00Z",
-            "config": {
-                "User": self.user,
-                "Env": self.environment,
-                "Entrypoint": self.entrypoint,
-                "Labels": self.labels,
-                "WorkingDir": "/",
-            },
-            "rootfs": { "type": "layers", "diff_ids": diff_ids },
-            "history": layers.iter().map(|_| json!({ "created": "1970-01-01T00:00:00Z" })).collect::<Vec<_>>(),
-        });
-        let (config_digest, config_size) = add(serde_json::to_vec(&config)?);
-        let descriptor = |media_type: &str, digest: &str, size: usize| {
-            json!({
-                "mediaType": format!("application/vnd.oci.image.{media_type}"),
-                "digest": format!("sha256:{digest}"),
-                "size": size,
-            })
-        };
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": descriptor("config.v1+json", &config_digest, config_size),
-            "layers": layers.iter().map(|(digest, size)| descriptor("layer.v1.tar", digest, *size)).collect::<Vec<_>>(),
-        });
-        let (manifest_digest, manifest_size) = add(serde_json::to_vec(&manifest)?);
-
-        let mut index_entry = descriptor("manifest.v1+json", &manifest_digest, manifest_size);
-        if let Some(entry) = index_entry.as_object_mut() {
-            let tag = self
-                .reference
-                .rsplit_once(':')
-                .map_or("latest", |(_, tag)| tag);
-            let names = json!({ "io.containerd.image.name": self.reference, "org.opencontainers.image.ref.name": tag });
-            entry.insert(String::from("annotations"), names);
-            entry.insert(
-                String::from("platform"),
-                json!({ "architecture": go_architecture(), "os": "linux" }),
-            );
-        }
-        let index = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.index.v1+json",
-            "manifests": [index_entry],
-        });
+        let mut entry = parts.manifest.descriptor("manifest.v1+json");
+        set(&mut entry, "annotations", names(&self.reference));
+        set(&mut entry, "platform", self.platform_json());
         let docker = json!([{
-            "Config": format!("blobs/sha256/{config_digest}"),
+            "Config": parts.config.path(),
             "RepoTags": [self.reference],
             "Layers": layer_names,
         }]);
-        blobs.insert(String::from("index.json"), serde_json::to_vec(&index)?);
-        blobs.insert(String::from("manifest.json"), serde_json::to_vec(&docker)?);
-        blobs.insert(
-            String::from("oci-layout"),
-            serde_json::to_vec(&json!({ "imageLayoutVersion": "1.0.0" }))?,
-        );
+        blobs.name("manifest.json", &docker)?;
+        blobs.finish_layout(&entry)?;
 
         let image = Image {
             reference: self.reference.clone(),
-            digest: format!("sha256:{manifest_digest}"),
+            digest: parts.manifest.digest(),
             archive: archive.to_path_buf(),
-            layers_bytes: layers.iter().map(|(_, size)| *size as u64).sum(),
+            layers_bytes: parts.layers.iter().map(|layer| layer.size as u64).sum(),
             layers: layer_names,
         };
-        write_whole(archive, |file| write_archive(&blobs, file))?;
+        write_whole(archive, |file| write_archive(&blobs.files, file))?;
         write_whole(&description(archive), |file| {
             Ok(file.write_all(&serde_json::to_vec_pretty(&image)?)?)
         })?;
         Ok(image)
     }
+
+    /// The image without an archive around it: configuration, layers, and the manifest that names both.
+    fn add_to(&self, blobs: &mut Blobs, packing: Packing) -> Result<Parts> {
+        let mut layers = Vec::new();
+        let mut diff_ids = Vec::new();
+        for layer in &self.layers {
+            let plain = layer.to_tar()?;
+            diff_ids.push(format!("sha256:{}", hex(&Sha256::digest(&plain))));
+            layers.push(blobs.add(packing.pack(plain)?));
+        }
+        let empty = json!({ "created": self.created });
+        let history = vec![empty; layers.len()];
+        let config = blobs.add(serde_json::to_vec(&json!({
+            "architecture": self.architecture,
+            "os": "linux",
+            "created": self.created,
+            "config": self.config(),
+            "rootfs": { "type": "layers", "diff_ids": diff_ids },
+            "history": history,
+        }))?);
+        let descriptors: Vec<_> = layers
+            .iter()
+            .map(|layer| layer.descriptor(packing.media_type()))
+            .collect();
+        let manifest = blobs.add(serde_json::to_vec(&json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": config.descriptor("config.v1+json"),
+            "layers": descriptors,
+            "annotations": self.labels,
+        }))?);
+        Ok(Parts {
+            manifest,
+            config,
+            layers,
+        })
+    }
+
+    /// What a container engine is told: how it is run, and what is said of it.
+    pub fn config(&self) -> serde_json::Value {
+        json!({
+            "User": self.user,
+            "Env": self.environment,
+            "Entrypoint": self.entrypoint,
+            "Labels": self.labels,
+            "WorkingDir": "/",
+        })
+    }
+
+    /// Every file in it with its permissions, by its path from the root.
+    pub fn files(&self) -> BTreeMap<String, u32> {
+        let entries = self.layers.iter().flat_map(|layer| &layer.entries);
+        let files = entries.filter_map(|(path, entry)| match entry {
+            Entry::File { mode, .. } => Some((format!("/{path}"), *mode)),
+            Entry::Folder { .. } | Entry::Link { .. } => None,
+        });
+        files.collect()
+    }
+
+    fn platform_json(&self) -> serde_json::Value {
+        json!({ "architecture": self.architecture, "os": "linux" })
+    }
 }
 
-/// Files on top of the layers before.
-#[derive(Debug, Default)]
-pub struct Layer {
-    /// By path without the slash at the beginning, so that they come sorted and folders before what is in them.
-    entries: BTreeMap<String, Entry>,
+/// Writes one archive with an image for each platform, behind one name; gives the digest of the index.
+///
+/// It is an OCI image layout alone: the format of `docker save` has no place for a second platform. Layers are
+/// compressed, since there are programs that push them as they are.
+pub fn write_index(images: &[ImageBuilder], archive: &Path) -> Result<String> {
+    let first = images.first().context("an index wants an image")?;
+    let mut blobs = Blobs::default();
+    let mut entries = Vec::new();
+    for image in images {
+        let parts = image.add_to(&mut blobs, Packing::Gzip)?;
+        let mut entry = parts.manifest.descriptor("manifest.v1+json");
+        set(&mut entry, "platform", image.platform_json());
+        entries.push(entry);
+    }
+    let index = blobs.add(serde_json::to_vec(&json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": entries,
+        "annotations": first.labels,
+    }))?);
+    let mut entry = index.descriptor("index.v1+json");
+    set(&mut entry, "annotations", names(&first.reference));
+    blobs.finish_layout(&entry)?;
+    write_whole(archive, |file| write_archive(&blobs.files, file))?;
+    Ok(index.digest())
 }
 
-#[derive(Debug)]
-enum Entry {
-    Folder { mode: u32 },
-    File { mode: u32, contents: Vec<u8> },
-    Link { target: PathBuf },
+/// What makes an image, by digest.
+struct Parts {
+    manifest: Blob,
+    config: Blob,
+    layers: Vec<Blob>,
 }
 
-impl Layer {
-    /// A folder; paths have no slash at their start.
-    #[must_use]
-    pub fn folder(mut self, path: &str, mode: u32) -> Self {
-        self.insert(path, Entry::Folder { mode });
-        self
+/// The files of a layout.
+#[derive(Default)]
+struct Blobs {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Blobs {
+    fn add(&mut self, bytes: Vec<u8>) -> Blob {
+        let blob = Blob {
+            hex: hex(&Sha256::digest(&bytes)),
+            size: bytes.len(),
+        };
+        self.files.insert(blob.path(), bytes);
+        blob
     }
 
-    /// A file with these permissions.
-    #[must_use]
-    pub fn file(mut self, path: &str, mode: u32, contents: impl Into<Vec<u8>>) -> Self {
-        self.insert(
-            path,
-            Entry::File {
-                mode,
-                contents: contents.into(),
-            },
-        );
-        self
+    fn name(&mut self, name: &str, contents: &serde_json::Value) -> Result<()> {
+        let contents = serde_json::to_vec(contents)?;
+        self.files.insert(name.to_owned(), contents);
+        Ok(())
     }
 
-    /// A symbolic link.
-    #[must_use]
-    pub fn link(mut self, path: &str, target: &Path) -> Self {
-        let target = target.to_owned();
-        self.insert(path, Entry::Link { target });
-        self
+    /// With the one thing that the layout is about.
+    fn finish_layout(&mut self, entry: &serde_json::Value) -> Result<()> {
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [entry],
+        });
+        self.name("index.json", &index)?;
+        self.name("oci-layout", &json!({ "imageLayoutVersion": "1.0.0" }))
+    }
+}
+
+/// Something in a layout that is known by its digest.
+struct Blob {
+    hex: String,
+    size: usize,
+}
+
+impl Blob {
+    fn path(&self) -> String {
+        format!("blobs/sha256/{}", self.hex)
     }
 
-    /// A file that is on this machine.
-    pub fn copy(self, path: &str, mode: u32, source: &Path) -> Result<Self> {
-        Ok(self.file(path, mode, read(source)?))
+    fn digest(&self) -> String {
+        format!("sha256:{}", self.hex)
     }
 
-    /// A folder that is on this machine, with everything in it; what can be executed stays so.
-    pub fn copy_tree(mut self, path: &str, source: &Path) -> Result<Self> {
-        use std::os::unix::fs::PermissionsExt as _;
+    fn descriptor(&self, media_type: &str) -> serde_json::Value {
+        json!({
+            "mediaType": format!("application/vnd.oci.image.{media_type}"),
+            "digest": self.digest(),
+            "size": self.size,
+        })
+    }
+}
 
-        let entries =
-            fs::read_dir(source).with_context(|| format!("failed to read {}", source.display()))?;
-        for entry in entries {
-            let entry = entry?;
-            let inside = format!("{path}/{}", entry.file_name().to_string_lossy());
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                self = self
-                    .folder(&inside, 0o755)
-                    .copy_tree(&inside, &entry.path())?;
-            } else if kind.is_symlink() {
-                let target = fs::read_link(entry.path())?;
-                self.insert(&inside, Entry::Link { target });
-            } else {
-                let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
-                self = self.copy(
-                    &inside,
-                    if executable { 0o555 } else { 0o444 },
-                    &entry.path(),
-                )?;
+/// How layers lie in an archive.
+#[derive(Clone, Copy)]
+enum Packing {
+    Plain,
+    Gzip,
+}
+
+impl Packing {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Plain => "layer.v1.tar",
+            Self::Gzip => "layer.v1.tar+gzip",
+        }
+    }
+
+    fn pack(self, tar: Vec<u8>) -> Result<Vec<u8>> {
+        match self {
+            Self::Plain => Ok(tar),
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+                encoder.write_all(&tar)?;
+                Ok(encoder.finish()?)
             }
         }
-        Ok(self)
     }
+}
 
-    fn insert(&mut self, path: &str, entry: Entry) {
-        let path = path.trim_matches('/');
-        for (end, _) in path.match_indices('/') {
-            let parent = path.get(..end).unwrap_or_default().to_owned();
-            self.entries
-                .entry(parent)
-                .or_insert(Entry::Folder { mode: 0o755 });
-        }
-        self.entries.insert(path.to_owned(), entry);
-    }
+/// What programs find an image in a layout by.
+fn names(reference: &str) -> serde_json::Value {
+    let tag = reference.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    json!({ "io.containerd.image.name": reference, "org.opencontainers.image.ref.name": tag })
+}
 
-    fn to_tar(&self) -> Result<Vec<u8>> {
-        let mut archive = tar::Builder::new(Vec::new());
-        for (path, entry) in &self.entries {
-            let append = match entry {
-                Entry::Folder { mode } => archive.append_data(
-                    &mut header(EntryType::Directory, *mode, 0),
-                    format!("{path}/"),
-                    io::empty(),
-                ),
-                Entry::File { mode, contents } => archive.append_data(
-                    &mut header(EntryType::Regular, *mode, contents.len()),
-                    path,
-                    contents.as_slice(),
-                ),
-                Entry::Link { target } => {
-                    archive.append_link(&mut header(EntryType::Symlink, 0o777, 0), path, target)
-                }
-            };
-            append.with_context(|| format!("failed to put /{path} into a layer"))?;
-        }
-        Ok(archive.into_inner()?)
+fn set(object: &mut serde_json::Value, key: &str, value: serde_json::Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
     }
 }
 
@@ -390,18 +430,6 @@ fn write_archive(entries: &BTreeMap<String, Vec<u8>>, file: &mut File) -> Result
     }
     archive.finish()?;
     Ok(())
-}
-
-/// No time, no owner: nothing of the machine it is written on.
-fn header(kind: EntryType, mode: u32, size: usize) -> Header {
-    let mut header = Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_size(size as u64);
-    header.set_mtime(0);
-    header.set_uid(0);
-    header.set_gid(0);
-    header
 }
 
 fn write_whole(path: &Path, contents: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {

@@ -1,10 +1,9 @@
 //! What is in each image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use sha2::{Digest as _, Sha256};
@@ -14,7 +13,9 @@ use crate::image::{Image, ImageBuilder, Layer, hex};
 use crate::jdks::{self, Jdk};
 use crate::packages::{self, Group};
 use crate::paths::{Paths, find_program, variable};
-use crate::process::{create_folder, output, read, run, run_logged};
+use crate::platform::Platform;
+use crate::process::{create_folder, output, read, run};
+use crate::program::{self, check_static};
 use crate::progress::{self, Hint};
 use crate::toolchain::{self, Tool};
 
@@ -39,27 +40,98 @@ const MODULES: &str = "java.base,java.instrument,java.logging,java.management,ja
 /// What jlink finds that a small server needs.
 const BARE_MODULES: &str = "java.base,jdk.httpserver";
 
-/// The product: one static program and the agent's jar, and nothing else.
+/// The product for this machine: one static program, the agent's jar, and the licences of both.
 pub fn javelin(paths: &Paths) -> Result<Image> {
-    let agent = agent::jar(paths)?;
-    let program = static_program(paths)?;
-    let version = env!("CARGO_PKG_VERSION");
+    let program = program::of_this_machine(paths)?;
+    let product = Product {
+        platform: Platform::host()?,
+        program: &program,
+        source: "",
+        revision: "",
+    };
     progress::step("Writing the image", Hint::default(), || {
-        ImageBuilder::new(format!("localhost/javelin:{version}"))
+        let builder = product.image(paths, &format!("localhost/javelin:{VERSION}"))?;
+        builder.write(&archive(paths, "javelin", VERSION))
+    })
+}
+
+/// What the image has of the agent.
+#[derive(Debug)]
+pub struct Jar {
+    /// All of it.
+    pub contents: Vec<u8>,
+    /// Texts by their names.
+    pub licences: BTreeMap<String, Vec<u8>>,
+}
+
+/// What the product's image is made of, beside what the checkout holds.
+#[derive(Debug)]
+pub struct Product<'a> {
+    /// The program's.
+    pub platform: Platform,
+    /// The program.
+    pub program: &'a Path,
+    /// The address of the repository; empty where nobody has said it.
+    pub source: &'a str,
+    /// The commit; empty where nobody has said it.
+    pub revision: &'a str,
+}
+
+impl Product<'_> {
+    /// The Dockerfile makes the same, which a test of `xtask` looks at.
+    pub fn image(&self, paths: &Paths, reference: &str) -> Result<ImageBuilder> {
+        let jar = agent::jar(paths)?;
+        let jar = Jar {
+            contents: read(&jar)?,
+            licences: agent::licences(&jar)?,
+        };
+        self.image_with(paths, reference, jar)
+    }
+
+    /// The same with a jar that need not be the agent.
+    pub fn image_with(&self, paths: &Paths, reference: &str, jar: Jar) -> Result<ImageBuilder> {
+        let root = paths.root();
+        let mut agent = Layer::default()
+            .file("/javaagent.jar", 0o444, jar.contents)
+            .copy(
+                "/licenses/javaagent/agent.lock",
+                0o444,
+                &root.join("agent.lock"),
+            )?;
+        for (name, text) in jar.licences {
+            agent = agent.file(&format!("/licenses/javaagent/{name}"), 0o444, text);
+        }
+        let program = Layer::default()
+            .copy("/javelin", 0o555, self.program)?
+            .copy("/licenses/javelin/LICENSE", 0o444, &root.join("LICENSE"))?
+            .copy(
+                "/licenses/javelin/THIRD-PARTY",
+                0o444,
+                &root.join("THIRD-PARTY"),
+            )?;
+        let label = |name: &str| format!("org.opencontainers.image.{name}");
+        Ok(ImageBuilder::new(reference)
+            .platform(self.platform)
             .entrypoint(&["/javelin"])
             .user(65532)
             // Or the allocator asks for huge pages, and a server that idles holds 12 MB of nothing.
             .environment("MIMALLOC_ALLOW_THP", "0")
             // Or it can stop giving memory back for good.
             .environment("MIMALLOC_PURGE_DELAY", "0")
-            .label("org.opencontainers.image.title", "javelin")
-            .label("org.opencontainers.image.version", version)
-            .label("org.opencontainers.image.licenses", "Apache-2.0")
+            .label(&label("title"), "javelin")
+            .label(
+                &label("description"),
+                "Puts the OpenTelemetry Java agent into labelled Kubernetes pods",
+            )
+            .label(&label("version"), VERSION)
+            .label(&label("licenses"), "Apache-2.0")
+            .label(&label("base.name"), "scratch")
+            .label(&label("source"), self.source)
+            .label(&label("revision"), self.revision)
             // The large part that seldom changes comes first.
-            .layer(Layer::default().copy("/javaagent.jar", 0o444, &agent)?)
-            .layer(Layer::default().copy("/javelin", 0o555, &program)?)
-            .write(&archive(paths, "javelin", version))
-    })
+            .layer(agent)
+            .layer(program))
+    }
 }
 
 /// The example: a small Java runtime, the libraries that it needs, and the compiled classes.
@@ -246,65 +318,6 @@ fn c_program(paths: &Paths, name: &str, reference: &str) -> Result<Image> {
     })
 }
 
-/// The release build of `javelin`, linked so that it starts from an empty root.
-pub fn static_program(paths: &Paths) -> Result<PathBuf> {
-    let cargo = variable("CARGO").unwrap_or_else(|| "cargo".into());
-    let metadata = output(
-        Command::new(&cargo)
-            .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
-            .current_dir(paths.root()),
-    )?;
-    let metadata: serde_json::Value =
-        serde_json::from_str(&metadata).context("`cargo metadata` gave no JSON")?;
-    let target_folder = metadata
-        .get("target_directory")
-        .and_then(|folder| folder.as_str())
-        .context("`cargo metadata` names no target folder")?;
-
-    // With a target named, the flags do not reach build scripts and procedural macros, which cannot be static.
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let cargo_home = variable("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cargo")));
-    let mut flags = vec![
-        String::from("-Ctarget-feature=+crt-static"),
-        // Whoever builds it, the same bytes: no path of the machine.
-        format!("--remap-path-prefix={}=/javelin", paths.root().display()),
-    ];
-    if let Some(cargo_home) = cargo_home {
-        flags.push(format!(
-            "--remap-path-prefix={}=/cargo",
-            cargo_home.display()
-        ));
-    }
-    let mut build = Command::new(&cargo);
-    build
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--package",
-            "javelin",
-            "--bin",
-            "javelin",
-            "--target",
-            &target,
-        ])
-        .current_dir(paths.root())
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-    let log = paths.build_log("javelin");
-    let hint = Hint {
-        first_time: Some(Duration::from_mins(4)),
-        log: Some(&log),
-    };
-    progress::step("Building javelin", hint, || run_logged(&build, &log))?;
-    let program = Path::new(target_folder)
-        .join(target)
-        .join("release/javelin");
-    check_static(&program)?;
-    Ok(program)
-}
-
 /// Gives what is in the cache under the parts' hash, or makes it with a folder to work in.
 fn cached(
     paths: &Paths,
@@ -429,48 +442,7 @@ fn libraries(runtime: &Path) -> Result<BTreeSet<PathBuf>> {
     Ok(found)
 }
 
-/// An error unless the program asks for no loader.
-fn check_static(program: &Path) -> Result<()> {
-    let bytes = read(program)?;
-    ensure!(
-        interpreter_is_absent(&bytes) == Some(true),
-        "{} is not a static program: check that the toolchain's target is glibc's and that its libc.a is installed",
-        program.display()
-    );
-    Ok(())
-}
-
-/// Reads the program headers of a 64-bit little-endian ELF file.
-fn interpreter_is_absent(bytes: &[u8]) -> Option<bool> {
-    const PROGRAM_HEADERS: usize = 32;
-    const ENTRY_SIZE: usize = 54;
-    const ENTRY_COUNT: usize = 56;
-    const INTERPRETER: u32 = 3;
-
-    if !bytes.starts_with(b"\x7fELF\x02\x01") {
-        return None;
-    }
-    let half = |at: usize| {
-        Some(usize::from(u16::from_le_bytes(
-            bytes.get(at..at + 2)?.try_into().ok()?,
-        )))
-    };
-    let start = u64::from_le_bytes(
-        bytes
-            .get(PROGRAM_HEADERS..PROGRAM_HEADERS + 8)?
-            .try_into()
-            .ok()?,
-    );
-    let (size, count) = (half(ENTRY_SIZE)?, half(ENTRY_COUNT)?);
-    for index in 0..count {
-        let at = usize::try_from(start).ok()? + index * size;
-        let kind = u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?);
-        if kind == INTERPRETER {
-            return Some(false);
-        }
-    }
-    Some(true)
-}
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Bumped when what is put into an image changes otherwise than by its sources.
 const RECIPE: &str = "1";
@@ -491,6 +463,3 @@ service:
     metrics: { receivers: [otlp], exporters: [debug] }
     logs: { receivers: [otlp], exporters: [debug] }
 ";
-
-#[cfg(test)]
-mod tests;

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::cross::C_COMPILER;
 use crate::paths::{Paths, find_program};
 use crate::process::{create_folder, output, run, run_logged, write};
 use crate::progress::{self, Hint};
@@ -25,6 +26,14 @@ pub enum Group {
     Maven,
     /// Linting shell, and copying images the other way.
     Stack,
+    /// Compiling C for arm64.
+    Cross,
+    /// Making a root of another distribution.
+    Root,
+    /// Running programs of arm64.
+    Emulator,
+    /// Signing.
+    Signature,
 }
 
 /// One thing that must be there, and Debian's package that brings it.
@@ -88,10 +97,7 @@ pub fn unpack_java_8(paths: &Paths, work: &Path, root: &Path) -> Result<()> {
     if find_program("apt-get").is_none() || find_program("dpkg-deb").is_none() {
         bail!("there is no apt-get or no dpkg-deb here");
     }
-    let targets = ["indextargets", "--format", "$(REPO_URI)"];
-    let mirrors = output(Command::new("apt-get").args(targets))?;
-    let mirror = mirrors.lines().find(|mirror| mirror.ends_with("/debian/"));
-    let mirror = mirror.context("apt-get has no mirror of Debian's: run `apt-get update`")?;
+    let mirror = debian_mirror()?;
     let debs = work.join("debs");
     for folder in ["lists/partial", "cache/archives/partial", "debs"] {
         create_folder(&work.join(folder))?;
@@ -141,6 +147,32 @@ pub fn unpack_java_8(paths: &Paths, work: &Path, root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where this machine has Debian's packages from.
+pub(crate) fn debian_mirror() -> Result<String> {
+    if find_program("apt-get").is_none() {
+        bail!("there is no apt-get here, which would name a mirror of Debian's");
+    }
+    let targets = ["indextargets", "--format", "$(REPO_URI)"];
+    let mirrors = output(Command::new("apt-get").args(targets))?;
+    let mirror = mirrors.lines().find(|mirror| mirror.ends_with("/debian/"));
+    let mirror = mirror.context("apt-get has no mirror of Debian's: run `apt-get update`")?;
+    Ok(mirror.to_owned())
+}
+
+/// May a mirror's lists be older than they say? So it is where it is a copy that somebody froze, and apt was told.
+pub(crate) fn checks_dates_of_mirror() -> Result<bool> {
+    let key = "Acquire::Check-Valid-Until";
+    let told = output(Command::new("apt-config").args(["dump", key, "--format", "%v"]))?;
+    Ok(!matches!(told.as_str(), "false" | "no" | "0"))
+}
+
+/// The program that runs those of arm64.
+pub fn emulator() -> Option<PathBuf> {
+    ["qemu-aarch64-static", "qemu-aarch64"]
+        .into_iter()
+        .find_map(find_program)
+}
+
 /// The folder of the CNI plugins: Debian's, or the one upstream names.
 pub fn cni_plugins() -> Option<&'static Path> {
     ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"]
@@ -167,69 +199,43 @@ fn missing(groups: &[Group]) -> Vec<&'static str> {
 
 impl Group {
     fn needs(self) -> Vec<Need> {
+        let need = |package, provided: fn() -> bool| Need { provided, package };
         match self {
             Self::Cluster => vec![
-                Need {
-                    provided: || has("runc"),
-                    package: "runc",
-                },
-                Need {
-                    provided: || cni_plugins().is_some(),
-                    package: "containernetworking-plugins",
-                },
-                Need {
-                    provided: || has("iptables") && has("iptables-restore"),
-                    package: "iptables",
-                },
-                Need {
-                    provided: || has("conntrack"),
-                    package: "conntrack",
-                },
-                Need {
-                    provided: || has("ip"),
-                    package: "iproute2",
-                },
-                Need {
-                    provided: || has("socat"),
-                    package: "socat",
-                },
-                Need {
-                    provided: || has("nsenter") && has("setsid") && has("setpriv"),
-                    package: "util-linux",
-                },
-                Need {
-                    provided: || has("mount") && has("umount"),
-                    package: "mount",
-                },
+                need("runc", || has("runc")),
+                need("containernetworking-plugins", || cni_plugins().is_some()),
+                need("iptables", || has("iptables") && has("iptables-restore")),
+                need("conntrack", || has("conntrack")),
+                need("iproute2", || has("ip")),
+                need("socat", || has("socat")),
+                need("util-linux", || {
+                    has("nsenter") && has("setsid") && has("setpriv")
+                }),
+                need("mount", || has("mount") && has("umount")),
             ],
             Self::C => vec![
-                Need {
-                    provided: || has("gcc"),
-                    package: "gcc",
-                },
-                Need {
-                    provided: has_static_libc,
-                    package: "libc6-dev",
-                },
+                need("gcc", || has("gcc")),
+                need("libc6-dev", || has_static_libc("gcc")),
             ],
-            Self::Java => vec![Need {
-                provided: || has("javac") && has("jlink"),
-                package: "default-jdk-headless",
-            }],
-            Self::Maven => vec![Need {
-                provided: || has("mvn"),
-                package: "maven",
-            }],
+            Self::Java => vec![need("default-jdk-headless", || {
+                has("javac") && has("jlink")
+            })],
+            Self::Maven => vec![need("maven", || has("mvn"))],
             Self::Stack => vec![
-                Need {
-                    provided: || has("shellcheck"),
-                    package: "shellcheck",
-                },
-                Need {
-                    provided: || has("skopeo"),
-                    package: "skopeo",
-                },
+                need("shellcheck", || has("shellcheck")),
+                need("skopeo", || has("skopeo")),
             ],
+            Self::Cross => vec![
+                need("gcc-aarch64-linux-gnu", || has(C_COMPILER)),
+                need("libc6-dev-arm64-cross", || has_static_libc(C_COMPILER)),
+            ],
+            Self::Root => vec![
+                need("debootstrap", || has("debootstrap")),
+                need("util-linux", || has("unshare")),
+                need("mount", || has("mount")),
+            ],
+            Self::Emulator => vec![need("qemu-user-static", || emulator().is_some())],
+            Self::Signature => vec![need("openssl", || has("openssl"))],
         }
     }
 }
@@ -238,8 +244,8 @@ fn has(program: &str) -> bool {
     find_program(program).is_some()
 }
 
-fn has_static_libc() -> bool {
-    Command::new("gcc")
+fn has_static_libc(compiler: &str) -> bool {
+    Command::new(compiler)
         .arg("-print-file-name=libc.a")
         .output()
         .is_ok_and(|output| output.stdout.starts_with(b"/"))

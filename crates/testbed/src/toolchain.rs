@@ -1,5 +1,5 @@
 //! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`, crane with a registry, promtool,
-//! and the judge of YAML.
+//! actionlint, and the judge of YAML.
 //!
 //! Each lives in the user cache under a key of its module's files and link flags, so a second run and a fresh clone
 //! cost nothing. A build happens in a temporary folder that is renamed into place when it is whole. One lock keeps two
@@ -44,6 +44,8 @@ pub enum Tool {
     YamlJudge,
     /// Tests alerts.
     Promtool,
+    /// Lints workflows.
+    Actionlint,
 }
 
 /// How a tool is built.
@@ -115,7 +117,7 @@ pub fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
 
 impl Tool {
     /// In the order in which they are built.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Kubernetes,
         Self::Containerd,
         Self::CoreDns,
@@ -126,6 +128,7 @@ impl Tool {
         Self::Crane,
         Self::YamlJudge,
         Self::Promtool,
+        Self::Actionlint,
     ];
 
     /// Where its module's folder is: what only tests use is with the tests.
@@ -247,6 +250,14 @@ impl Tool {
                 version_flags: "-X github.com/prometheus/common/version.Version={}",
                 programs: &[("promtool", &["promtool"])],
                 minutes: 8,
+            },
+            Self::Actionlint => Recipe {
+                module: "actionlint",
+                title: "actionlint",
+                versioned_by: "github.com/rhysd/actionlint",
+                package: "tool",
+                programs: &[("actionlint", &["actionlint"])],
+                ..PLAIN
             },
         }
     }

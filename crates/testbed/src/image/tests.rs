@@ -132,3 +132,69 @@ fn a_layer_has_the_folders_of_its_files_and_is_sorted() {
     ];
     assert_eq!(found, wanted.map(|(path, mode)| (path.to_owned(), mode)));
 }
+
+fn json_of(files: &BTreeMap<String, Vec<u8>>, name: &str) -> serde_json::Value {
+    serde_json::from_slice(&files[name]).unwrap()
+}
+
+fn blob_of(descriptor: &serde_json::Value) -> String {
+    let digest = descriptor["digest"].as_str().unwrap();
+    format!("blobs/{}", digest.replace(':', "/"))
+}
+
+#[test]
+fn an_index_has_an_image_for_each_platform_behind_one_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("index.tar");
+    let images = Platform::ALL.map(|platform| {
+        builder()
+            .platform(platform)
+            .created("2026-01-31T12:00:00Z")
+            .layer(Layer::default().file("/program", 0o555, platform.to_string()))
+    });
+    let digest = write_index(&images, &archive).unwrap();
+    let files: BTreeMap<_, _> = entries(&fs::read(&archive).unwrap())
+        .into_iter()
+        .map(|(name, _, contents)| (name, contents))
+        .collect();
+    assert!(!files.contains_key("manifest.json"), "for one image alone");
+    let top = json_of(&files, "index.json");
+    let [entry] = top["manifests"].as_array().unwrap().as_slice() else {
+        panic!("{top}");
+    };
+    assert_eq!(entry["digest"], digest);
+    assert_eq!(
+        entry["annotations"]["org.opencontainers.image.ref.name"],
+        "1"
+    );
+    let index = json_of(&files, &blob_of(entry));
+    for (platform, entry) in Platform::ALL
+        .iter()
+        .zip(index["manifests"].as_array().unwrap())
+    {
+        let architecture = platform.architecture();
+        assert_eq!(entry["platform"]["architecture"], architecture);
+        let manifest = json_of(&files, &blob_of(entry));
+        assert_eq!(manifest["annotations"]["a"], "first");
+        let config = json_of(&files, &blob_of(&manifest["config"]));
+        assert_eq!(config["architecture"], architecture);
+        assert_eq!(config["created"], "2026-01-31T12:00:00Z");
+        let diff_ids = config["rootfs"]["diff_ids"].as_array().unwrap();
+        let layers = manifest["layers"].as_array().unwrap();
+        assert_eq!((layers.len(), diff_ids.len()), (3, 3));
+        for (layer, diff_id) in layers.iter().zip(diff_ids) {
+            let mut plain = Vec::new();
+            let packed = &files[&blob_of(layer)];
+            assert_eq!(layer["size"], packed.len());
+            flate2::read::GzDecoder::new(&packed[..])
+                .read_to_end(&mut plain)
+                .unwrap();
+            assert_eq!(*diff_id, format!("sha256:{}", hex(&Sha256::digest(&plain))));
+        }
+    }
+    // Two layers are the same in both images, and there once: with one layer and two more blobs for each, index and names.
+    assert_eq!(files.len(), 2 + 2 * 3 + 1 + 2);
+    let again = folder.path().join("again.tar");
+    write_index(&images, &again).unwrap();
+    assert_eq!(fs::read(&archive).unwrap(), fs::read(&again).unwrap());
+}
