@@ -384,6 +384,7 @@ metadata:
 
 const CARGO_AUDITABLE: Crate = Crate {
     name: "cargo-auditable",
+    program: "cargo-auditable",
     version: "0.7.7",
     options: &[],
     first_time: Duration::from_mins(2),
