@@ -25,7 +25,7 @@ use crate::time::{now, rfc3339};
 
 mod text;
 
-/// Look at Javelin's certificates in the cluster, or ask for another authority
+/// Show Javelin's certificates in the cluster, or request a new authority
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, after_help = SHOW_EXAMPLES)]
 #[command(mut_arg("probe_configmap", |arg| arg.hide(true)))]
@@ -42,7 +42,7 @@ enum Verb {
     Rotate(Rotate),
 }
 
-/// Show what is served, who trusts it, what happens next and what is wrong
+/// Show which certificates are served, who trusts them, what happens next and what is wrong
 #[derive(Debug, clap::Args)]
 #[command(after_help = SHOW_EXAMPLES)]
 #[command(mut_arg("probe_configmap", |arg| arg.hide(true)))]
@@ -52,19 +52,19 @@ struct Show {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
-    /// Exit with 1, too, if anything ends within so many days and has no successor yet
+    /// Also exit with 1 if anything expires within N days and has no successor yet
     #[arg(long, value_name = "N")]
     min_days: Option<u32>,
 }
 
-/// Ask the running replicas for another certificate authority
+/// Ask the running replicas for a new certificate authority
 #[derive(Debug, clap::Args)]
 #[command(after_help = ROTATE_EXAMPLES)]
 #[command(mut_arg("probe_configmap", |arg| arg.hide(true)))]
 struct Rotate {
     #[command(flatten)]
     place: Place,
-    /// Have the API server say whether it would take the request, and change nothing
+    /// Only ask the API server whether it would accept the request, and change nothing
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
     /// Wait until every replica has a certificate of the new authority
@@ -191,7 +191,7 @@ async fn ask(cluster: &Cluster, dry_run: bool) -> Result<String> {
         if let Some(next) = &contents.next {
             let next = next.certificate().fingerprint();
             say(&format!(
-                "a rotation is under way; its successor {next} makes way for another, since its key lies in the same Secret"
+                "a rotation is in progress; its successor {next} is replaced too, as its key is in the same Secret"
             ))?;
         }
         say(&format!(
@@ -214,7 +214,7 @@ async fn wait_for(cluster: &Cluster, before: &str, timeout: Duration) -> Result<
                     Rotation::Done(signing) => {
                         let why = seen.replicas.err();
                         if let Some(why) = why {
-                            note(&format!("whether replicas serve it is not known: {why}"));
+                            note(&format!("it is not known whether replicas serve it: {why}"));
                         }
                         say(&format!("done: authority {signing} signs"))?;
                         return Ok(Exit::Done);
@@ -296,7 +296,7 @@ async fn replicas(cluster: &Cluster) -> Result<Vec<ReplicaFacts>, ClusterError> 
     let mut replicas = Vec::new();
     for pod in cluster.pods().await? {
         let told = match pod.admin_port {
-            None => Err("no container port of its is named admin".to_owned()),
+            None => Err("it has no container port with the name admin".to_owned()),
             Some(port) => match cluster.metrics(&pod.name, port).await {
                 Ok(metrics) => Ok(ReplicaCertificate::from_metrics(&metrics)),
                 Err(error @ ClusterError::Denied { .. }) => return Err(error),
@@ -387,12 +387,12 @@ const MOST_TRIES: u32 = 5;
 const POLL: Duration = Duration::from_secs(2);
 
 const WHAT_HAPPENS: &str = "\
-A replica makes it and writes it to every caBundle; after the settle time (about two minutes by default) and a call that
-comes through, every replica signs with it. The old one stays trusted until its last certificates have ended (two days by
-default). Nothing has to be restarted, and no call is lost.";
+A replica makes it and writes it to every caBundle. After the settle time (about two minutes by default) and a
+successful call, every replica signs with it. The old one stays trusted until its last certificates have expired (two
+days by default). Nothing has to be restarted, and no call is lost.";
 
 const SHOW_EXAMPLES: &str = "\
-Exits with 1 if something is wrong, which is said on standard error, one line each.
+Exits with 1 if there is a problem. Problems go to standard error, one line each.
 
 Examples:
   javelin cert show

@@ -20,7 +20,7 @@ use crate::diagnose::check::facts::Certificates;
 use crate::diagnose::check::{self, Finding, Section, Status, Unseen};
 use crate::diagnose::gather::gather;
 
-/// Check everything between a label and a trace, and say what to do
+/// Check everything between a label and a trace, and print what to do
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_arg("service", |arg| arg.help("Javelin's Service; its ConfigMap has the same name")))]
@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
-    /// Check again until nothing has failed, for so long at most [5m if not given]
+    /// Repeat until no check fails, at most for this long [5m if not given]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, num_args = 0..=1, require_equals = true,
         default_missing_value = "5m")]
     wait: Option<Duration>,
@@ -237,8 +237,8 @@ fn json(findings: &[Finding]) -> Result<String> {
 const POLL: Duration = Duration::from_secs(3);
 
 const EXAMPLES: &str = "\
-Exits with 0 if nothing has failed, warnings or not; with 1 if something has; with 2 if the cluster
-could not be asked. docs/check.md explains each check.
+Exits with 0 if no check failed, with or without warnings; with 1 if a check failed; with 2 if the
+cluster could not be reached. docs/check.md explains each check.
 
 Examples:
   javelin check

@@ -33,15 +33,15 @@ enum Verb {
 
 /// Print every key with the value that is in effect
 ///
-/// Built-in values are filled in, and each profile is laid over the default one. What is printed is a configuration
-/// that means the same; null is what is left to the agent or to Kubernetes.
+/// Built-in values are filled in, and each profile is merged with the default one. The output is an equivalent
+/// configuration; null means that the agent or Kubernetes decides.
 #[derive(Debug, clap::Args)]
 #[command(after_help = SHOW_EXAMPLES)]
 struct Show {
     /// Javelin's configuration [default: built-in values]
     #[arg(long, value_name = "FILE", env = "JAVELIN_CONFIG")]
     config: Option<PathBuf>,
-    /// One profile alone
+    /// Print only this profile
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// How to print it
@@ -49,27 +49,27 @@ struct Show {
     output: Format,
 }
 
-/// Say whether configurations are good, and where they are not
+/// Check configurations, and show where they are wrong
 ///
-/// One line for each good file on standard output, with its profiles and their hashes; errors on standard error.
-/// A name that Javelin does not know, of a sampler for example, is a warning there, and the file good all the same.
-/// Exits with 1 when a file is refused, with 2 when one cannot be read.
+/// Prints one line for each valid file on standard output, with its profiles and their hashes; errors on standard
+/// error. A name that Javelin does not know, of a sampler for example, is only a warning, and the file is still valid.
+/// Exits with 1 if a file is refused, with 2 if a file cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = CHECK_EXAMPLES)]
 struct Check {
     /// A configuration, or - for standard input
     #[arg(value_name = "FILE", required_unless_present = "config")]
     files: Vec<PathBuf>,
-    /// The same, as the other verbs call it; may be repeated
+    /// The same as FILE, for consistency with the other verbs; may be repeated
     #[arg(long, value_name = "FILE")]
     config: Vec<PathBuf>,
 }
 
 /// Turn the OpenTelemetry Operator's Instrumentation resources into a configuration
 ///
-/// The configuration goes to standard output; its keys are also those of the chart's values. One resource becomes the
-/// default profile, several become a profile each. What could not be carried over is listed on standard error, with
-/// what to do instead, and makes the exit code 1.
+/// The configuration goes to standard output; the chart's values have the same keys. One resource becomes the default
+/// profile, several become a profile each. What could not be converted is listed on standard error, with what to do
+/// instead, and the exit code is then 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = FROM_INSTRUMENTATION_EXAMPLES)]
 struct FromInstrumentation {
@@ -104,7 +104,7 @@ fn show(args: &Show) -> anyhow::Result<Exit> {
         None => config.effective(),
         Some(name) => config.effective_profile(name).ok_or_else(|| Hinted {
             message: format!("there is no profile {name:?}"),
-            hint: format!("there is {}", names(&config).join(", ")),
+            hint: format!("available profiles: {}", names(&config).join(", ")),
             source: None,
         })?,
     };

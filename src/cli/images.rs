@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use super::{Exit, manifest::Input, note, preview, printable};
 use crate::offline::images::{self, FoundImages, Image, Uses};
 
-/// List the images that a mirror has to have
+/// List the images that a mirror needs
 ///
-/// Sure are those of containers and volumes of workloads, and of Javelin's configuration. What a custom resource, an
-/// argument or a variable probably names is told on standard error, and listed with --probable; so are the kinds of which
-/// nothing is known.
+/// Lists the images of workloads' containers and volumes, and of Javelin's configuration. What a custom resource, an
+/// argument or a variable probably names is reported on standard error, and listed with --probable. Kinds that Javelin
+/// knows nothing about are also reported.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -28,13 +28,13 @@ pub(super) struct Args {
     /// Javelin's configuration [default, without -f: built-in values]
     #[arg(long, value_name = "FILE", env = "JAVELIN_CONFIG")]
     config: Option<PathBuf>,
-    /// The mirror, as registry.example.com/folder: names become those that the images have there
+    /// The mirror, as registry.example.com/folder: prints the names that the images have there
     #[arg(long, value_name = "REGISTRY", required_if_eq("output", "script"))]
     registry: Option<String>,
-    /// Count what is probably an image, too: in custom resources, arguments and variables
+    /// Also list what is probably an image: in custom resources, arguments and variables
     #[arg(long, requires = "filename")]
     probable: bool,
-    /// list (a name in each line), json, script (copies them, by crane, skopeo or docker)
+    /// list (one name per line), json, script (copies them, with crane, skopeo or docker)
     #[arg(short, long, value_enum, default_value_t = Output::List, hide_possible_values = true)]
     output: Output,
 }
@@ -141,7 +141,7 @@ fn tell(left: &Uses, unknown: &BTreeMap<String, usize>) {
             .map(|(kind, count)| format!("{kind} ({count})"));
         let kinds = kinds.collect::<Vec<_>>().join(", ");
         let text = format!(
-            "note: which images come of these kinds is not known, beyond what is probable: {kinds}"
+            "note: it is not known which images these kinds use, beyond the probable ones: {kinds}"
         );
         note(&printable(&text));
     }

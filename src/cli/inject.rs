@@ -40,22 +40,22 @@ pub(super) struct Args {
     /// A label of that namespace; may be repeated. Namespaces in the manifests are read as well
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     namespace_label: Vec<(String, String)>,
-    /// Take the agent out instead: what an earlier run put in, and nothing else
+    /// Remove the agent instead: only what an earlier run added
     #[arg(long)]
     remove: bool,
-    /// Put the agent in anew where an earlier run did it with another configuration or version
+    /// Replace the agent that an earlier run added with another configuration or version
     #[arg(long, conflicts_with = "remove")]
     update: bool,
-    /// Write the files anew instead of printing them; those that do not change are not touched
+    /// Rewrite the files instead of printing them; unchanged files are not touched
     #[arg(short, long, conflicts_with = "check")]
     in_place: bool,
-    /// Print nothing, and exit with 1 when something would change, or asks for the agent and cannot have it
+    /// Print nothing, and exit with 1 if something would change, or asks for the agent and cannot get it
     #[arg(long)]
     check: bool,
-    /// Exit with 1, and print nothing, when something asks for the agent and cannot have it
+    /// Exit with 1, and print nothing, if something asks for the agent and cannot get it
     #[arg(long)]
     strict: bool,
-    /// Tell only what is in the way
+    /// Report only problems
     #[arg(short, long)]
     quiet: bool,
 }
@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             seen.add(run.stream(source, &mut out, &mut progress)?);
         }
         if *strict && seen.is_left {
-            note("nothing is printed, as --strict says: something is left as it is");
+            note("nothing is printed because of --strict: something is left unchanged");
         } else {
             out.print(&mut io::stdout().lock())?;
         }
@@ -312,8 +312,8 @@ fn tell_rewritten(text: &ManifestText, lines: &[usize]) {
     for line in lines {
         let (source, line) = (&text.source, text.piece.line + line - 1);
         note(&format!(
-            "{source}: warning: what begins at line {line} could not be changed in place and was written anew, without its \
-             comments and anchors"
+            "{source}: warning: what starts at line {line} could not be changed in place and was rewritten, without \
+             its comments and anchors"
         ));
     }
 }
@@ -394,11 +394,11 @@ impl Write for Joined {
 }
 
 const EXAMPLES: &str = "\
-Prints all documents, those without the agent byte for byte, once all of them have been read. Without -f it is
-a post-renderer for Helm, and a function for kustomize. What is done is told on stderr.
+Reads all documents before it prints them; documents without the agent are printed byte for byte. Without -f it
+works as a post-renderer for Helm and as a function for kustomize. Messages go to stderr.
 
 Examples:
   kustomize build . | javelin inject | kubectl apply -f -
   helm upgrade shop ./shop --post-renderer javelin --post-renderer-args inject
-  javelin inject --in-place -f k8s/ -n shop     for Git; with --remove the way back
-  javelin inject --check -f k8s/                is the agent in everything that asks for it?";
+  javelin inject --in-place -f k8s/ -n shop     for Git; --remove undoes it
+  javelin inject --check -f k8s/                does everything that asks for the agent have it?";

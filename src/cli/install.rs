@@ -27,10 +27,10 @@ pub(super) struct Args {
     /// The jar to copy
     #[arg(long, value_name = "FILE", default_value = "/javaagent.jar")]
     from: PathBuf,
-    /// What the jar's SHA-256 must be [default: the digest of the agent that this version ships]
+    /// The expected SHA-256 of the jar [default: the digest of the agent that this version ships]
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
-    /// A setting of the agent that any variable of the container outranks; goes to DIR/defaults.properties
+    /// A setting of the agent that any variable of the container overrides; written to DIR/defaults.properties
     #[arg(long = "default", value_name = "PROPERTY=VALUE", value_parser = property)]
     defaults: Vec<(String, String)>,
 }
@@ -97,7 +97,7 @@ fn copy(from: &Path, to: &Path, expected: &str) -> anyhow::Result<u64> {
     if !actual.eq_ignore_ascii_case(expected) {
         return Err(Hinted {
             message: format!("{} has the sha256 {actual}, not {expected}", from.display()),
-            hint: "the jar is damaged or was exchanged: mirror the image again, by digest; \
+            hint: "the jar is damaged or was replaced: mirror the image again, by digest; \
                    for a jar of your own pass its digest with --sha256"
                 .to_owned(),
             source: None,
@@ -156,7 +156,7 @@ fn cannot_write(path: &Path, error: io::Error) -> Hinted {
         }
         io::ErrorKind::NotFound => "the directory does not exist: is the volume mounted there?",
         io::ErrorKind::ReadOnlyFilesystem => "the volume is mounted read-only in this container",
-        _ => "look at the node: its disk or the volume is in the way",
+        _ => "check the node: its disk or the volume",
     };
     Hinted {
         message: format!("cannot write {}", path.display()),

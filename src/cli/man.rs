@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use super::Exit;
 
-/// Print the manual page, or write those of all verbs into a folder
+/// Print the manual page, or write the pages of all verbs into a folder
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

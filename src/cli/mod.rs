@@ -183,4 +183,4 @@ Examples:
   helm template shop | javelin preview -f -   the same for a chart
   javelin preview -f pod.yaml -o patch        the JSON Patch that the webhook sends
   javelin config check javelin.yaml           whether a configuration is good
-  javelin cert show --min-days 30             whether certificates are in order, and stay so";
+  javelin cert show --min-days 30             whether certificates are valid, and stay valid";

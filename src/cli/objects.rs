@@ -35,7 +35,7 @@ pub(super) struct Objects {
     )]
     webhook_configuration: String,
 
-    /// Name of the ConfigMap of the probe, which is only ever a dry run
+    /// Name of the probe's ConfigMap, which is only created as a dry run
     #[arg(
         long,
         env = "JAVELIN_PROBE_CONFIGMAP",

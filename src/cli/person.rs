@@ -105,7 +105,7 @@ pub(super) fn seen(read: Result<Inventory, ClusterError>) -> Result<Inventory> {
     if seen.is_blind {
         bail!(Hinted {
             message: "nothing could be read".to_owned(),
-            hint: "ask for the right to list pods and workloads, and name a namespace with -n that you may read"
+            hint: "ask for the right to list pods and workloads, or use -n with a namespace that you may read"
                 .to_owned(),
             source: None,
         });
@@ -142,7 +142,7 @@ pub(super) fn explain(error: ClusterError) -> anyhow::Error {
         ),
         ClusterError::Denied { message, .. } => (
             format!("you may not do that: {message}"),
-            "ask for that right, or have somebody run it who has it",
+            "ask for that right, or have somebody who has it run the command",
         ),
         ClusterError::Transport { .. } | ClusterError::TimedOut(_) => (
             format!("the cluster could not be asked: {error}"),

@@ -22,7 +22,7 @@ use javelin_core::{
 use super::{Exit, Hinted, note, person};
 use crate::api::client;
 
-/// Write admission policies that inject with no webhook, for Kubernetes 1.36 and later
+/// Write admission policies that inject without a webhook, for Kubernetes 1.36 and later
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Format::Yaml)]
     output: Format,
-    /// Print what policies do in another way than the webhook, and nothing else
+    /// Print only what policies do differently from the webhook
     #[arg(long)]
     differences: bool,
 }
@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args) -> Result<Exit> {
 
 /// All that is in the way, each with its place in the file.
 fn refused(refusals: &[javelin_core::policy::Unsupported], text: &str, origin: &str) -> Hinted {
-    let mut message = "the policies cannot say what the configuration says".to_owned();
+    let mut message = "policies cannot express this configuration".to_owned();
     let mut hints: Vec<&str> = Vec::new();
     for refusal in refusals {
         let error = Config::refuse(text, origin, &refusal.path, &refusal.problem);
@@ -142,7 +142,7 @@ fn header() -> String {
         "# Written by `javelin policy` {version}: the OpenTelemetry Java agent for labelled pods, by admission policies\n\
          # and no webhook. For Kubernetes {FIRST} and later.\n\
          #\n\
-         # What is not as with the webhook:\n{differences}",
+         # Differences from the webhook:\n{differences}",
         version = env!("CARGO_PKG_VERSION"),
         differences = listed("# "),
     )
@@ -182,4 +182,4 @@ Examples:
   javelin policy --differences
   javelin policy --config javelin.yaml --kubernetes-version 1.36 > policy.yaml
   javelin policy --config javelin.yaml --from-cluster | kubectl apply -f -
-  kubectl delete -f policy.yaml                          the way back";
+  kubectl delete -f policy.yaml                          removes them again";

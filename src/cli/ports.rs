@@ -19,11 +19,11 @@ use crate::markdown;
 use crate::ports::{self, Connection, Direction, ManifestProblem, PortsOptions, PortsReport};
 use crate::probe::advice::Platform;
 
-/// List who calls whom, at which port, and what happens when it is closed
+/// List who calls whom, on which port, and what happens if it is closed
 ///
-/// From manifests with -f, else from the cluster. PORT is the one on the wire: a pod's, which is what a firewall sees.
-/// SERVICE is the one that the caller names, where a Service is between. - in PORT: the objects do not tell, and a note says
-/// who does.
+/// Reads manifests with -f, otherwise the cluster. PORT is the port on the wire, the pod's, which a firewall sees.
+/// SERVICE is the port that the caller uses, if there is a Service in between. - in PORT means that the objects do not
+/// contain it; a note says where to find it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_arg("service", |arg| arg.help("Javelin's Service; its ConfigMap has the same name")))]
@@ -39,7 +39,7 @@ pub(super) struct Args {
         conflicts_with = "context"
     )]
     filename: Vec<PathBuf>,
-    /// Also what is not Javelin's: Services and who names them, scrapes, remote write, webhooks, registries
+    /// Also list what is not Javelin's: Services and their callers, scrapes, remote write, webhooks, registries
     #[arg(long, requires = "filename")]
     stack: bool,
     /// How to print it
@@ -228,7 +228,7 @@ const HEAD: [&str; 8] = [
 ];
 
 const EXAMPLES: &str = "\
-inbound   from the control plane, or from outside, to nodes or pods    outbound  from them to there
+inbound   from the control plane, or from outside, to nodes or pods    outbound  the reverse
 cluster   between pods: NetworkPolicies, and rules between nodes       node      within one node
 
 Examples:

@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// An object in the cluster, as shop/deployment/orders, read with your own rights; may be repeated
     #[arg(long, value_name = "[NAMESPACE/]KIND/NAME", value_parser = Reference::parse)]
     from_cluster: Vec<Reference>,
-    /// Have the API server try each pod with the agent (a dry run), and tell who refuses it
+    /// Have the API server try each pod with the agent (a dry run), and report what refuses it
     #[arg(long)]
     server: bool,
     /// Context of the kubeconfig [default: the current one]
@@ -66,7 +66,7 @@ pub(super) struct Args {
     /// diff, patch (JSON Patch, a line for each object), yaml (the objects), json (a record for each)
     #[arg(short, long, value_enum, default_value_t = Output::Diff, hide_possible_values = true)]
     output: Output,
-    /// Tell every rule that was looked at, and why it did or did not apply
+    /// Show every rule that was evaluated, and why it did or did not apply
     #[arg(long)]
     explain: bool,
     /// Exit with 1 when something would change

@@ -18,25 +18,25 @@ use crate::diagnose::status::rollout::Progress;
 use crate::diagnose::status::{self, WorkloadStatus};
 use crate::time::{now, rfc3339};
 
-/// Restart workloads whose pods were missed, one after the other
+/// Restart workloads whose pods were missed, one at a time
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Those with pods that were created while nobody answered, as `javelin status --missed` lists them
+    /// Restart the workloads that `javelin status --missed` lists: with pods created while Javelin did not answer
     #[arg(long, required = true)]
     missed: bool,
     #[command(flatten)]
     place: person::NamespaceOptions,
-    /// Say which, have the API server say whether it would, and restart none
+    /// List the workloads, check with the API server, and restart nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask first
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
-    /// Let so much time pass between one and the next
+    /// How long to wait between two workloads
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::parse)]
     pause: Duration,
-    /// Stop if one takes longer to become ready
+    /// Stop if a workload takes longer to become ready
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
     timeout: Duration,
 }
@@ -162,15 +162,15 @@ fn confirmed(rows: &[WorkloadStatus]) -> Result<bool> {
     }
     if !io::stdin().is_terminal() {
         bail!(Hinted {
-            message: "nobody is there to be asked".to_owned(),
-            hint: "give --yes, or look first with --dry-run".to_owned(),
+            message: "cannot ask for confirmation: there is no terminal".to_owned(),
+            hint: "pass --yes, or preview with --dry-run".to_owned(),
             source: None,
         });
     }
     let mut stderr = anstream::stderr();
     write!(
         stderr,
-        "Restart these {}, one after the other? [y/N] ",
+        "Restart these {}, one at a time? [y/N] ",
         rows.len()
     )?;
     stderr.flush()?;
@@ -194,10 +194,10 @@ fn say(line: &str) -> io::Result<()> {
 const POLL: Duration = Duration::from_secs(1);
 
 const EXAMPLES: &str = "\
-Each is restarted as `kubectl rollout restart` does it, and has to be ready, with the agent, before
-the next one. The first that is not ends it, with exit code 1; 2 is for wrong usage, or a cluster
-that could not be asked. Jobs, pods of nobody and whatever else has no rolling restart are named and
-left.
+Each workload is restarted as with `kubectl rollout restart`, and must be ready with the agent before
+the next one. The command stops at the first that is not, with exit code 1; exit code 2 means wrong
+usage, or that the cluster could not be reached. Jobs, pods without a workload and everything else
+without a rolling restart are listed and skipped.
 
 Examples:
   javelin restart --missed -n shop --dry-run

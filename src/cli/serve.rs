@@ -62,7 +62,7 @@ pub(super) struct Args {
     )]
     admin_listen: SocketAddr,
 
-    /// Configuration file, read again when its content changes; built-in defaults without one
+    /// Configuration file, reloaded when its content changes; without one, built-in defaults apply
     #[arg(long, env = "JAVELIN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -81,11 +81,11 @@ pub(super) struct Args {
     #[arg(long, env = "JAVELIN_LEAF_LIFETIME", value_name = "DURATION", default_value = "1d", value_parser = duration::parse)]
     leaf_lifetime: Duration,
 
-    /// How long a new certificate authority is published before it signs: API servers take their time to read it
+    /// How long a new certificate authority is published before it signs: API servers need time to read it
     #[arg(long, env = "JAVELIN_SETTLE_TIME", value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
     settle_time: Duration,
 
-    /// Name of the pod that this is, for Events
+    /// Name of this pod, for Events
     #[arg(
         long,
         env = "JAVELIN_POD_NAME",
@@ -94,7 +94,7 @@ pub(super) struct Args {
     )]
     pod_name: Option<String>,
 
-    /// UID of the pod that this is, for Events
+    /// UID of this pod, for Events
     #[arg(
         long,
         env = "JAVELIN_POD_UID",
@@ -119,8 +119,8 @@ pub(super) struct Args {
     )]
     clock_offset: i64,
 
-    /// Serve this certificate (PEM, then intermediates) instead of one of our own; read again when its content
-    /// changes. With --namespace it has to be for `<service>.<namespace>.svc`
+    /// Serve this certificate (PEM, then intermediates) instead of Javelin's own; reloaded when its content changes.
+    /// With --namespace it has to be for `<service>.<namespace>.svc`
     #[arg(
         long,
         env = "JAVELIN_TLS_CERT",
@@ -129,7 +129,7 @@ pub(super) struct Args {
     )]
     tls_cert: Option<PathBuf>,
 
-    /// The private key of --tls-cert (PEM, not encrypted); read again with it
+    /// The private key of --tls-cert (PEM, not encrypted); reloaded together with it
     #[arg(
         long,
         env = "JAVELIN_TLS_KEY",
@@ -138,11 +138,11 @@ pub(super) struct Args {
     )]
     tls_key: Option<PathBuf>,
 
-    /// After SIGTERM, how long to go on serving while endpoints learn that this replica is not ready
+    /// After SIGTERM, how long to keep serving until endpoints show that this replica is not ready
     #[arg(long, env = "JAVELIN_DRAIN_GRACE", value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
     drain_grace: Duration,
 
-    /// How log lines look: json or text
+    /// Format of log lines: json or text
     #[arg(
         long,
         env = "JAVELIN_LOG_FORMAT",
@@ -153,8 +153,8 @@ pub(super) struct Args {
     )]
     log_format: LogFormat,
 
-    /// What to log: off, error, warn, info, debug, trace, or a list such as `warn,javelin::certs=debug`; what a list
-    /// does not name, and everything when it is empty, is at info
+    /// What to log: off, error, warn, info, debug, trace, or a list such as `warn,javelin::certs=debug`; the level is
+    /// info for what the list does not name, and for everything if it is empty
     #[arg(
         long,
         env = "JAVELIN_LOG",

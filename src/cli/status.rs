@@ -13,16 +13,16 @@ use super::{Exit, note, person, table};
 use crate::diagnose::inventory::inventory;
 use crate::diagnose::status::{self, WorkloadStatus};
 
-/// Show which workloads have the agent, which were missed, and why others are without it
+/// Show which workloads have the agent, which were missed, and why others do not have it
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
     place: person::NamespaceOptions,
-    /// How to print it; name has a line for each, as kubectl takes it: -n NAMESPACE KIND/NAME
+    /// Output format; name prints one line per workload for kubectl: -n NAMESPACE KIND/NAME
     #[arg(short, long, value_enum, default_value_t = Format::Table, conflicts_with = "missed")]
     output: Format,
-    /// Only the names of those with missed pods, as -o name has them
+    /// Print only workloads with missed pods, in the format of -o name
     #[arg(long)]
     missed: bool,
     /// Exit with 1 if pods were missed, or crash with the agent
@@ -153,7 +153,7 @@ fn table_of(rows: &[WorkloadStatus]) -> String {
 }
 
 const EXAMPLES: &str = "\
-MISSED    created while nobody answered        OUTDATED  has the agent of an older configuration
+MISSED    created while Javelin did not answer OUTDATED  has the agent of an older configuration
 WAITING   older than the label                 CRASHING  has the agent, and does not run
 SKIPPED   left alone; docs/reasons.md says why
 
@@ -161,4 +161,4 @@ Examples:
   javelin status                                          in the namespace of the context
   javelin status -A -o json | jq '.[] | select(.crashing > 0)'
   javelin status -A --missed | xargs -L1 kubectl get      each line is -n NAMESPACE KIND/NAME
-  javelin restart --missed -A                             mends what was missed";
+  javelin restart --missed -A                             restarts what was missed";

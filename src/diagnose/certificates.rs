@@ -236,7 +236,7 @@ impl Rotation {
     /// How far has that one come which replaces the authority `before`?
     pub fn of(before: &str, facts: &CertificateFacts<'_>) -> Self {
         let Stored::Sound(contents) = facts.stored else {
-            return Self::Waiting("the Secret cannot be used; a replica mends it".to_owned());
+            return Self::Waiting("the Secret cannot be used; a replica repairs it".to_owned());
         };
         let signing = contents.authority.certificate().fingerprint();
         if contents.next.is_some() || signing == before {
@@ -249,7 +249,7 @@ impl Rotation {
         if !late.is_empty() {
             let late = late.join(", ");
             return Self::Waiting(format!(
-                "authority {signing} signs; {late} still to change to it"
+                "authority {signing} signs; not yet changed to it: {late}"
             ));
         }
         if facts.replicas.is_ok() && facts.told().next().is_none() {
@@ -357,7 +357,7 @@ impl<'a> CertificateFacts<'a> {
             Stored::Sound(contents) => contents,
             Stored::Missing => return Vec::new(),
             Stored::Empty => return vec![soon("a replica makes an authority".to_owned())],
-            Stored::Damaged { .. } => return vec![soon("a replica mends the Secret".to_owned())],
+            Stored::Damaged { .. } => return vec![soon("a replica repairs the Secret".to_owned())],
         };
         let signing = contents.authority.certificate();
         let due = signing.validity().two_thirds();
@@ -389,7 +389,7 @@ impl<'a> CertificateFacts<'a> {
             steps.push(RotationStep {
                 from: Some(Moment(each.until)),
                 what: format!(
-                    "{}, which signs no more, is dropped",
+                    "{}, which no longer signs, is removed",
                     each.certificate.fingerprint()
                 ),
             });
@@ -469,7 +469,7 @@ impl<'a> CertificateFacts<'a> {
         let when = rfc3339(ends);
         if ends < self.now {
             return Some(format!(
-                "authority {fingerprint}, which signs, has ended at {when}"
+                "authority {fingerprint}, which signs, expired at {when}"
             ));
         }
         let next = contents.next.as_ref();
@@ -479,11 +479,11 @@ impl<'a> CertificateFacts<'a> {
         let is_late = next.is_none() && signing.validity().ending() <= self.now;
         (is_late || self.is_near(ends)).then(|| {
             let next = if next.is_some() {
-                "its successor ends soon, too"
+                "its successor also expires soon"
             } else {
                 "it has no successor yet"
             };
-            format!("authority {fingerprint}, which signs, ends at {when}, and {next}")
+            format!("authority {fingerprint}, which signs, expires at {when}, and {next}")
         })
     }
 
@@ -511,7 +511,7 @@ impl<'a> CertificateFacts<'a> {
             if !without.is_empty() {
                 let without = without.join(", ");
                 problems.push(format!(
-                    "{without}: not trusted is authority {authority}, {why}"
+                    "{without}: authority {authority}, {why}, is not trusted"
                 ));
             }
         }
@@ -521,7 +521,7 @@ impl<'a> CertificateFacts<'a> {
                 if let Some(Moment(ends)) = entry.ends.filter(|Moment(ends)| self.is_over(*ends)) {
                     let (name, ends) = (&entry.name, rfc3339(ends));
                     problems.push(format!(
-                        "{name}: the last certificate of its caBundle ends at {ends}"
+                        "{name}: the last certificate of its caBundle expires at {ends}"
                     ));
                 }
             }
@@ -540,7 +540,7 @@ impl<'a> CertificateFacts<'a> {
             let is_near = told.issuer == Issuer::Files && self.is_near(ends);
             if ends < self.now || is_near {
                 let ends = rfc3339(ends);
-                problems.push(format!("{pod} serves a certificate that ends at {ends}"));
+                problems.push(format!("{pod} serves a certificate that expires at {ends}"));
             }
         }
         let is_ready = |replica: &ReplicaFacts| replica.ready;
@@ -603,7 +603,7 @@ fn replica(replica: &ReplicaFacts) -> ReplicaReport {
                 Issuer::Files => (None, Some("from files (--tls-cert)".to_owned())),
                 Issuer::Untold => (
                     None,
-                    Some("its version does not tell the issuer".to_owned()),
+                    Some("its version does not report the issuer".to_owned()),
                 ),
             };
             match told.ends {

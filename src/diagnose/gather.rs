@@ -216,7 +216,7 @@ async fn reach(cluster: &Cluster, version: &str, port: Option<u16>) -> Reach {
     // The advice is for replicas, which have a Role; a person has other rights.
     let next_step = match &finding {
         Reachability::CouldNotProbe(_) => format!(
-            "you may lack the right to create and patch ConfigMap {} in {}; the replicas ask, too: see \
+            "you may lack the right to create and patch ConfigMap {} in {}; the replicas also probe: see \
              javelin_probe_result in their metrics, or /readyz?verbose",
             cluster.names().probe,
             cluster.names().service.namespace()
@@ -332,7 +332,7 @@ async fn ask_collector(
     let has_port = service.spec.ports.iter().any(|each| each.port == *port);
     if !has_port {
         return Err(Unseen::Failed(format!(
-            "the API server's proxy knows no port {port} of it"
+            "the API server's proxy does not know its port {port}"
         )));
     }
     let scheme = if *is_tls { "https" } else { "http" };
@@ -399,7 +399,7 @@ async fn workloads(reader: &Reader) -> (Vec<Labelled>, Vec<Unseen>) {
 async fn other_kinds(reader: &Reader) -> (Vec<Value>, Vec<String>) {
     let (mut all, mut unseen) = (Vec::new(), Vec::new());
     let Ok(mut served) = reader.kinds().await else {
-        unseen.push("kinds that Kubernetes does not bring itself".to_owned());
+        unseen.push("kinds that are not built into Kubernetes".to_owned());
         return (all, unseen);
     };
     served.retain(|kind| !kinds::is_built_in(&kind.api_version));

@@ -61,7 +61,7 @@ pub async fn inventory(cluster: &Cluster, scope: &Scope) -> Result<Inventory, Cl
         Ok(Ok(config)) => Some(config),
         Ok(Err(why)) => inventory.warn(format!("Javelin's configuration: {why}")),
         Err(why) => inventory.warn(format!(
-            "Javelin's configuration cannot be read, so nobody knows what is outdated: {why}"
+            "Javelin's configuration cannot be read, so it is not known what is outdated: {why}"
         )),
     };
     match scope {

@@ -16,53 +16,55 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
             "Update the cluster. An older one may work; try a pod with `javelin check -n NAMESPACE` first.",
         ),
         Check::ImageVolumes => (
-            "Only for profiles with `delivery: image-volume`. The feature gate ImageVolume is there from 1.33 on, and on from \
-             1.35 on; containerd mounts images from 2.1 on. Without either the volume is missing, and the JVM does not start.",
-            "Write `delivery: init-container`, which works everywhere, or update what the text names.",
+            "Only for profiles with `delivery: image-volume`. The feature gate ImageVolume exists since 1.33 and is on \
+             by default since 1.35; containerd mounts images since 2.1. Without both, the volume is missing and the \
+             JVM does not start.",
+            "Write `delivery: init-container`, which works everywhere, or update what the message names.",
         ),
         Check::Policies => (
-            "By the version: from 1.36 on a cluster can inject by a MutatingAdmissionPolicy, without a webhook and its port.",
-            "Nothing; it is never a warning.",
+            "The version: since 1.36, a cluster can inject with a MutatingAdmissionPolicy, without a webhook and its \
+             port.",
+            "Nothing; this check never warns.",
         ),
         Check::Configuration => (
-            "The ConfigMap that the chart mounts, read as the replicas read it. They keep the last good one.",
-            "Correct the chart's values and run `helm upgrade`. `javelin config check` tells the same of a file.",
+            "The ConfigMap that the chart mounts, read as the replicas read it. They keep the last good configuration.",
+            "Correct the chart's values and run `helm upgrade`. `javelin config check` checks a file in the same way.",
         ),
         Check::AccountRights => (
-            "Each right of the chart's Role and ClusterRole, asked of the API server by a SubjectAccessReview. With a \
-             certificate of your own Javelin needs none.",
-            "Run the same `helm upgrade` again: somebody has changed a Role or a binding.",
+            "Each right of the chart's Role and ClusterRole, checked with a SubjectAccessReview. With your own \
+             certificate, Javelin needs none.",
+            "Run the same `helm upgrade` again: a Role or a binding was changed.",
         ),
         Check::YourRights => (
-            "Whatever you were not allowed to read on the way. Checks that rest on it say that they were left out; none of \
-             them fails for it.",
-            "Ask for the rights that are named; [below](#rights) is a ClusterRole with all of them.",
+            "Everything that you were not allowed to read. The checks that depend on it report that they were skipped; \
+             none of them fails because of it.",
+            "Ask for the rights that the message names; [below](#rights) is a ClusterRole with all of them.",
         ),
         Check::WebhookExists => (
             "The MutatingWebhookConfiguration, without which nothing calls Javelin.",
             "Install the chart. For a release that is not called javelin give `--service` and `--webhook-configuration`.",
         ),
         Check::WebhookEntries => (
-            "The entries by name, against those that the chart makes for this configuration.",
-            "Run the same `helm upgrade` again. An entry that is not the chart's was added by somebody: find out who.",
+            "The names of the entries, compared with those that the chart renders for this configuration.",
+            "Run the same `helm upgrade` again. If an entry is not the chart's, find out who added it.",
         ),
         Check::WebhookProfiles => (
-            "A profile on a namespace needs an entry of its own, as selectors cannot look a value up. An entry without a profile \
-             is left of an older configuration.",
-            "Profiles are values of the chart, which makes both; run `helm upgrade`.",
+            "Each profile that a namespace can name needs its own entry, because selectors cannot look up a value. An \
+             entry without a profile is left over from an older configuration.",
+            "Profiles are values of the chart, which renders both; run `helm upgrade`.",
         ),
         Check::WebhookSelectors => (
-            "Path, selectors and conditions of each entry. Lost requirements fail; added ones are a warning, as AKS adds some \
-             by itself.",
-            "Run the same `helm upgrade` again, or see that what was added does not leave out your namespaces.",
+            "Path, selectors and conditions of each entry. A missing requirement is a failure; an additional one is a \
+             warning, because AKS adds some by itself.",
+            "Run the same `helm upgrade` again, or make sure that the additions do not exclude your namespaces.",
         ),
         Check::WebhookCaBundles => (
-            "Whether each entry has a caBundle at all. What is in it is the business of `certificates`.",
-            "A running replica writes it within a second. Its log says why it cannot, or who takes it away again.",
+            "Whether each entry has a caBundle. The check `certificates` looks at its content.",
+            "A running replica writes it within a second. Its log says why it cannot, or who removes it again.",
         ),
         Check::WebhookFailurePolicy => (
-            "Every entry but the probe's has to have `failurePolicy: Ignore`: else labelled pods are refused while Javelin is \
-             away. The probe's has to have Fail, which can refuse nothing but Javelin's own dry run.",
+            "Every entry except the probe's must have `failurePolicy: Ignore`; otherwise labelled pods are refused \
+             while Javelin is down. The probe's must have Fail, which can refuse only Javelin's own dry run.",
             "Run the same `helm upgrade` again, and exempt the entries from the policy that changes them.",
         ),
         Check::WebhookStrangers => (
@@ -70,18 +72,18 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
             "Delete what is left of an older release. Two Javelins in one cluster need different namespaces.",
         ),
         Check::OtherInjectors => (
-            "Webhooks that change pods, by names that injectors of agents are known to have: the OpenTelemetry Operator, \
-             Dynatrace, Datadog, New Relic, Instana, AppDynamics, Elastic APM and others. Two agents in one JVM do not go \
-             together; Javelin skips a pod that has one (`already-injected`, `other-agent`).",
-            "See that no pod is asked for by both. The hint names the way of that injector.",
+            "Webhooks that change pods and have a name that is known from agent injectors: the OpenTelemetry Operator, \
+             Dynatrace, Datadog, New Relic, Instana, AppDynamics, Elastic APM and others. Two agents do not work \
+             together in one JVM; Javelin skips a pod that already has one (`already-injected`, `other-agent`).",
+            "Make sure that no pod is selected by both. The hint says how to exclude pods from that injector.",
         ),
         Check::Service => (
             "The Service that the entries call, with port 443.",
             "Give `--javelin-namespace` and `--service` as the release has them, or run `helm upgrade` again.",
         ),
         Check::Replicas => (
-            "The pods behind the Service, and whether they are ready. A single one is a warning: pods that are created while it \
-             is away stay without the agent.",
+            "The pods behind the Service, and whether they are ready. A single pod is a warning: pods that are created \
+             while it is down do not get the agent.",
             "`kubectl describe pods` says why one is not ready.",
         ),
         Check::Endpoints => (
@@ -89,25 +91,25 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
             "Look at the replicas, and at the Service's selector.",
         ),
         Check::Certificates => (
-            "What `javelin cert show` finds wrong: authorities that the entries do not trust, certificates that have ended, a \
-             damaged Secret. With a certificate of your own only `reachable` can tell.",
-            "`javelin cert show` says more, and what happens next by itself.",
+            "The problems that `javelin cert show` finds: authorities that the entries do not trust, expired \
+             certificates, a damaged Secret. With your own certificate, only `reachable` can detect problems.",
+            "`javelin cert show` has the details, and shows what Javelin does next by itself.",
         ),
         Check::Reachable => (
-            "The probe, put with your rights: a ConfigMap is created as a dry run, and either the webhook was called or the \
-             refusal says why not. [probe.md](probe.md) has every finding.",
-            "What the hint says: mostly a firewall statement, made to be forwarded.",
+            "The probe, run with your rights: it creates a ConfigMap as a dry run. Either the webhook is called, or \
+             the refusal says why not. [probe.md](probe.md) lists every finding.",
+            "Follow the hint: mostly a firewall request that you can forward.",
         ),
         Check::AgentImage => (
-            "Events of failed pulls, and then the pods themselves: those that still wait for the agent's image.",
-            "Mirror the image, or name a pull secret of the pod's namespace in `agent.imagePullSecret`.",
+            "Events of failed image pulls, and the pods that still wait for the agent's image.",
+            "Mirror the image, or set `agent.imagePullSecret` to a pull secret of the pod's namespace.",
         ),
         Check::NodeArchitectures => (
-            "With the delivery `init-container` and Javelin's own image: the copier in it is a program for one architecture, \
-             or for each that the image has. Nodes with a ready replica show which those are; the others' \
-             `status.nodeInfo.architecture` is compared with these.",
-            "See that the image has all of these architectures; then nothing has to be done. If it has not, pods on the other \
-             nodes end with `exec format error`.",
+            "Only with the delivery `init-container` and Javelin's own image. The copier in it runs only on the \
+             architectures that the image was built for. Nodes with a ready replica show which those are; the \
+             `status.nodeInfo.architecture` of all other nodes is compared with them.",
+            "Make sure that the image has all of these architectures; then there is nothing to do. Otherwise pods on \
+             the other nodes fail with `exec format error`.",
         ),
         Check::CollectorConfigured => (
             "Whether each profile has an `otlp.endpoint`. Without one the agent sends to localhost in the pod.",
@@ -118,15 +120,16 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
             "Correct the endpoint.",
         ),
         Check::CollectorEndpoints => (
-            "Whether ready pods are behind that Service. A headless one is called at the pods' own port.",
+            "Whether ready pods are behind that Service. With a headless Service, the agent calls the pods' own port.",
             "Look at the collector's pods, and at the Service's selector.",
         ),
         Check::CollectorOtlp => (
-            "An empty OTLP/HTTP request, by way of the API server's proxy. A gRPC server cannot answer it, and how it fails tells \
-             that it is one: a port for gRPC with `http/protobuf`, or the other way round, is the classic mistake. Not tested \
-             are addresses outside of the cluster, ExternalName Services and a collector on each node; the hint says how to \
-             test these by hand. A NetworkPolicy may let the API server through and your pods not, or the other way round.",
-            "Take the port that belongs to the protocol: by convention 4318 with `http/protobuf`, 4317 with `grpc`.",
+            "An empty OTLP/HTTP request through the API server's proxy. A gRPC server cannot answer it, and its error \
+             shows that it is one. A gRPC port with `http/protobuf`, or an HTTP port with `grpc`, is the classic \
+             mistake. Addresses outside the cluster, ExternalName Services and a collector on each node are not \
+             tested; the hint says how to test these by hand. A NetworkPolicy may allow the API server and block your \
+             pods, or the other way round.",
+            "Use the port that belongs to the protocol: by convention 4318 with `http/protobuf`, 4317 with `grpc`.",
         ),
         Check::LabelKeys => (
             "Labels of namespaces, workloads, pod templates and pods without a controller that look like a misspelt \
@@ -134,7 +137,7 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
             "Correct the key.",
         ),
         Check::LabelValues => (
-            "Values that name no profile. They are exact, and lower case: `True` is none.",
+            "Values that name no profile. Values are case-sensitive and lower case: `True` is not valid.",
             "Write `true`, `false` or a profile's name.",
         ),
         Check::LabelAnnotations => (
@@ -143,19 +146,19 @@ fn sentences(check: Check) -> (&'static str, &'static str) {
             "Make it a label.",
         ),
         Check::LabelKinds => (
-            "Labels on objects of kinds that Javelin does not know, or whose own label nobody copies to their pods: \
-             resources of operators, ReplicationControllers. All kinds of the cluster are looked at. A label inside of such an \
-             object, on what becomes its pods, works and is not seen here.",
+            "Labels on objects of kinds that Javelin does not know, or whose own label is not copied to their pods: \
+             resources of operators, ReplicationControllers. All kinds in the cluster are checked. A label inside such \
+             an object, in its pod template, works and is not reported here.",
             "Put the label where that kind keeps the labels of its pods, or on the namespace.",
         ),
         Check::LabelExcluded => (
-            "Labels in namespaces under `excludedNamespaces`, where nothing is ever touched.",
-            "Take the label away, or the namespace out of the list.",
+            "Labels in namespaces under `excludedNamespaces`, where Javelin never changes anything.",
+            "Remove the label, or remove the namespace from the list.",
         ),
         Check::DryRun => (
-            "Only with `-n NAMESPACE`: a labelled pod that is created there as a dry run, and what came of it. When it is refused, the \
-             same pod is tried without the label, so that it is clear whether the agent is to blame.",
-            "The text says who refuses, or which reason there was ([reasons.md](reasons.md)).",
+            "Only with `-n NAMESPACE`: the result of creating a labelled pod there as a dry run. If the pod is \
+             refused, the same pod is tried without the label, to show whether the agent is the cause.",
+            "The message says what refused the pod, or why it was skipped ([reasons.md](reasons.md)).",
         ),
     }
 }
@@ -183,16 +186,16 @@ pub(super) fn page() -> String {
 const INTRODUCTION: &str = "
 # What `javelin check` looks at
 
-Everything between a label and a trace, with the rights of whoever runs it. Nothing is changed: what looks like a write is a
-dry run.
+`javelin check` looks at everything between a label and a trace, with your own rights. It changes nothing: what looks
+like a write is a dry run.
 
-A check is in order, a warning or failed. A warning is worth knowing, or says what could not be seen; a failure means that
-pods stay without the agent, or that traces do not arrive. Exit codes: 0 nothing has failed, 1 something has, 2 the cluster
-could not be asked, or wrong usage.
+The result of a check is ok, warning or failed. A warning is something to know, or says what could not be checked. A
+failure means that pods do not get the agent, or that traces do not arrive. Exit codes: 0 if nothing failed, 1 if a
+check failed, 2 if the cluster could not be reached or the usage was wrong.
 
-`-o json` prints `{\"status\", \"findings\": [{\"section\", \"id\", \"status\", \"message\", \"hint\"}]}`. Ids, sections and the
-statuses `ok`, `warning` and `failed` never change their meaning; messages may get better. One check may have several
-findings, or none where what it rests on is missing.
+`-o json` prints `{\"status\", \"findings\": [{\"section\", \"id\", \"status\", \"message\", \"hint\"}]}`. The meaning
+of ids, sections and the statuses `ok`, `warning` and `failed` never changes; messages may improve. A check can have
+several findings, or none if something that it depends on is missing.
 ";
 
 /// Whoever applies them and is still refused a kind is left without its checks.
@@ -212,7 +215,8 @@ fn rights_name_every_kind_that_is_listed() {
 const RIGHTS: &str = "
 ## Rights
 
-All that is read, as a ClusterRole. Without a part of it the checks that rest on it are left out, and `your-rights` says so.
+This ClusterRole contains every right that `javelin check` uses. If one is missing, the checks that depend on it are
+skipped, and `your-rights` says so.
 
 ```yaml
 apiVersion: rbac.authorization.k8s.io/v1

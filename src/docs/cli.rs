@@ -83,12 +83,13 @@ fn of_argument(argument: &Arg) -> String {
 const INTRODUCTION: &str = "
 # The command line
 
-`javelin`, or `kubectl javelin` where the program is called `kubectl-javelin`. Data goes to standard output, everything
-else to standard error. Colours come on a terminal only, and not with `NO_COLOR`. Whoever stops reading is no error.
+`javelin`, or `kubectl javelin` if the program is called `kubectl-javelin`. Data goes to standard output, everything
+else to standard error. Colours are used only on a terminal, and not with `NO_COLOR`. A closed output pipe is not an
+error.
 
 | exit code | |
 |---|---|
 | 0 | done |
-| 1 | done, and something was found: a change (`preview --check`), a refusal, a problem |
-| 2 | wrong usage, or something is in the way |
+| 1 | done, with a finding: a change (`preview --check`), a refusal, a problem |
+| 2 | wrong usage, or the command could not do its work |
 ";

@@ -15,7 +15,7 @@ pub(super) fn page() -> String {
     page.push_str(&table(FILE));
     let _ = write!(page, "\n## A profile\n\n{PROFILES}\n");
     page.push_str(&table(PROFILE));
-    page.push_str("\n## Labels and annotations\n\nWhat is read from your objects, and what is written on them.\n\n");
+    page.push_str("\n## Labels and annotations\n\nWhat Javelin reads from your objects, and what it writes.\n\n");
     page.push_str(&row(&["key", "where", "what"]));
     page.push_str(&row(&["---", "---", "---"]));
     for (key, place, means) in KEYS {
@@ -105,17 +105,17 @@ const KEYS: [(&str, &str, &str); 22] = [
     (
         keys::INJECT,
         "label of a Namespace, a workload, a pod template",
-        "`true`, a profile's name, or `false`. The pod's wins over the workload's, and that over the namespace's.",
+        "`true`, a profile's name, or `false`. The pod's wins over the workload's, which wins over the namespace's.",
     ),
     (
         keys::INJECT,
         "annotation of a pod, with `annotations: true`",
-        "The same; blanks around it do not count, and `True` is `true`. The pod's label wins over it.",
+        "The same; surrounding blanks are ignored, and `True` means `true`. The pod's label wins over it.",
     ),
     (
         keys::CONTAINER_NAMES,
         "annotation of a pod",
-        "Containers that get the agent, with commas between; init containers, too. `*`: all but known sidecars.",
+        "Containers that get the agent, separated by commas; also init containers. `*`: all except known sidecars.",
     ),
     (
         keys::JAVA_CONTAINER_NAMES,
@@ -130,12 +130,12 @@ const KEYS: [(&str, &str, &str); 22] = [
     (
         "resource.opentelemetry.io/<attribute>",
         "annotation of a pod",
-        "A resource attribute. `service.name` becomes `OTEL_SERVICE_NAME`, or an attribute where that would hide something.",
+        "A resource attribute. `service.name` becomes `OTEL_SERVICE_NAME`, or an attribute if it would hide something.",
     ),
     (
         keys::NAME_LABELS[0],
         "label of a pod, with `useLabelsForResourceAttributes: true`",
-        "The service's name, where no annotation says it.",
+        "The service's name, if no annotation sets it.",
     ),
     (
         keys::NAME_LABELS[1],
@@ -150,7 +150,7 @@ const KEYS: [(&str, &str, &str); 22] = [
     (
         "javelin.dev/env.<NAME>",
         "annotation of a pod",
-        "A variable for the containers with the agent, where they set none of that name.",
+        "A variable for the containers with the agent, if they do not set it themselves.",
     ),
     (
         keys::JAVA_TOOL_OPTIONS_BASE,
@@ -160,7 +160,7 @@ const KEYS: [(&str, &str, &str); 22] = [
     (
         keys::ALLOW_OTHER_AGENT,
         "annotation of a pod",
-        "`true`: start beside another vendor's agent.",
+        "`true`: start together with another vendor's agent.",
     ),
     (
         keys::INJECTED,
@@ -175,32 +175,32 @@ const KEYS: [(&str, &str, &str); 22] = [
     (
         keys::CERTIFICATES,
         "annotation of Javelin's own Secret, written",
-        "What state the certificate authorities are in, a sentence for people.",
+        "The state of the certificate authorities, as a sentence for people.",
     ),
     (
         keys::ROTATE,
         "annotation of Javelin's own Secret, read",
-        "With any value, asks for another certificate authority; `javelin cert rotate` sets it. Taken away when there is one.",
+        "Any value requests a new certificate authority; `javelin cert rotate` sets it. Removed once there is one.",
     ),
     (
         keys::CA_BUNDLE,
         "annotation of Javelin's own webhook configuration, read",
-        "The chart sets it where the certificate is somebody else's: Javelin then writes no caBundle.",
+        "The chart sets it if the certificate is not Javelin's own: Javelin then writes no caBundle.",
     ),
     (
         keys::TOUCHED,
         "annotation of Javelin's own webhook configuration, written",
-        "The generation up to which API servers have read it a second time: one may have kept what was there before the last change.",
+        "The generation up to which API servers have read it a second time, because one may have kept an older state.",
     ),
     (
         keys::FROM_WORKLOAD,
         "label of a workload and its pod template, written",
-        "The copy of the workload's label. Taken away with it.",
+        "The copy of the workload's label. Removed with it.",
     ),
     (
         keys::SAFE_TO_EVICT_VOLUMES,
         "annotation of a pod, written",
-        "Our volume is added to the list, so that the cluster autoscaler may still remove the node.",
+        "Javelin adds its volume to the list, so that the cluster autoscaler may still remove the node.",
     ),
     (
         keys::MIRROR_POD,
@@ -210,16 +210,16 @@ const KEYS: [(&str, &str, &str); 22] = [
     (
         keys::PROBE,
         "label and annotation of the probe's ConfigMap",
-        "Javelin's own question whether the API server reaches it.",
+        "Javelin's own test whether the API server reaches it.",
     ),
 ];
 
 const INTRODUCTION: &str = "
 # Configuration
 
-One YAML file: in the cluster the chart makes it from its values, on the command line it is `--config FILE`. Every key
-is optional, and an empty file means the defaults. Unknown keys and wrong values are refused, with their place and
-what would be right.
+The configuration is one YAML file. In the cluster, the chart renders it from its values; on the command line it is
+`--config FILE`. Every key is optional, and an empty file means the defaults. Unknown keys and invalid values are
+refused, with their position and what would be valid.
 
 ```console
 $ javelin config check deploy/examples/javelin.yaml
@@ -227,19 +227,20 @@ deploy/examples/javelin.yaml: good: default (dbdbf273a89f), batch (f2a9564534ad)
 
 ```
 
-The name of a sampler, propagator or exporter that an extension of the agent brings is taken as it is written, with a
-warning that it is not known: by `javelin config check`, and in the webhook's log.
+The name of a sampler, propagator or exporter from an extension of the agent is used as written. `javelin config check`
+and the webhook's log warn that the name is not known.
 
 `javelin config show --config FILE` prints what is in effect, with every default.
 
-In the cluster a changed file is taken over without a restart. One that is refused changes nothing:
+In the cluster, a changed file takes effect without a restart. A file that is refused changes nothing:
 `javelin_config_last_reload_success` is 0, and the log says why. `javelin_profiles_without_entry` counts profiles that
 namespaces cannot ask for yet, because the webhook configuration has no entry for them.
 ";
 
 const PROFILES: &str = "\
-`default` holds the keys below, and so does each profile under `profiles`. A named profile has what `default` has where
-it says nothing itself; of `env` and `resourceAttributes` the pairs are joined. Some are taken whole, because
-their parts belong together: an endpoint with its protocol, headers and certificates, a sampler with its argument, and
+`default` holds the keys below, and so does each profile under `profiles`. A named profile inherits from `default` what
+it does not set itself; the pairs of `env` and `resourceAttributes` are merged. Some settings are only replaced as a
+whole, because their parts belong
+together: an endpoint with its protocol, headers and certificates, a sampler with its argument, and
 `agent.command` and `agent.path` with the image or delivery that they are for.
 ";

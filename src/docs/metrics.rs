@@ -168,7 +168,7 @@ fn entries() -> String {
         Entry::Namespace(_) => "a pod in a namespace whose label names a profile",
         Entry::UnknownNamespace => "a pod in a namespace whose label names no profile",
         Entry::Workload => "a workload with the label: it is copied into the pod template",
-        Entry::Probe => "Javelin's own question whether it is reached",
+        Entry::Probe => "Javelin's own test whether it is reached",
     };
     let all = [
         Entry::Pod,
@@ -184,8 +184,8 @@ fn entries() -> String {
 fn changes() -> String {
     let of = |change: Change| match change {
         Change::Labelled => "a workload: the label was copied into its pod template",
-        Change::Unlabelled => "a workload: the copy was taken away with the label",
-        Change::Unchanged => "a workload: nothing was to be done",
+        Change::Unlabelled => "a workload: the copy was removed with the label",
+        Change::Unchanged => "a workload: there was nothing to do",
     };
     let all = [Change::Labelled, Change::Unlabelled, Change::Unchanged];
     all.map(|change| value(change.code(), of(change))).concat()
@@ -216,7 +216,7 @@ fn happenings() -> String {
         EventReason::AuthorityAdopted => {
             "an authority that a certificate in use comes from was missing in the Secret"
         }
-        EventReason::AuthorityPruned => "authorities whose time is over are trusted no more",
+        EventReason::AuthorityPruned => "retired authorities are no longer trusted",
         EventReason::SecretCreated => "the Secret was gone, and was created again",
         EventReason::CaBundleRepaired => "somebody had overwritten a caBundle",
         EventReason::CertificateRefused => {
@@ -359,7 +359,7 @@ Of `javelin_reviews_total` and `javelin_second_chances_total`. The codes of [rea
 | value | what |
 |---|---|
 | `injected` | the pod got the agent |
-| `probed` | Javelin's own question was answered |
+| `probed` | Javelin's own test call was answered |
 ";
 
 const REFUSALS: &str = "

@@ -43,13 +43,13 @@ pub(super) fn page() -> String {
 const INTRODUCTION: &str = "
 # Without a webhook: admission policies
 
-Kubernetes 1.36 and later can change pods by itself, by a MutatingAdmissionPolicy. `javelin policy` writes one from the
-same configuration as the webhook's. Nothing listens then: there is no port, no certificate, no firewall rule, and no
-Deployment that has to be up while pods are created. It is for clusters whose API server cannot reach a webhook.
+Kubernetes 1.36 and later can change pods itself, with a MutatingAdmissionPolicy. `javelin policy` writes one from the
+same configuration as the webhook's. You then need no port, no certificate, no firewall rule, and no Deployment that has
+to be up while pods are created. It is for clusters whose API server cannot reach a webhook.
 
-The expressions in it do what the engine does, in the API server. A test compares both on an API server, pod by pod:
-the result is the same, or the pod is left alone for a reason that is listed below. A pod is never injected where the
-webhook would not do it, unless it is only too large for the webhook.
+Its expressions do in the API server what the engine does. A test compares both on an API server, pod by pod:
+the result is the same, or the pod is left alone for a reason that is listed below. The policy never injects into a pod
+that the webhook would skip, except one that is only too large for the webhook.
 
 ## What is written
 
@@ -66,7 +66,7 @@ back and apply the policies again.
 
 ## Use it
 
-The image has to be where nodes can pull it, as with the webhook: it brings the agent.
+As with the webhook, nodes must be able to pull the image, which contains the agent.
 
 ```sh
 javelin policy --config javelin.yaml --from-cluster > policy.yaml
@@ -74,34 +74,35 @@ kubectl apply -f policy.yaml
 kubectl label deployment orders instrumentation.opentelemetry.io/inject-java=true
 ```
 
-`--from-cluster` asks the API server for its version, and refuses one that is too old; `--kubernetes-version 1.36` says
-it without a cluster. The chart's values that Javelin reads are its configuration file: of an installed release,
+`--from-cluster` asks the API server for its version, and refuses one that is too old; `--kubernetes-version 1.36` sets
+it without a cluster. The configuration file has the same keys as the chart's values that Javelin reads. For an
+installed release,
 `kubectl get configmap javelin -n javelin-system -o jsonpath='{.data.config\\.yaml}'` prints it.
 
-Change the configuration, write the policies again, apply them again. A profile that is gone needs nothing more. API
-servers take policies over within a second or two, and each by itself.
+To change the configuration, write and apply the policies again. A removed profile needs nothing more. Each API server
+picks up policies by itself, within a second or two.
 
-To see what comes of a pod: `kubectl apply --dry-run=server -o yaml -f pod.yaml`. `javelin preview` shows what the
-webhook would do, which is the same but for the list below.
+To see the result for a pod, run `kubectl apply --dry-run=server -o yaml -f pod.yaml`. `javelin preview` shows what the
+webhook would do, which is the same except for the list below.
 
-Some things of a configuration cannot be said in policies, such as `otlp.tls`. `javelin policy` then writes nothing, and
-names each key with its line and what to do.
+Policies cannot express every key of a configuration, for example `otlp.tls`. `javelin policy` then writes nothing, and
+lists each such key with its line and what to do.
 
-## Go back
+## Roll back
 
 ```sh
 kubectl delete -f policy.yaml
 ```
 
-Pods that run keep the agent until they are made anew. Labels of workloads stay; remove them first, and the policy
-takes its copies out of the pod templates.
+Running pods keep the agent until they are replaced. Labels of workloads stay. If you remove them first, the policy
+removes its copies from the pod templates.
 
-Between policies and the webhook one may go either way, and both may be there at once: a pod gets the agent once, from
-the policies, and the webhook then finds its own receipt.
+You can switch between policies and the webhook in either direction, and use both at once: a pod gets the agent once,
+from the policies, and the webhook then finds its own receipt.
 
 ## What is different
 
-`javelin policy --differences` prints the same, and it stands at the top of what `javelin policy` writes.
+`javelin policy --differences` prints this list. It is also at the top of the output of `javelin policy`.
 ";
 
 const LEFT_ALONE: &str = "### Left alone, where the webhook injects
@@ -109,7 +110,7 @@ const LEFT_ALONE: &str = "### Left alone, where the webhook injects
 The code is in the pod's annotation `javelin.dev/skipped`, and in the warning. Where both skip, the code is one of
 [the webhook's](reasons.md).
 
-| code | what the pod has | what becomes of it |
+| code | what the pod has | what happens |
 |---|---|---|
 ";
 

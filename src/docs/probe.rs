@@ -132,18 +132,18 @@ fn blocks(advice: &str) -> String {
 const INTRODUCTION: &str = "
 # Does the API server reach the webhook?
 
-Each replica asks by itself: every five minutes, and every few seconds until the answer is good. It creates a
-ConfigMap in Javelin's own namespace as a dry run, and sees whether the webhook was called. The answer never takes readiness
-away.
+Each replica tests this by itself: every five minutes, and every few seconds until the test succeeds. It creates a
+ConfigMap in Javelin's own namespace as a dry run, and sees whether the webhook was called. The result never affects
+readiness.
 
-It is told in four places:
+The result is in four places:
 
 - `/readyz?verbose` of the admin port: the last finding, when it was made, the API server's own words and the next step;
 - the log, when the finding changes; a failure counts from the third in a row;
 - `javelin_probe_result{result}`, which is 1 for the finding's code;
 - `javelin_probe_last_success_timestamp_seconds`, to alert on.
 
-For example, with the port of the first replica brought to this machine:
+For example, with the port of the first replica forwarded to this machine:
 
 ```sh
 kubectl port-forward -n javelin-system deployment/javelin 8080 &
@@ -158,6 +158,6 @@ With `hostNetwork` the admin port is 10261: write `8080:10261` instead of `8080`
 const FIREWALL: &str = "
 ## The firewall
 
-The platform is told by the API server's version, and the port is the one in use. The texts here are those for Javelin's
-namespace `javelin-system`; on GKE 10250 needs no rule, so there the port is that of `hostNetwork`.
+Javelin takes the platform from the API server's version, and the port that is in use. The messages here are for the
+namespace `javelin-system`. On GKE 10250 needs no rule, so the example shows the port for `hostNetwork`.
 ";

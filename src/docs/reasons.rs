@@ -111,83 +111,83 @@ fn reasons() -> Vec<Row> {
     let container = || "app".to_owned();
     rows! { Reason, told_of_reason, is_final;
         Reason::NotSelected = Reason::NotSelected =>
-            "Nothing asks for the agent, or the namespace is under `excludedNamespaces`. The API server does not even send such pods; it is seen in `javelin preview`.",
+            "Nothing asks for the agent, or the namespace is under `excludedNamespaces`. The API server does not send such pods to Javelin; you see this code only in `javelin preview`.",
             "label the workload or its namespace, if it should have the agent.";
         Reason::OptedOut(_) = Reason::OptedOut(Source::Pod) =>
-            "Somebody said no, and the most specific label wins.",
+            "A label says `false`, and the most specific label wins.",
             "nothing, or remove that label.";
         Reason::UnknownProfile { value: Some(_), .. } = Reason::UnknownProfile { source: Source::Workload, value: Some("chekout".to_owned()) } =>
             "The label names a profile that the configuration does not have.",
             "correct the label, or add the profile to the chart's values; `javelin config show` lists what there is.";
         Reason::UnknownProfile { value: None, .. } = Reason::UnknownProfile { source: Source::Namespace, value: None } =>
-            "The same of a namespace, whose value the webhook is not told: only that it matched no entry. `True` is such a value.",
+            "The same for a namespace. The webhook does not see the label's value, only that it matched no entry. `True` is such a value.",
             "correct the label; for a profile that the configuration has but the webhook configuration does not, run `helm upgrade`.";
         Reason::AlreadyInjected = Reason::AlreadyInjected =>
-            "Our own complete result came by again, as when a later webhook changed the pod. Nothing is left to do.",
+            "Javelin's own complete result was sent again, for example because a later webhook changed the pod. Nothing is left to do.",
             "nothing.";
         Reason::ForeignAgent { .. } = Reason::ForeignAgent { container: container(), option: "-javaagent:/otel/opentelemetry-javaagent.jar".to_owned() } =>
-            "A second OpenTelemetry agent would do nothing, as it finds the first, but it costs another init container, and it is chance which configuration is in effect. The OpenTelemetry Operator's agent counts.",
+            "A second OpenTelemetry agent would find the first and do nothing, but it costs another init container, and which configuration takes effect is left to chance. The OpenTelemetry Operator's agent counts.",
             "remove the option, or the operator's annotation, and Javelin takes over.";
         Reason::ForeignInjector { .. } = Reason::ForeignInjector { container: "opentelemetry-auto-instrumentation-java".to_owned() } =>
-            "The OpenTelemetry Operator was here before us. Of two OpenTelemetry agents one does nothing, and it is chance which configuration is in effect.",
+            "The OpenTelemetry Operator injected before Javelin. Of two OpenTelemetry agents one does nothing, and which configuration takes effect is left to chance.",
             "remove the operator's annotation, and Javelin takes over.";
         Reason::OtherAgent { .. } = Reason::OtherAgent { container: container(), agent: Agent::Vendor("Datadog") } =>
             "Two agents that do the same job change the same classes. With several containers, one such agent is enough to leave the pod alone.",
             "remove the other agent, or allow both by the annotation.";
         Reason::UnparsableOptions { .. } = Reason::UnparsableOptions { container: container(), variable: "JAVA_TOOL_OPTIONS".to_owned() } =>
-            "The JVM itself refuses such a value; appending to it would only blame us.",
+            "The JVM itself refuses such a value. If Javelin appended to it, Javelin would seem to be the cause.",
             "close the quote.";
         Reason::OptionalOptions { .. } = Reason::OptionalOptions { container: container() } =>
-            "The value comes from a key that may be missing, or from `envFrom`, and the profile forbids to compose it with ours.",
-            "set a literal, state the base value in the annotation, or take `composeOptional: false` out of the profile.";
+            "The value comes from a key that may be missing, or from `envFrom`, and the profile does not allow Javelin to combine it with its own.",
+            "set a literal, put the base value into the annotation, or remove `composeOptional: false` from the profile.";
         Reason::UnseenOptions { .. } = Reason::UnseenOptions { container: container(), sources: "Secret \"db\"".to_owned() } =>
-            "The webhook composes such a value by naming a variable twice. A manifest cannot do that, so `javelin inject` has to see whether the object has the key.",
-            "add the ConfigMap or Secret to the input (its keys suffice), or state the base value in the annotation; in a cluster with the webhook the label alone does it.";
+            "The webhook combines such values by setting a variable twice. A manifest cannot do that, so `javelin inject` needs to see whether the object has the key.",
+            "add the ConfigMap or Secret to the input (its keys are enough), or put the base value into the annotation. In a cluster with the webhook, the label is enough.";
         Reason::UnknownOptionsSource { .. } = Reason::UnknownOptionsSource { container: container() } =>
             "Kubernetes has a kind of `valueFrom` that this version of Javelin does not know. A guess could lose the value.",
-            "state the value in the annotation, or update Javelin.";
+            "put the value into the annotation, or update Javelin.";
         Reason::NoTargetContainer { .. } = Reason::NoTargetContainer { asked: vec!["ap".to_owned(), "worker".to_owned()] } =>
             "The annotation lists containers, and the pod has none of them.",
             "correct the list.";
         Reason::OnlySidecars = Reason::OnlySidecars =>
-            "Every container is one that others inject: a service mesh, a log shipper and the like.",
+            "Every container is a known sidecar, such as a service mesh proxy or a log shipper, that other tools inject.",
             "name the application's container in the annotation.";
         Reason::Windows = Reason::Windows =>
             "The pod says that it is for Windows nodes: by `spec.os`, its node selector or its required affinity.",
-            "nothing helps here.";
+            "nothing: Javelin does not support Windows pods.";
         Reason::StaticPod = Reason::StaticPod =>
-            "What the API server has is an image of the pod that the kubelet already runs.",
+            "The API server only has a mirror of a pod that the kubelet already runs.",
             "add the agent to the file on the node.";
         Reason::DoesNotFit { .. } = Reason::DoesNotFit { container: container(), needs: "a memory limit of at least 128Mi".to_owned() } =>
-            "The agent takes about 90 MiB, and the jar its space on the node's disk. With limits below that the container would be killed, or the pod evicted.",
-            "raise the limit it names; `minimumMemory` moves the border.";
+            "The agent takes about 90 MiB of memory, and the jar takes space on the node's disk. With lower limits, the container would be killed or the pod evicted.",
+            "raise the limit that it names; `minimumMemory` changes the threshold.";
         Reason::TooLarge { .. } = Reason::TooLarge { what: "containers", limit: 1_000 } =>
-            "A pod is admitted while somebody waits, and everybody's pods wait behind it. The limits are far above what runs: 1,000 containers, 1,000 names in an annotation's list, 1,000 agents in all; in one container 100 sources of `envFrom`, and 100 entries of a variable that ours is joined to; 4 MiB once `$(NAME)` is resolved; 128 KiB in one variable and 2 MiB in all of a container, which is what Linux starts a program with; 3 MiB of metadata that its containers would get a copy of.",
-            "have less of what the sentence names, or add the agent in the manifest.";
+            "The API server waits while Javelin looks at a pod, and other pods wait behind it. The limits are far above what real pods have: 1,000 containers, 1,000 names in an annotation's list, 1,000 agents in all; per container 100 sources of `envFrom`, and 100 entries of a variable that Javelin adds to; 4 MiB once `$(NAME)` is resolved; 128 KiB in one variable and 2 MiB in all variables of a container, the most that Linux starts a program with; 3 MiB of metadata that is copied into containers.",
+            "reduce what the message names, or add the agent in the manifest.";
         Reason::AnnotationsFull = Reason::AnnotationsFull =>
             "The API server refuses an object with more annotations than that, and the pod would not start.",
             "remove annotations.";
         Reason::InvalidAnnotation { .. } = Reason::InvalidAnnotation { key: "javelin.dev/env.1A".to_owned(), problem: "a variable's name has letters, digits and _, and does not start with a digit".to_owned() } =>
-            "An annotation asks for something that cannot be done. Half of what was asked for is not what was asked for.",
+            "An annotation asks for something that cannot be done. Javelin does not do only a part of what was asked for.",
             "correct or remove the annotation.";
         Reason::Conflict(Conflict::Volume { .. }) = Reason::Conflict(Conflict::Volume { name: "javelin-agent".to_owned() }) =>
-            "A volume, a claim template of the workload, or a mount of a volume that is declared nowhere has the name of ours. The variable would be set, and no jar be there.",
+            "A volume, a claim template of the workload, or a mount of an undeclared volume has the name of Javelin's volume. The variable would be set, but the jar would be missing.",
             "rename it.";
         Reason::Conflict(Conflict::Container { .. }) = Reason::Conflict(Conflict::Container { name: "javelin-agent".to_owned() }) =>
-            "The pod has something of its own where ours must go.",
+            "The pod has its own container with the name that Javelin needs.",
             "rename it.";
         Reason::Conflict(Conflict::Mount { .. }) = Reason::Conflict(Conflict::Mount { container: container(), path: "/javelin-agent".to_owned() }) =>
-            "A mount, a block device or a `terminationMessagePath` at or below `/javelin-agent`, or `/javelin-otlp-tls`, would hide our files, or be hidden by them.",
+            "A mount, a block device or a `terminationMessagePath` at or below `/javelin-agent`, or `/javelin-otlp-tls`, would hide Javelin's files, or be hidden by them.",
             "mount it elsewhere.";
         Reason::Conflict(Conflict::Variable { .. }) = Reason::Conflict(Conflict::Variable { container: container(), name: "JAVELIN_POD_NAME".to_owned() }) =>
-            "Our other values would refer to the wrong one.",
+            "Other values that Javelin sets would refer to the wrong variable.",
             "rename it.";
         Reason::Unreadable(_) = Reason::Unreadable("field `spec.containers`: invalid type: null, expected a sequence".to_owned()) =>
-            "The API server refuses most such pods by itself. A pod of more than 300,000 values, or one that only the agent makes too \
-             large to be stored, starts without it.",
+            "The API server itself refuses most such pods. A pod with more than 300,000 values, or one that the agent \
+             would make too large to store, starts without the agent.",
             "correct the manifest, or make the pod smaller.";
         Reason::Internal(_) = Reason::Internal("a second pass was not empty".to_owned()) =>
-            "Every patch is applied to a copy, compared with what the user wrote, and decided again, before it leaves. This one did not pass, or deciding panicked: the server's log then says where.",
+            "Before Javelin sends a patch, it applies it to a copy, compares the result with what the user wrote, and decides again. This patch did not pass, or the decision panicked; then the server's log says where.",
             "report it, with the pod.";
     }
 }
@@ -199,8 +199,8 @@ fn no_time() -> Row {
         sentence: review::NO_TIME.to_owned(),
         told: "by a warning; the pod gets no annotation.",
         is_final: false,
-        means: "There were more reviews than can be decided before the API server gives up, or this object takes longer than that.",
-        to_do: "create the pod again, or restart its workload. If it happens often, `javelin_refusals_total{reason}` tells what there is too much of; more replicas or CPU help.",
+        means: "There were more reviews than Javelin could decide before the API server gives up, or this object takes too long.",
+        to_do: "create the pod again, or restart its workload. If it happens often, `javelin_refusals_total{reason}` shows the cause; more replicas or CPU help.",
     }
 }
 
@@ -212,40 +212,40 @@ fn warnings() -> Vec<Row> {
     let container = || "app".to_owned();
     rows! { Warning, told_of_warning, |_| false;
         Warning::UnknownContainer { .. } = Warning::UnknownContainer { name: "worker".to_owned() } =>
-            "Other names in the list fit, and those containers got the agent.",
+            "Other names in the list match, and those containers got the agent.",
             "correct the list.";
         Warning::FirstOfSeveral { .. } = Warning::FirstOfSeveral { container: container(), others: 1 } =>
-            "Nothing says which container is the application's, and more than one may be. The first gets the agent, and its spans the workload's name.",
-            "name the application's container by the annotation; or its helpers under `sidecars` in the configuration.";
+            "Nothing shows which container is the application, and more than one may be. The first one gets the agent, and its spans get the workload's name.",
+            "name the application's container in the annotation, or its helpers under `sidecars` in the configuration.";
         Warning::OptionsDropped { .. } = Warning::OptionsDropped { container: container(), image: "elasticsearch", reads: "ES_JAVA_OPTS" } =>
-            "Such an image hands its JVM no variable of ours, so there will be no telemetry, and an init container for nothing. So it is of the images called `elasticsearch`, `opensearch` and `logstash`, with `-oss` and `-wolfi` behind.",
-            "opt the pod out by the label's value `false`; an agent in such an image is named in the variable that its script reads, without Javelin.";
+            "Such an image does not pass Javelin's variable to its JVM, so there is no telemetry and the init container is useless. This applies to images called `elasticsearch`, `opensearch` and `logstash`, also with the suffix `-oss` or `-wolfi`.",
+            "opt the pod out with the label value `false`. To use an agent in such an image, add it yourself to the variable that its script reads.";
         Warning::ProbeStartsJvm { .. } = Warning::ProbeStartsJvm { container: container(), places: vec!["livenessProbe", "preStop"], tool: "nodetool" } =>
-            "`JAVA_TOOL_OPTIONS` holds for every JVM of the container. With the agent a tool that took 0.05 s and 38 MB took 4.3 s and 224 MB: a probe misses its timeout, and its memory counts to the container's limit.",
-            "write `JAVA_TOOL_OPTIONS= nodetool status` in the line of the shell, or `[env, JAVA_TOOL_OPTIONS=, nodetool, status]` where there is none.";
+            "`JAVA_TOOL_OPTIONS` applies to every JVM in the container. With the agent, a tool that took 0.05 s and 38 MB took 4.3 s and 224 MB: a probe misses its timeout, and its memory counts towards the container's limit.",
+            "write `JAVA_TOOL_OPTIONS= nodetool status` in the shell command, or `[env, JAVA_TOOL_OPTIONS=, nodetool, status]` if there is no shell.";
         Warning::LittleMemory { .. } = Warning::LittleMemory { container: container() } =>
-            "The limit is above the border of `does-not-fit`, but under 256Mi.",
+            "The limit is above the threshold of `does-not-fit`, but under 256Mi.",
             "raise the limit, or watch for restarts.";
         Warning::LittleCpu { .. } = Warning::LittleCpu { container: container() } =>
-            "The agent rewrites classes as they are loaded, all of that in the first seconds. The limit is under 500m.",
-            "raise the limit, or give a startup probe time.";
+            "The agent rewrites classes as they are loaded, which happens in the first seconds. The limit is under 500m.",
+            "raise the limit, or give the startup probe more time.";
         Warning::ImpatientProbe { .. } = Warning::ImpatientProbe { container: container() } =>
-            "The kubelet restarts a container whose liveness probe fails, and with the agent the start takes longer.",
+            "The kubelet restarts a container if its liveness probe fails, and the start takes longer with the agent.",
             "add a startup probe.";
         Warning::LongOptions { .. } = Warning::LongOptions { container: container() } =>
-            "Java 8 ignores a value past 1,023 bytes, and starts without the agent. Later versions do not.",
+            "Java 8 ignores a value longer than 1,023 bytes, and starts without the agent. Later versions do not ignore it.",
             "shorten it, for example by an options file, or use a later Java.";
         Warning::AttributesNotLiteral { .. } = Warning::AttributesNotLiteral { container: container() } =>
-            "The list may be absent and the profile forbids to compose such values, or it comes from a kind of source that this version does not know. The agent is there all the same.",
-            "write the list as a literal, or take `composeOptional: false` out of the profile.";
+            "The list may be absent and the profile does not allow such values to be combined, or it comes from a kind of source that this version does not know. The pod still gets the agent.",
+            "write the list as a literal, or remove `composeOptional: false` from the profile.";
         Warning::DeclarativeFile { .. } = Warning::DeclarativeFile { container: container() } =>
             "Declarative configuration replaces variables, properties and files of properties: endpoint, attributes and the rest of the profile have no effect.",
-            "say in that file what the profile says, or leave the variable out.";
+            "put the profile's settings into that file, or remove the variable.";
         Warning::EmptySetting { .. } = Warning::EmptySetting { container: container(), variable: "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned() } =>
-            "For the agent an empty variable is set, to a value that makes no sense: it sends nothing, and the application runs.",
-            "remove the variable, and the profile's value is set; or give it a value.";
+            "The agent treats an empty variable as set, to an invalid value: it sends nothing, and the application runs.",
+            "remove the variable, so that the profile's value is set, or give it a value.";
         Warning::AttributesBroken { .. } = Warning::AttributesBroken { container: container() } =>
-            "The list is your own and stays as it is.",
+            "The list is yours, and Javelin does not change it.",
             "write `key=value` for every part.";
     }
 }
@@ -307,43 +307,43 @@ fn lints() -> Vec<Row> {
     let image = || "registry.example.com/shop/orders:2.3".to_owned();
     rows! { Lint, told_of_lint, |_| false;
         Lint::UnseenEnvFrom { .. } = Lint::UnseenEnvFrom { container: container(), source: "ConfigMap app".to_owned() } =>
-            "What it brings is known only when the container starts. Options are then joined with ours, and settings of the SDK are kept.",
-            "nothing, or put it among the manifests to see what it has.";
+            "Its content is known only when the container starts. Options are then combined with Javelin's, and SDK settings are kept.",
+            "nothing, or add it to the manifests to see its content.";
         Lint::EnvFromSets { .. } = Lint::EnvFromSets { container: container(), source: "ConfigMap app".to_owned(), variables: vec!["OTEL_SERVICE_NAME".to_owned()] } =>
-            "Those are yours and stay in effect, but for what ADR 5 names.",
+            "These values are yours and stay in effect, except those that ADR 5 names.",
             "nothing.";
         Lint::WrongPort { .. } = Lint::WrongPort { container: container(), variable: "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint: "http://collector:4317".to_owned(), protocol: "http/protobuf".to_owned() } =>
-            "The agent would speak HTTP to a port of gRPC, or the other way round: nothing arrives, and only the application's log says so.",
-            "set the port, or `OTEL_EXPORTER_OTLP_PROTOCOL`; or remove both, and the profile's are set.";
+            "The agent would speak HTTP to a gRPC port, or gRPC to an HTTP port: nothing arrives, and only the application's log shows it.",
+            "correct the port or `OTEL_EXPORTER_OTLP_PROTOCOL`, or remove both, so that the profile's values are set.";
         Lint::OldJava { .. } = Lint::OldJava { container: container(), image: "openjdk:7-jre".to_owned() } =>
-            "The agent needs Java 8 or later; an older JVM ends at once.",
-            "opt the pod out by the label's value `false`.";
+            "The agent needs Java 8 or later; an older JVM exits immediately.",
+            "opt the pod out with the label value `false`.";
         Lint::OtherArchitecture { .. } = Lint::OtherArchitecture { nodes: "arm64".to_owned(), ours: "amd64" } =>
-            "The init container is a program of one architecture, that of the build of its image. On a node of another it ends with `exec format error`, and so the pod does not start.",
-            "build the image for both, put the jar in by `image-volume` or `preinstalled`, or keep the pod to nodes of the image's architecture.";
+            "The init container is a program for one architecture, the one that its image was built for. On other nodes it fails with `exec format error`, and the pod does not start.",
+            "build the image for both, use the delivery `image-volume` or `preinstalled`, or restrict the pod to nodes of the image's architecture.";
         Lint::UnseenImage { .. } = Lint::UnseenImage { container: container(), image: image() } =>
-            "The image's own `ENV JAVA_TOOL_OPTIONS` is hidden by ours, which it is already where the container sets the variable itself; and a runtime that jlink made without `java.instrument` does not start with an agent. It is told once, of the first container.",
-            "look with `docker inspect` or `crane config`, and with `java --list-modules`.";
+            "Javelin's value hides the image's own `ENV JAVA_TOOL_OPTIONS` (if the container sets the variable, it is already hidden), and a jlink runtime without `java.instrument` does not start with an agent. This is reported once, for the first container.",
+            "inspect the image with `docker inspect` or `crane config`, and with `java --list-modules`.";
     }
 }
 
 const INTRODUCTION: &str = "
 # Why there is no agent
 
-Whenever Javelin leaves a pod alone that asks for the agent, a code says why. It is the same in warnings, in the log,
-in `javelin_reviews_total{outcome}`, in `javelin preview` and in the pod's annotation, and it never changes its
-meaning. The pod itself is never refused.
+When Javelin leaves a pod alone that asks for the agent, a code says why. The code is the same in warnings, in the log,
+in `javelin_reviews_total{outcome}`, in `javelin preview` and in the pod's annotation, and its meaning never changes.
+The pod itself is never refused.
 
-Most can be mended: the decision is made anew with every new pod, and for the same pod when a later webhook changes it.
-What nothing in the pod, its workload or the configuration can mend is called final.
+You can fix most causes: Javelin decides again for every new pod, and for the same pod when a later webhook changes it.
+A reason is called final if nothing in the pod, its workload or the configuration can change it.
 
 ## Reasons
 ";
 
 const WARNINGS: &str = "
-The agent is there, and something is worth knowing.
+The pod has the agent, and there is something that you should know.
 ";
 
 const LINTS: &str = "
-Admission sees one pod. What other manifests tell, and what none can tell, `javelin preview` says beside it.
+Admission sees only one pod. `javelin preview` also reports what other manifests show, and what no manifest can show.
 ";

@@ -316,17 +316,17 @@ impl fmt::Display for Lint {
             }
             Self::OldJava { container, image } => write!(
                 f,
-                "container {container:?}: {image} is a Java before 8, with which the agent does not start"
+                "container {container:?}: {image} is older than Java 8, and the agent does not start with it"
             ),
             Self::OtherArchitecture { nodes, ours } => write!(
                 f,
-                "it asks for nodes of {nodes}, and this build of Javelin is for {ours}: an image for that alone does not run \
-                 there, and the pod does not start; have one for both"
+                "it asks for {nodes} nodes, and this build of Javelin is for {ours}: an image for that alone does not \
+                 run there, and the pod does not start; build one for both"
             ),
             Self::UnseenImage { container, image } => write!(
                 f,
-                "container {container:?}: no manifest shows whether {image} sets JAVA_TOOL_OPTIONS itself (if so, say it in \
-                 the annotation {}), or lacks the module java.instrument",
+                "container {container:?}: no manifest shows whether {image} sets JAVA_TOOL_OPTIONS itself (if so, \
+                 repeat it in the annotation {}), or lacks the module java.instrument",
                 keys::JAVA_TOOL_OPTIONS_BASE
             ),
         }

@@ -69,7 +69,7 @@ pub fn next_step(finding: &Reachability, place: &Surroundings<'_>) -> String {
         Reachability::Reached => String::new(),
         Reachability::NoAnswer(_) => firewall(platform, port, namespace),
         Reachability::Refused(_) => format!(
-            "Each ready replica must be listed, with port {port}; if they are, it is a firewall:\n\
+            "Each ready replica must be listed, with port {port}. If so, a firewall is the cause:\n\
              {endpoints}\n\
              {}",
             firewall(platform, port, namespace)
@@ -81,12 +81,12 @@ pub fn next_step(finding: &Reachability, place: &Surroundings<'_>) -> String {
              {endpoints}"
         ),
         Reachability::Untrusted(_) => format!(
-            "Javelin repairs the caBundle by itself. If this stays, its log says why it cannot, or who else writes:\n\
+            "Javelin repairs the caBundle by itself. If this persists, its log says why, or who else writes it:\n\
              kubectl get mutatingwebhookconfiguration {configuration} --show-managed-fields -o yaml\n\
-             If the text speaks of a time, set the clocks of the control plane and of the nodes (`chronyc tracking`)."
+             If the message mentions a time, synchronise the clocks of control plane and nodes (`chronyc tracking`)."
         ),
         Reachability::SomebodyElse(_) => format!(
-            "Only ready replicas may be behind the Service, with port {port}; take that port out of a service mesh:\n\
+            "Only ready replicas may be behind the Service, with port {port}. Exclude that port from a service mesh:\n\
              {endpoints}\n\
              {}",
             somebody_else(platform, port)
@@ -95,12 +95,12 @@ pub fn next_step(finding: &Reachability, place: &Surroundings<'_>) -> String {
             "The entry probe.javelin.dev must select ConfigMaps with the label javelin.dev/probe in {namespace}, with \
              failurePolicy Fail; the same `helm upgrade` again brings it back:\n\
              kubectl get mutatingwebhookconfiguration {configuration} -o yaml\n\
-             If a policy sets it to Ignore, a failure looks like this one: exempt the entry, or look for it in the API \
-             server's log."
+             If a policy sets it to Ignore, a failed call also looks like this: exempt the entry, or look for the \
+             failure in the API server's log."
         ),
         Reachability::CouldNotProbe(_) => format!(
-            "The text says who refused. Javelin's Role must allow create and patch of ConfigMap {probe} in {namespace}; \
-             quotas, policies and other webhooks must let its dry run pass. Injection does not depend on it.\n\
+            "The message says what refused it. Javelin's Role must allow create and patch of ConfigMap {probe} in \
+             {namespace}; quotas, policies and other webhooks must allow its dry run. Injection does not need it.\n\
              kubectl get role,rolebinding,resourcequota -n {namespace}"
         ),
     }
@@ -139,16 +139,16 @@ fn firewall(platform: Platform, port: u16, namespace: &str) -> String {
                 "rke2-server"
             };
             format!(
-                "The servers' egress-selector-mode says how they call pods. With `disabled` or `agent` each server must run \
-                 an agent, and reach TCP {port} of the pods (of the nodes with hostNetwork); with `pod` and `cluster` tunnels \
-                 lead there. Look at a server's log, and for a NetworkPolicy:\n\
+                "The servers' egress-selector-mode sets how they call pods. With `disabled` or `agent`, each server \
+                 must run an agent, and reach TCP {port} of the pods (of the nodes with hostNetwork). With `pod` and \
+                 `cluster`, calls go through tunnels. Check a server's log, and look for a NetworkPolicy:\n\
                  journalctl -u {unit} | grep -iE 'egress|tunnel'\n\
                  {policies}"
             )
         }
         Platform::Other => format!(
-            "Allow TCP {port} from each control plane node to the pods on every node (with hostNetwork: to the nodes). Where \
-             pods cannot be routed to: set hostNetwork=true (then TCP 10260). A NetworkPolicy must allow it too:\n\
+            "Allow TCP {port} from each control plane node to the pods on every node (with hostNetwork: to the nodes). \
+             If pods are not routable, set hostNetwork=true (then TCP 10260). A NetworkPolicy must allow it too:\n\
              {policies}\n\
              On AKS, and wherever konnectivity carries the calls, no port has to be opened, but its agents must run:\n\
              kubectl get pods -n kube-system -l app=konnectivity-agent"

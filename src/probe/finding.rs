@@ -73,7 +73,7 @@ impl Reachability {
                  caBundle, or the clocks differ."
             }
             Self::SomebodyElse(_) => {
-                "The API server's call fails in a way that is not Javelin's: somebody else answers at its \
+                "The API server's call fails in a way that Javelin does not cause: something else answers at its \
                  address, or something between them interferes."
             }
             Self::NotCalled => {
@@ -81,7 +81,7 @@ impl Reachability {
                  changed, or is an older chart's, which hides failures."
             }
             Self::CouldNotProbe(_) => {
-                "Whether the API server reaches this webhook could not be found out: the question itself \
+                "The probe could not find out whether the API server reaches this webhook: the probe itself \
                  was refused, or got no answer."
             }
         }

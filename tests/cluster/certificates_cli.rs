@@ -51,7 +51,7 @@ pub(crate) fn show() -> Result {
     ensure!(
         output.status.code() == Some(1)
             && problems.starts_with(&format!(
-                "problem: authority {signing}, which signs, ends at"
+                "problem: authority {signing}, which signs, expires at"
             )),
         "nothing of ours lasts for 10000 days, but: {output:?}"
     );

@@ -157,7 +157,7 @@ pub(crate) fn one_thing_at_a_time() -> Result {
     tells(
         &here,
         &[("other-injectors", "warning")],
-        "leave out its annotation",
+        "leave out the annotation",
     )?;
     drop(foreign);
 
@@ -170,7 +170,7 @@ pub(crate) fn one_thing_at_a_time() -> Result {
         POLICY,
     )?;
     eventually("the policy refuses pods with the agent", SOON, || {
-        tells(&here, &[("dry-run", "failed")], "the text says who refuses")
+        tells(&here, &[("dry-run", "failed")], "the message says what refuses it")
     })?;
     drop(policy);
     is_admitted(&waits)?;

@@ -257,12 +257,12 @@ fn what_is_wrong_is_one_line_each_and_exit_code_1() {
     assert_eq!(lines.len(), 2, "{stderr}");
     assert!(
         lines[0].starts_with(&format!(
-            "problem: authority {fingerprint}, which signs, ends at 20"
+            "problem: authority {fingerprint}, which signs, expires at 20"
         )) && lines[0].ends_with(", and it has no successor yet"),
         "{stderr}"
     );
     let untrusting =
-        format!("problem: two.javelin.dev: not trusted is authority {fingerprint}, which signs");
+        format!("problem: two.javelin.dev: authority {fingerprint}, which signs, is not trusted");
     assert_eq!(lines[1], untrusting);
     assert_eq!(output.status.code(), Some(1));
 }
@@ -283,8 +283,8 @@ fn with_a_certificate_of_ones_own_there_is_no_secret_and_the_rest_is_shown() {
     let (output, _) = cert(of_files(), &["show"]);
     let stdout = text(&output.stdout);
     for part in [
-        "Secret javelin-system/javelin-ca: it does not exist\n  With a certificate of your own there is none; \
-         certs/README.md tells how",
+        "Secret javelin-system/javelin-ca: it does not exist\n  With your own certificate there is none; \
+         certs/README.md says how",
         "from files (--tls-cert)\n",
     ] {
         assert!(stdout.contains(part), "{part} is not in:\n{stdout}");
@@ -296,7 +296,7 @@ fn with_a_certificate_of_ones_own_there_is_no_secret_and_the_rest_is_shown() {
 
     let (output, _) = cert(of_files(), &["show", "--min-days", "30"]);
     assert!(
-        text(&output.stderr).starts_with("problem: javelin-1 serves a certificate that ends at "),
+        text(&output.stderr).starts_with("problem: javelin-1 serves a certificate that expires at "),
         "{output:?}"
     );
     assert_eq!(output.status.code(), Some(1));
@@ -409,7 +409,7 @@ fn a_rotation_under_way_begins_anew_and_a_request_is_made_once() {
     let told_it = told(&output, &[(&a, "A"), (&b, "B")]);
     assert!(
         told_it.starts_with(
-            "a rotation is under way; its successor B makes way for another, since its key lies in the same Secret\n\
+            "a rotation is in progress; its successor B is replaced too, as its key is in the same Secret\n\
              a successor of authority A is asked for\n"
         ),
         "{told_it}"
@@ -464,8 +464,8 @@ fn waiting_ends_when_every_replica_serves_the_new_authority_or_in_time() {
     let stderr = text(&output.stderr).replace(&b.certificate().fingerprint(), "B");
     assert_eq!(
         stderr,
-        "authority B signs; javelin-1 still to change to it\n\
-         not within 1 s: authority B signs; javelin-1 still to change to it\n"
+        "authority B signs; not yet changed to it: javelin-1\n\
+         not within 1 s: authority B signs; not yet changed to it: javelin-1\n"
     );
     assert_eq!(output.status.code(), Some(1));
 }

@@ -187,7 +187,7 @@ fn a_configuration_is_shown_with_everything_filled_in() {
         "",
         2,
         "",
-        "error: there is no profile \"checkuot\"\n\nhint: there is default\n",
+        "error: there is no profile \"checkuot\"\n\nhint: available profiles: default\n",
     );
 }
 
@@ -242,7 +242,7 @@ fn nodes_of_another_architecture_are_told_by_preview_and_inject() {
     for verb in ["preview", "inject"] {
         let output = javelin(&[verb, "-f", "-"], pod);
         let stderr = String::from_utf8(output.stderr).unwrap();
-        let warning = "Pod a: warning: other-architecture: it asks for nodes of s390x";
+        let warning = "Pod a: warning: other-architecture: it asks for s390x nodes";
         assert!(stderr.contains(warning), "{verb}: {stderr}");
     }
 }

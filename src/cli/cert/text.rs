@@ -21,8 +21,8 @@ fn secret(text: &mut String, report: &CertificateReport, now: SystemTime) {
     let _ = writeln!(text, "Secret {}: {}", secret.name, secret.description);
     if secret.state == State::Missing {
         text.push_str(
-            "  With a certificate of your own there is none; certs/README.md tells how to look at that. Otherwise the\n  \
-             replicas make it again.\n",
+            "  With your own certificate there is none; certs/README.md says how to inspect yours. Otherwise the\n  \
+             replicas create it again.\n",
         );
     }
     let mut rows = vec![cells([

@@ -80,7 +80,7 @@ pub(super) fn explanation(out: &mut impl Write, mutated: &Mutated) -> io::Result
         let style = Style::new().dimmed();
         writeln!(
             out,
-            "{style}  {:width$}  {restriction}: admits with the agent what it admits without; --server tries it{style:#}",
+            "{style}  {:width$}  {restriction}: admits the pod with the agent if it does so without; --server tries it{style:#}",
             "admission"
         )?;
     }

@@ -180,7 +180,7 @@ fn a_rotation_is_no_problem_at_any_step() {
 
 #[test]
 fn an_entry_that_does_not_trust_what_is_served_is_a_problem() {
-    let two = "two: not trusted is authority A, which signs";
+    let two = "two: authority A, which signs, is not trusted";
     check_problems(
         |scene| {
             scene.overwrite("");
@@ -205,7 +205,7 @@ fn an_entry_that_does_not_trust_what_is_served_is_a_problem() {
             let without_a = scene.b.certificate().to_pem();
             scene.promoted().overwrite(&without_a);
         },
-        &["two: not trusted is authority A, from which pod-1 has its certificate"],
+        &["two: authority A, from which pod-1 has its certificate, is not trusted"],
     );
     // Nobody calls a pod that is not ready.
     check_problems(
@@ -247,7 +247,7 @@ fn without_entries_nothing_is_called() {
 fn what_ends_soon_is_a_problem_without_a_successor() {
     let within = |days: u32| move |scene: &mut Scene| scene.min_days = Some(days);
     let ends =
-        "authority A, which signs, ends at 2025-07-31T00:00:00Z, and it has no successor yet";
+        "authority A, which signs, expires at 2025-07-31T00:00:00Z, and it has no successor yet";
     check_problems(within(300), &[]);
     check_problems(within(301), &[ends]);
     check_problems(
@@ -263,7 +263,7 @@ fn what_ends_soon_is_a_problem_without_a_successor() {
             scene.min_days = Some(331);
         },
         &[
-            "authority A, which signs, ends at 2025-07-31T00:00:00Z, and its successor ends soon, too",
+            "authority A, which signs, expires at 2025-07-31T00:00:00Z, and its successor also expires soon",
         ],
     );
     // Predecessors have one, and leaves are renewed.
@@ -291,7 +291,7 @@ fn what_ends_soon_is_a_problem_without_a_successor() {
             scene.now = start() + DAY * 301;
             leaves(scene);
         },
-        &["authority A, which signs, has ended at 2025-07-31T00:00:00Z"],
+        &["authority A, which signs, expired at 2025-07-31T00:00:00Z"],
     );
 }
 
@@ -317,8 +317,8 @@ fn what_is_of_no_use_is_a_problem() {
     check_problems(
         |scene| scene.now = start() + DAY * 2,
         &[
-            "pod-1 serves a certificate that ends at 2024-10-05T00:00:00Z",
-            "pod-2 serves a certificate that ends at 2024-10-05T00:00:00Z",
+            "pod-1 serves a certificate that expires at 2024-10-05T00:00:00Z",
+            "pod-2 serves a certificate that expires at 2024-10-05T00:00:00Z",
         ],
     );
     check_problems(
@@ -353,7 +353,7 @@ fn a_certificate_of_ones_own_counts_by_its_date() {
             scene.overwrite("");
             scene.min_days = Some(30);
         },
-        &["pod-1 serves a certificate that ends at 2024-10-24T00:00:00Z"],
+        &["pod-1 serves a certificate that expires at 2024-10-24T00:00:00Z"],
     );
     check_problems(
         |scene| {
@@ -363,8 +363,8 @@ fn a_certificate_of_ones_own_counts_by_its_date() {
             scene.overwrite(&longer);
         },
         &[
-            "one: the last certificate of its caBundle ends at 2025-07-31T00:00:00Z",
-            "pod-1 serves a certificate that ends at 2024-10-24T00:00:00Z",
+            "one: the last certificate of its caBundle expires at 2025-07-31T00:00:00Z",
+            "pod-1 serves a certificate that expires at 2024-10-24T00:00:00Z",
         ],
     );
 }
@@ -398,7 +398,7 @@ fn what_happens_next_is_what_the_replicas_will_do() {
         &[
             "now pod-1 changes from authority A, once the one that signs is proven",
             "now pod-2 changes from authority A, once the one that signs is proven",
-            "2024-10-06T00:00:00Z A, which signs no more, is dropped",
+            "2024-10-06T00:00:00Z A, which no longer signs, is removed",
             "2025-05-12T00:00:00Z a successor of B is made",
         ],
     );
@@ -464,7 +464,7 @@ fn a_rotation_is_done_when_every_replica_serves_the_new_authority() {
         &|scene| {
             scene.promoted();
         },
-        "authority B signs; pod-1, pod-2 still to change to it",
+        "authority B signs; not yet changed to it: pod-1, pod-2",
     );
     let switch = |scene: &mut Scene, at: usize| {
         let (b, ends) = (from(&scene.b), scene.now + DAY);
@@ -475,7 +475,7 @@ fn a_rotation_is_done_when_every_replica_serves_the_new_authority() {
             scene.promoted();
             switch(scene, 0);
         },
-        "authority B signs; pod-2 still to change to it",
+        "authority B signs; not yet changed to it: pod-2",
     );
     check(
         &|scene| {
@@ -509,7 +509,7 @@ fn a_rotation_is_done_when_every_replica_serves_the_new_authority() {
     );
     check(
         &|scene| scene.stored = Stored::Empty,
-        "the Secret cannot be used; a replica mends it",
+        "the Secret cannot be used; a replica repairs it",
     );
 }
 

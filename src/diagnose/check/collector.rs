@@ -17,21 +17,21 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
         match &collector.place {
             Destination::Pod => findings.warn(
                 Check::CollectorConfigured,
-                format!("profile {profiles} sends to localhost in each pod, where nobody listens but a sidecar"),
+                format!("profile {profiles} sends to localhost in each pod, where only a sidecar could listen"),
                 "set default.otlp.endpoint and .protocol in the chart's values, such as \
                  http://otel-collector.observability.svc:4318 and http/protobuf",
             ),
             Destination::Variable => findings.warn(
                 Check::CollectorConfigured,
-                format!("profile {profiles} says by a variable where it sends to, which is not checked"),
+                format!("profile {profiles} sets its endpoint in a variable, which is not checked"),
                 "write it as otlp.endpoint and otlp.protocol, which are checked",
             ),
             Destination::EachNamespace(name) => {
                 findings.ok(Check::CollectorConfigured, format!("profile {profiles} sends to {endpoint}"));
                 findings.warn(
                     Check::CollectorService,
-                    format!("{name} is another Service in each pod's own namespace, so it is not checked"),
-                    format!("if there is one for all, write its namespace, too: {name}.NAMESPACE.svc"),
+                    format!("{name} is a different Service in each pod's namespace, so it is not checked"),
+                    format!("if all pods use one Service, write its namespace, too: {name}.NAMESPACE.svc"),
                 );
             }
             Destination::Node => untested(collector, "each node, where the program cannot look", findings),
@@ -55,7 +55,7 @@ fn untested(collector: &Collector, why: &str, findings: &mut Findings) {
         Check::CollectorConfigured,
         format!("profile {profiles} sends to {}", collector.endpoint()),
     );
-    let message = format!("not tested is the way to {why}");
+    let message = format!("the connection to {why}, was not tested");
     findings.warn(Check::CollectorOtlp, message, by_hand(collector));
 }
 
@@ -104,8 +104,9 @@ fn service(collector: &Collector, place: &ServiceDestination, findings: &mut Fin
                 check,
                 format!("Service {namespace}/{name} stands for {target}"),
             );
-            let message =
-                format!("not tested is the way to {target}, which is outside of this cluster");
+            let message = format!(
+                "the connection to {target}, which is outside of this cluster, was not tested"
+            );
             findings.warn(Check::CollectorOtlp, message, by_hand(collector));
             false
         }
@@ -156,8 +157,8 @@ fn addresses(collector: &Collector, place: &ServiceDestination, findings: &mut F
         };
         findings.fail(
             check,
-            format!("Service {namespace}/{name} leads to no ready pod{waiting}, and telemetry is lost"),
-            format!("kubectl get endpointslices,pods -n {namespace}: does its selector fit, and are they ready?"),
+            format!("Service {namespace}/{name} has no ready pod{waiting}, and telemetry is lost"),
+            format!("kubectl get endpointslices,pods -n {namespace}: does its selector match, and are they ready?"),
         );
         return false;
     }
@@ -228,7 +229,7 @@ fn protocol(collector: &Collector, place: &ServiceDestination, findings: &mut Fi
         (Speaker::Grpc, Protocol::HttpProtobuf) => findings.fail(
             check,
             format!("{at} speaks gRPC, and the profile says http/protobuf: every export fails"),
-            "the classic mistake: take the port for HTTP (by convention 4318), or write protocol: grpc",
+            "the classic mistake: use the port for HTTP (by convention 4318), or write protocol: grpc",
         ),
         (Speaker::OtlpHttp, Protocol::Grpc) => findings.fail(
             check,
@@ -237,21 +238,21 @@ fn protocol(collector: &Collector, place: &ServiceDestination, findings: &mut Fi
         ),
         (Speaker::WantsCredentials, _) if has_credentials(collector) => findings.ok(
             check,
-            format!("{at} answers, and wants the credentials that the profile sends ({})", said.status),
+            format!("{at} answers, and requires the credentials that the profile sends ({})", said.status),
         ),
         (Speaker::WantsCredentials, _) => findings.warn(
             check,
-            format!("{at} wants credentials, and the profile has none ({})", said.status),
+            format!("{at} requires credentials, and the profile has none ({})", said.status),
             "set otlp.headersFrom or otlp.tls in the profile",
         ),
         (Speaker::OtherHttp, Protocol::HttpProtobuf) => findings.fail(
             check,
-            format!("{at} answers {} to OTLP: it is something else that listens there", said.status),
+            format!("{at} answers {} to OTLP: something else listens there", said.status),
             "correct otlp.endpoint, or switch the collector's OTLP receiver on for HTTP",
         ),
         (Speaker::OtherHttp, Protocol::Grpc) => findings.warn(
             check,
-            format!("{at} answers {} to HTTP/1.1, which tells nothing about gRPC", said.status),
+            format!("{at} answers {} to HTTP/1.1, which says nothing about gRPC", said.status),
             by_hand(collector),
         ),
         (Speaker::WantsTls, _) => findings.fail(
@@ -261,17 +262,17 @@ fn protocol(collector: &Collector, place: &ServiceDestination, findings: &mut Fi
         ),
         (Speaker::SpeaksPlain, _) => findings.fail(
             check,
-            format!("{at} speaks no TLS, and the endpoint says https://"),
+            format!("{at} does not speak TLS, and the endpoint says https://"),
             "write http:// in otlp.endpoint, or switch TLS on in the collector's receiver",
         ),
         (Speaker::Closes, Protocol::HttpProtobuf) => findings.fail(
             check,
-            format!("{at} ends the connection when it is spoken to in HTTP, as gRPC servers do"),
+            format!("{at} closes the connection when it receives HTTP, as gRPC servers do"),
             "take the port for HTTP (by convention 4318), or write protocol: grpc",
         ),
         (Speaker::Closes, Protocol::Grpc) => findings.ok(
             check,
-            format!("{at} answers, and not in HTTP/1.1, as gRPC servers do"),
+            format!("{at} answers, but not in HTTP/1.1, as gRPC servers do"),
         ),
         (Speaker::Nobody(why), _) => findings.fail(
             check,

@@ -54,7 +54,7 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
             _ => findings.fail(
                 check,
                 format!("{namespace} refuses a pod because of the agent: {why}"),
-                "the text says who refuses, and what it wants: change that rule, quota or level, or the profile",
+                "the message says what refuses it and why: change that rule, quota or level, or the profile",
             ),
         },
     }
@@ -74,7 +74,7 @@ fn admitted(namespace: &str, pod: &TriedPod, config: Option<&Config>, findings: 
         if mounts && !has_image_volume(&pod.spec) {
             findings.fail(
                 check,
-                format!("a pod in {namespace} comes out with the agent and without its image volume: the JVM would not start"),
+                format!("a pod in {namespace} gets the agent but not its image volume: the JVM would not start"),
                 "the API server's feature gate ImageVolume is off: have it switched on, or write `delivery: \
                  init-container` in the profile",
             );
@@ -93,14 +93,14 @@ fn admitted(namespace: &str, pod: &TriedPod, config: Option<&Config>, findings: 
     } else if config.is_some_and(|config| config.excludes(namespace)) {
         findings.warn(
             check,
-            format!("{namespace} is excluded: nothing in it is ever touched"),
-            "take it out of excludedNamespaces in the chart's values, if it should not be",
+            format!("{namespace} is excluded: Javelin never changes anything in it"),
+            "remove it from excludedNamespaces in the chart's values, if it should not be excluded",
         );
     } else {
         findings.fail(
             check,
-            format!("a labelled pod in {namespace} comes out as it went in: the webhook was not called, or did not answer"),
-            "look at what failed above; if nothing did, at the selectors of the webhook configuration",
+            format!("a labelled pod in {namespace} is unchanged: the webhook was not called, or did not answer"),
+            "look at what failed above; if nothing failed, check the selectors of the webhook configuration",
         );
     }
 }

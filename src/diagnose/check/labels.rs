@@ -52,14 +52,14 @@ fn keys<'a>(objects: impl Iterator<Item = &'a Labelled>, findings: &mut Findings
                 is_good = false;
                 findings.fail(
                     check,
-                    format!("{title}: the label {key} means nothing"),
+                    format!("{title}: the label {key} has no effect"),
                     format!("was {INJECT} meant?"),
                 );
             }
         }
     }
     if is_good {
-        findings.ok(check, "no label that may be seen looks like a misspelt one");
+        findings.ok(check, "no label that you may see looks misspelt");
     }
 }
 
@@ -83,16 +83,13 @@ fn values<'a>(
             is_good = false;
             findings.fail(
                 check,
-                format!("{title}: the value {value:?} names no profile, and its pods stay without the agent"),
+                format!("{title}: the value {value:?} names no profile, and its pods do not get the agent"),
                 suggestion(value, config),
             );
         }
     }
     if is_good {
-        findings.ok(
-            check,
-            format!("{count} labels, all with a value that is known"),
-        );
+        findings.ok(check, format!("{count} labels, all with a known value"));
     }
 }
 
@@ -121,7 +118,7 @@ fn kinds(facts: &Facts, findings: &mut Findings) {
         is_good = false;
         findings.warn(
             check,
-            format!("not looked at: {}", some(&facts.other_kinds_unseen)),
+            format!("not checked: {}", some(&facts.other_kinds_unseen)),
             super::ASK_FOR_RIGHTS,
         );
     }
@@ -179,7 +176,7 @@ fn annotations<'a>(
         }
     }
     if is_good {
-        findings.ok(check, "no annotation stands in the label's place");
+        findings.ok(check, "no annotation is used instead of the label");
     }
 }
 
@@ -215,10 +212,10 @@ fn excluded(
         findings.warn(
             check,
             format!(
-                "labelled, and in an excluded namespace, where nothing is ever touched: {}",
+                "labelled, but in an excluded namespace, where Javelin never changes anything: {}",
                 some(&titles)
             ),
-            "take the label away, or the namespace out of excludedNamespaces in the chart's values",
+            "remove the label, or remove the namespace from excludedNamespaces in the chart's values",
         );
     }
 }

@@ -67,34 +67,34 @@ macro_rules! checks {
 
 checks! {
     KubernetesVersion Kubernetes "kubernetes-version", "Is this version of Kubernetes supported?";
-    ImageVolumes Kubernetes "image-volumes", "Can pods mount the agent's image, if a profile wants that?";
+    ImageVolumes Kubernetes "image-volumes", "Can pods mount the agent's image, if a profile needs it?";
     Policies Kubernetes "policies", "Could this cluster inject without a webhook?";
     Configuration Configuration "configuration", "Can Javelin's configuration be read?";
-    AccountRights Rights "account-rights", "May Javelin do what it has to?";
-    YourRights Rights "your-rights", "May you see what is checked here?";
+    AccountRights Rights "account-rights", "Does Javelin have the rights that it needs?";
+    YourRights Rights "your-rights", "Do you have the rights to run all checks?";
     WebhookExists Webhook "webhook-exists", "Is there a webhook configuration?";
-    WebhookEntries Webhook "webhook-entries", "Are all of its entries there, and no others?";
+    WebhookEntries Webhook "webhook-entries", "Does it have all entries, and no others?";
     WebhookProfiles Webhook "webhook-profiles", "Does every profile have an entry, and every entry a profile?";
     WebhookSelectors Webhook "webhook-selectors", "Do the entries select what the chart says?";
-    WebhookCaBundles Webhook "webhook-ca-bundles", "Does every entry say whom to trust?";
-    WebhookFailurePolicy Webhook "webhook-failure-policy", "Do pods start when Javelin is away?";
+    WebhookCaBundles Webhook "webhook-ca-bundles", "Does every entry have a caBundle?";
+    WebhookFailurePolicy Webhook "webhook-failure-policy", "Do pods start while Javelin is down?";
     WebhookStrangers Webhook "webhook-strangers", "Does another webhook configuration send pods to Javelin?";
-    OtherInjectors Injectors "other-injectors", "Does somebody else bring agents into pods?";
-    Service Endpoints "service", "Is there the Service that the API server calls?";
+    OtherInjectors Injectors "other-injectors", "Does something else inject agents into pods?";
+    Service Endpoints "service", "Does the Service that the API server calls exist?";
     Replicas Endpoints "replicas", "Are Javelin's pods ready?";
-    Endpoints Endpoints "endpoints", "Does the Service lead to them?";
-    Certificates Certificates "certificates", "Do the entries trust what is served?";
+    Endpoints Endpoints "endpoints", "Does the Service have ready endpoints?";
+    Certificates Certificates "certificates", "Do the entries trust the served certificates?";
     Reachable Reachability "reachable", "Does the API server reach the webhook?";
     AgentImage AgentImage "agent-image", "Can nodes pull the agent's image?";
     NodeArchitectures AgentImage "node-architectures", "Can every node run the agent's image?";
     CollectorConfigured Collector "collector-configured", "Does every profile say where telemetry goes?";
-    CollectorService Collector "collector-service", "Is there the Service that telemetry is sent to?";
-    CollectorEndpoints Collector "collector-endpoints", "Is somebody behind it, at that port?";
+    CollectorService Collector "collector-service", "Does the Service that telemetry is sent to exist?";
+    CollectorEndpoints Collector "collector-endpoints", "Are ready pods behind it, at that port?";
     CollectorOtlp Collector "collector-otlp", "Does it speak OTLP in that protocol?";
-    LabelKeys Labels "label-keys", "Is the label spelt right?";
+    LabelKeys Labels "label-keys", "Is the label spelt correctly?";
     LabelValues Labels "label-values", "Does every value name a profile?";
     LabelAnnotations Labels "label-annotations", "Is it a label, and not an annotation?";
-    LabelKinds Labels "label-kinds", "Does the label stand on a kind whose pods get it?";
+    LabelKinds Labels "label-kinds", "Is the label on a kind that passes it to its pods?";
     LabelExcluded Labels "label-excluded", "Is a label where it has no effect?";
     DryRun DryRun "dry-run", "Does a labelled pod get the agent there?";
 }

@@ -18,13 +18,13 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
 pub(super) fn judge_rights_of_person(facts: &Facts, findings: &mut Findings) {
     let denied = facts.denied();
     if denied.is_empty() {
-        findings.ok(Check::YourRights, "you may see all that is checked here");
+        findings.ok(Check::YourRights, "you have the rights to run all checks");
     }
     if !denied.is_empty() {
         findings.warn(
             Check::YourRights,
             format!("you may not: {}", denied.join("; ")),
-            "ask for these rights, or have somebody run it who has them; docs/check.md has a role for it",
+            "ask for these rights, or have somebody who has them run the check; docs/check.md has a role for it",
         );
     }
 }
@@ -34,7 +34,7 @@ fn version(facts: &Facts, minor: Option<u32>, findings: &mut Findings) {
     match minor {
         Some(minor) if minor < OLDEST => findings.warn(
             Check::KubernetesVersion,
-            format!("the API server is {version}; Javelin is tried with 1.{OLDEST} and later"),
+            format!("the API server is {version}; Javelin is tested with 1.{OLDEST} and later"),
             "update the cluster, or try a labelled pod with `javelin check -n NAMESPACE` before you rely on it",
         ),
         _ => findings.ok(Check::KubernetesVersion, format!("the API server is {version}")),
@@ -73,13 +73,16 @@ fn image_volumes(facts: &Facts, minor: Option<u32>, findings: &mut Findings) {
             if !old.is_empty() {
                 findings.fail(
                     check,
-                    format!("profile {names} mounts an image, which containerd can from 2.1 on; older is {}", some(&old)),
+                    format!(
+                        "profile {names} mounts an image, which needs containerd 2.1; older: {}",
+                        some(&old)
+                    ),
                     format!("update containerd on these nodes, or {instead}"),
                 );
             } else if !without_sub_path.is_empty() {
                 findings.warn(
                     check,
-                    format!("profile {names} mounts an image, and Javelin is tried with containerd 2.2 and later; older is {}", some(&without_sub_path)),
+                    format!("profile {names} mounts an image, and Javelin is tested with containerd 2.2 and later; older: {}", some(&without_sub_path)),
                     format!("update containerd on these nodes, or {instead}"),
                 );
             } else {
@@ -148,8 +151,8 @@ fn configuration(facts: &Facts, findings: &mut Findings) {
         }
         Ok(Err(why)) => findings.fail(
             check,
-            format!("{name} cannot be used, and replicas keep what they had before: {why}"),
-            "correct the chart's values and run `helm upgrade`; `javelin config check` tells the same of a file",
+            format!("{name} is invalid, and replicas keep their previous configuration: {why}"),
+            "correct the chart's values and run `helm upgrade`; `javelin config check` checks a file in the same way",
         ),
         Err(Unseen::Missing(_)) => findings.fail(
             check,
@@ -176,10 +179,10 @@ fn account(facts: &Facts, findings: &mut Findings) {
             if missing.is_empty() && rights.is_empty() {
                 findings.ok(
                     check,
-                    format!("{account} needs no rights: the certificate is somebody else's"),
+                    format!("{account} needs no rights: the certificate is not Javelin's own"),
                 );
             } else if missing.is_empty() {
-                findings.ok(check, format!("{account} may do what it has to"));
+                findings.ok(check, format!("{account} has all rights that it needs"));
             }
         }
     }

@@ -58,14 +58,14 @@ fn replicas(facts: &Facts, findings: &mut Findings) {
                 ),
                 (1, []) => findings.warn(
                     check,
-                    "one pod of Javelin is ready, and there is no other",
-                    "set replicas to 2 in the chart's values: pods that are created while the only one is away stay \
-                     without the agent",
+                    "only one pod of Javelin is ready, and there are no others",
+                    "set replicas to 2 in the chart's values: pods that are created while the only one is down do not \
+                     get the agent",
                 ),
                 (count, []) => findings.ok(check, format!("{count} pods of Javelin are ready")),
                 (count, _) => findings.warn(
                     check,
-                    format!("{count} pods of Javelin are ready, and not so {}", some(&waiting)),
+                    format!("{count} pods of Javelin are ready; not ready: {}", some(&waiting)),
                     look,
                 ),
             }
@@ -111,7 +111,7 @@ fn certificates(facts: &Facts, findings: &mut Findings) {
     match &facts.certificates {
         Certificates::Own { description, problems } => {
             for problem in problems {
-                findings.fail(check, problem, "`javelin cert show` has all of it, and what happens next");
+                findings.fail(check, problem, "`javelin cert show` has the details, and what happens next");
             }
             if problems.is_empty() {
                 findings.ok(check, description);
@@ -119,7 +119,7 @@ fn certificates(facts: &Facts, findings: &mut Findings) {
         }
         Certificates::Elsewhere => findings.ok(
             check,
-            "the certificate is somebody else's; whether the entries trust it is told by the next line",
+            "the certificate is not Javelin's own; the next line shows whether the entries trust it",
         ),
         Certificates::Unseen(unseen) => findings.unseen(check, unseen),
     }
@@ -207,14 +207,14 @@ fn architectures(facts: &Facts, findings: &mut Findings) {
     if others.is_empty() {
         findings.ok(
             check,
-            format!("every node is {proven}, as those on which Javelin runs"),
+            format!("every node is {proven}, like the nodes on which Javelin runs"),
         );
     } else {
         findings.warn(
             check,
             format!("Javelin runs on {proven}, and nothing shows that its image is for other nodes, too: {}", some(&others)),
-            "if it is not, labelled pods on these nodes do not start (exec format error): bring an image for all of these \
-             architectures, or keep labelled pods away by a nodeSelector of kubernetes.io/arch",
+            "if it is not, labelled pods on these nodes do not start (exec format error): build the image for all of \
+             these architectures, or keep labelled pods away with a nodeSelector on kubernetes.io/arch",
         );
     }
 }
@@ -245,7 +245,7 @@ const PULL_HINTS: [(&[&str], &str); 4] = [
             "401",
             "authentication required",
         ],
-        "the registry wants a login: set agent.imagePullSecret in the profile to a pull secret of the pod's namespace",
+        "the registry requires a login: set agent.imagePullSecret in the profile to a Secret of the pod's namespace",
     ),
     (
         &["not found", "manifest unknown", "404"],

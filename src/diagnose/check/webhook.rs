@@ -21,7 +21,7 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
             let annotations = configuration.metadata.annotations.as_ref();
             let elsewhere = annotations.is_some_and(|all| all.contains_key(CA_BUNDLE));
             let whose = if elsewhere {
-                "; its caBundles are somebody else's (tls.existingSecret or tls.certManager)"
+                "; its caBundles are not Javelin's own (tls.existingSecret or tls.certManager)"
             } else {
                 ""
             };
@@ -104,7 +104,7 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
 fn names(gone: &[String], foreign: &[String], findings: &mut Findings) {
     if !gone.is_empty() {
         let message = format!(
-            "missing entries: {}; what they select stays without the agent",
+            "missing entries: {}; what they select does not get the agent",
             some(gone)
         );
         findings.fail(Check::WebhookEntries, message, UPGRADE);
@@ -113,7 +113,7 @@ fn names(gone: &[String], foreign: &[String], findings: &mut Findings) {
         findings.warn(
             Check::WebhookEntries,
             format!("entries that are not the chart's: {}", some(foreign)),
-            "somebody else has added them: find out who, by `kubectl get mutatingwebhookconfiguration -o yaml \
+            "somebody else has added them: find out who, with `kubectl get mutatingwebhookconfiguration -o yaml \
              --show-managed-fields`",
         );
     }
@@ -135,7 +135,7 @@ fn profiles(without_entry: &[String], stale: &[String], findings: &mut Findings)
         findings.warn(
             Check::WebhookProfiles,
             format!("entries for profiles that the configuration does not have: {}", some(stale)),
-            "run the same `helm upgrade` again, which takes them away; until then such pods are skipped (unknown-profile)",
+            "run the same `helm upgrade` again, which removes them; until then such pods are skipped (unknown-profile)",
         );
     }
     if without_entry.is_empty() && stale.is_empty() {
@@ -191,7 +191,7 @@ fn differs(
             findings.warn(
                 Check::WebhookSelectors,
                 format!("{name}: its {what} also asks for: {}", further.join("; ")),
-                "somebody has added that, as AKS does by itself: see that it does not leave out your namespaces",
+                "somebody has added that, as AKS does by itself: make sure that it does not exclude your namespaces",
             );
         }
     }
@@ -228,15 +228,15 @@ fn bundles(configuration: &WebhookConfiguration, elsewhere: bool, findings: &mut
     } else if elsewhere {
         findings.warn(
             Check::WebhookCaBundles,
-            format!("no caBundle in {}: the API servers' own authorities count", some(&without)),
-            "with a corporate authority that they know that is right; else set tls.caBundle, or see that cert-manager's \
-             cainjector runs",
+            format!("no caBundle in {}: API servers use their own trusted authorities", some(&without)),
+            "this is correct for a corporate authority that they trust; otherwise set tls.caBundle, or make sure that \
+             cert-manager's cainjector runs",
         );
     } else {
         findings.fail(
             Check::WebhookCaBundles,
-            format!("no caBundle in {}: the API server trusts nobody there", some(&without)),
-            "a running replica writes it within a second; its log says why it cannot, or who takes it away again",
+            format!("no caBundle in {}: the API server trusts no certificate there", some(&without)),
+            "a running replica writes it within a second; its log says why it cannot, or who removes it again",
         );
     }
 }
@@ -265,13 +265,13 @@ fn failure_policy(configuration: &WebhookConfiguration, findings: &mut Findings)
         findings.warn(
             Check::WebhookFailurePolicy,
             format!("{PROBE_ENTRY} has failurePolicy Ignore, which hides why the webhook is not reached"),
-            "exempt that entry from whatever policy changed it: it can refuse nothing but Javelin's own dry run",
+            "exempt that entry from the policy that changed it: it can refuse only Javelin's own dry run",
         );
     }
     if strict.is_empty() && !blind {
         findings.ok(
             Check::WebhookFailurePolicy,
-            "pods start without the agent when Javelin is away",
+            "pods start without the agent while Javelin is down",
         );
     }
 }
@@ -292,7 +292,7 @@ fn strangers(facts: &Facts, others: &[WebhookConfiguration], findings: &mut Find
             findings.fail(
                 check,
                 format!("MutatingWebhookConfiguration {name} calls Javelin, too ({}): pods are sent twice", some(&ours)),
-                format!("if it is left of an older release: kubectl delete mutatingwebhookconfiguration {name}"),
+                format!("if it is left over from an older release: kubectl delete mutatingwebhookconfiguration {name}"),
             );
         } else if other
             .webhooks
@@ -302,8 +302,8 @@ fn strangers(facts: &Facts, others: &[WebhookConfiguration], findings: &mut Find
             is_alone = false;
             findings.warn(
                 check,
-                format!("MutatingWebhookConfiguration {name} is of another Javelin in this cluster"),
-                "two of them see the same labels, and the first one injects: keep one, or give one other namespaces by \
+                format!("MutatingWebhookConfiguration {name} belongs to another Javelin in this cluster"),
+                "both see the same labels, and the first one injects: keep one, or separate their namespaces with \
                  excludedNamespaces",
             );
         }
@@ -347,7 +347,7 @@ fn injectors(others: &[WebhookConfiguration], findings: &mut Findings) {
         findings.warn(
             check,
             format!(
-                "{vendor} injects into pods, too (MutatingWebhookConfiguration {name}): whichever agent is second is left out"
+                "{vendor} also injects into pods (MutatingWebhookConfiguration {name}): the second agent is left out"
             ),
             *hint,
         );
@@ -360,7 +360,7 @@ fn injectors(others: &[WebhookConfiguration], findings: &mut Findings) {
         };
         findings.ok(
             check,
-            format!("no other injector of Java agents is known here{beside}"),
+            format!("no other injector of Java agents was found{beside}"),
         );
     }
 }
@@ -439,7 +439,9 @@ fn sentence(
 
 const PROBE_ENTRY: &str = "probe.javelin.dev";
 
-const BY_ANNOTATION: &str = "a pod gets Javelin's agent where the other one is not asked for: leave out its annotation or label there";
+const BY_ANNOTATION: &str =
+    "a pod gets Javelin's agent if it does not ask for the other one: leave out that one's
+annotation or label";
 
 /// By what others are known, who they are, and how to live beside them. The longer mark comes first.
 const INJECTORS: [(&str, &str, &str); 13] = [

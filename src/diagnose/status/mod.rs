@@ -350,11 +350,11 @@ impl StatusFacts {
         request: Option<&InjectionRequest>,
     ) -> Option<String> {
         let Some(request) = request.filter(|request| request.is_yes()) else {
-            return Some("has the agent, and nothing asks for it any more".to_owned());
+            return Some("has the agent, but nothing asks for it any more".to_owned());
         };
         let (config, receipt) = (self.config.as_ref()?, receipt?);
         let Some(profile) = config.profile(&request.value) else {
-            return Some(format!("profile {} is gone", request.value));
+            return Some(format!("profile {} no longer exists", request.value));
         };
         why_outdated(receipt, profile)
     }

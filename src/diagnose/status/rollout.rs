@@ -24,11 +24,11 @@ pub fn obstacle(workload: &WorkloadFacts) -> Option<&'static str> {
         return Some("it is paused: resume it, and its pods are replaced");
     }
     if strategy.is_some_and(|strategy| strategy.kind == "OnDelete") {
-        return Some("its update strategy is OnDelete: delete its pods, each is made anew");
+        return Some("its update strategy is OnDelete: delete its pods, and each is created again");
     }
     let update = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
     if update.is_some_and(|update| update.partition > 0) {
-        return Some("its rolling update has a partition: pods below it would stay as they are");
+        return Some("its rolling update has a partition: pods below it would not be replaced");
     }
     obstacle_of_kind(workload.kind)
 }
@@ -37,7 +37,7 @@ pub fn obstacle(workload: &WorkloadFacts) -> Option<&'static str> {
 pub fn obstacle_of_kind(kind: &str) -> Option<&'static str> {
     match Kind::named(None, kind) {
         Some(kind) => kind.obstacle,
-        None => Some("how it replaces its pods is not known here"),
+        None => Some("it is not known how it replaces its pods"),
     }
 }
 

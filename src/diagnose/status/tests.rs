@@ -240,10 +240,10 @@ fn what_has_another_configuration_profile_or_image_is_outdated() {
         "has the agent of r/javelin:1"
     );
     assert_eq!(of("checkout", current.clone()), "has profile default");
-    assert_eq!(of("gone", current.clone()), "profile gone is gone");
+    assert_eq!(of("gone", current.clone()), "profile gone no longer exists");
     assert_eq!(
         of("false", current.clone()),
-        "has the agent, and nothing asks for it any more"
+        "has the agent, but nothing asks for it any more"
     );
     // Another version may hash the same profile in another way.
     let mut other: Value = serde_json::from_str(&with("config", "0")).unwrap();

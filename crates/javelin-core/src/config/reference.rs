@@ -64,7 +64,7 @@ pub const FILE: &[Key] = &[
         kind: ValueKind::Switch,
         default: "false",
         unset: "",
-        means: "Does the key `instrumentation.opentelemetry.io/inject-java` also count as an annotation of pods? The chart renders the webhook entries for it.",
+        means: "Whether Javelin also reads the key `instrumentation.opentelemetry.io/inject-java` as a pod annotation. The chart renders the webhook entries for it.",
         example: "true",
     },
     Key {
@@ -72,7 +72,7 @@ pub const FILE: &[Key] = &[
         kind: ValueKind::List,
         default: "[]",
         unset: "",
-        means: "Containers that never get the agent unless they are listed by name: beside the known service meshes, log shippers, JMX exporters and the like.",
+        means: "Containers that never get the agent unless they are listed by name, in addition to the known service meshes, log shippers, JMX exporters and the like.",
         example: "[our-proxy]",
     },
     Key {
@@ -100,7 +100,7 @@ pub const PROFILE: &[Key] = &[
         kind: ValueKind::OneOf(&profile::DELIVERIES),
         default: "init-container",
         unset: "",
-        means: "How the jar gets into the pod. `init-container`: an init container copies it into an emptyDir. `image-volume`: the image itself is mounted, on Kubernetes 1.36 or later with containerd 2.2 or later. `preinstalled`: the application's image has it, and only variables are set. `none`: no agent is loaded; endpoint, service name and attributes are set for applications that have the SDK or Spring Boot's starter in them.",
+        means: "How the jar gets into the pod. `init-container`: an init container copies it into an emptyDir. `image-volume`: the image itself is mounted, on Kubernetes 1.36 or later with containerd 2.2 or later. `preinstalled`: the application's image contains it, and only variables are set. `none`: no agent is loaded; endpoint, service name and attributes are set for applications that contain the SDK or Spring Boot's starter.",
         example: "image-volume",
     },
     Key {
@@ -135,8 +135,8 @@ pub const PROFILE: &[Key] = &[
         path: "agent.command",
         kind: ValueKind::List,
         default: "null",
-        unset: "Javelin's own image, which knows",
-        means: "With the delivery `init-container` and an agent image of others: what copies its jar to `/javelin-agent/javaagent.jar`. It runs as the application's uid, or as 65532 where that is root or not known.",
+        unset: "the copier in Javelin's own image",
+        means: "With the delivery `init-container` and another agent image: the command that copies its jar to `/javelin-agent/javaagent.jar`. It runs as the application's uid, or as 65532 if that is root or unknown.",
         example: "[cp, /javaagent.jar, /javelin-agent/javaagent.jar]",
     },
     Key {
@@ -152,7 +152,7 @@ pub const PROFILE: &[Key] = &[
         kind: ValueKind::Text,
         default: "null",
         unset: "no extensions",
-        means: "Extensions of the agent: an image that has their jars in a folder. An init container copies them, by the image's own `cp`; with the delivery `image-volume` the image is mounted. One of `image`, `configMap` and `claim`.",
+        means: "Extensions of the agent: an image with their jars in a folder. An init container copies them with the image's own `cp`; with the delivery `image-volume` the image is mounted. One of `image`, `configMap` and `claim`.",
         example: "registry.example.com/extensions:1",
     },
     Key {
@@ -168,7 +168,7 @@ pub const PROFILE: &[Key] = &[
         kind: ValueKind::Text,
         default: "null",
         unset: "no extensions",
-        means: "Extensions of the agent: a PersistentVolumeClaim of the pod's namespace, mounted read-only. Kubernetes starts no pod whose claim is missing: have it in each namespace before the profile is used there.",
+        means: "Extensions of the agent: a PersistentVolumeClaim of the pod's namespace, mounted read-only. Kubernetes does not start a pod whose claim is missing: create it in each namespace before you use the profile there.",
         example: "otel-extensions",
     },
     Key {
@@ -200,14 +200,14 @@ pub const PROFILE: &[Key] = &[
         kind: ValueKind::Text,
         default: "null",
         unset: "no headers",
-        means: "A Secret of the pod's namespace for `OTEL_EXPORTER_OTLP_HEADERS`. A pod without it starts all the same.",
+        means: "A Secret of the pod's namespace for `OTEL_EXPORTER_OTLP_HEADERS`. Pods also start without it.",
         example: "otlp-credentials",
     },
     Key {
         path: "otlp.headersFrom.key",
         kind: ValueKind::Text,
         default: "null",
-        unset: "required beside `secret`",
+        unset: "required with `secret`",
         means: "The key in that Secret.",
         example: "headers",
     },
@@ -216,7 +216,7 @@ pub const PROFILE: &[Key] = &[
         kind: ValueKind::Text,
         default: "null",
         unset: "none",
-        means: "A ConfigMap of the pod's namespace with the certificates that the agent trusts at an `https://` endpoint. A pod without it starts all the same.",
+        means: "A ConfigMap of the pod's namespace with the certificates that the agent trusts at an `https://` endpoint. Pods also start without it.",
         example: "corporate-ca",
     },
     Key {
@@ -240,7 +240,7 @@ pub const PROFILE: &[Key] = &[
         kind: ValueKind::Text,
         default: "null",
         unset: "none",
-        means: "A Secret of the pod's namespace with the certificate by which the agent says who it is. A pod without it starts all the same.",
+        means: "A Secret of the pod's namespace with the agent's client certificate. Pods also start without it.",
         example: "otlp-client",
     },
     Key {
@@ -272,7 +272,7 @@ pub const PROFILE: &[Key] = &[
         kind: ValueKind::Names(&names::PROPAGATORS),
         default: "[]",
         unset: "",
-        means: "`OTEL_PROPAGATORS`. Empty: the agent's own. `none` goes with no other.",
+        means: "`OTEL_PROPAGATORS`. Empty: the agent's own. `none` cannot be combined with others.",
         example: "[tracecontext, baggage]",
     },
     Key {
@@ -320,7 +320,7 @@ pub const PROFILE: &[Key] = &[
         kind: ValueKind::Map,
         default: "{}",
         unset: "",
-        means: "Further variables, taken as they are written and only where the container sets none of that name. Not those that a key of the profile says, nor what is put together from several sources (`JAVA_TOOL_OPTIONS`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`).",
+        means: "Further variables, used as written, and only if the container does not set them. Variables that have a key of the profile are not allowed, nor those that are combined from several sources (`JAVA_TOOL_OPTIONS`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`).",
         example: "{OTEL_INSTRUMENTATION_JDBC_ENABLED: \"false\"}",
     },
     Key {
@@ -336,7 +336,7 @@ pub const PROFILE: &[Key] = &[
         kind: ValueKind::Switch,
         default: "true",
         unset: "",
-        means: "May `JAVA_TOOL_OPTIONS` and `OTEL_RESOURCE_ATTRIBUTES` that are possibly absent at run time (an optional key, or `envFrom`) be composed with ours? `false`: a pod with such options is skipped, and such attributes stay alone.",
+        means: "Whether Javelin adds to `JAVA_TOOL_OPTIONS` and `OTEL_RESOURCE_ATTRIBUTES` that may be absent at run time (an optional key, or `envFrom`). `false`: a pod with such options is skipped, and nothing is added to such attributes.",
         example: "false",
     },
     Key {
@@ -344,7 +344,7 @@ pub const PROFILE: &[Key] = &[
         kind: ValueKind::Switch,
         default: "false",
         unset: "",
-        means: "Do the pod's labels `app.kubernetes.io/instance`, else `…/name`, and `…/version` tell the service's name and version? Annotations come before them.",
+        means: "Whether the service's name comes from the pod's label `app.kubernetes.io/instance`, otherwise `…/name`, and its version from `…/version`. Annotations take precedence.",
         example: "true",
     },
     Key {
@@ -356,7 +356,7 @@ pub const PROFILE: &[Key] = &[
         ]),
         default: "auto",
         unset: "",
-        means: "Where endpoint, propagators, sampler, exporters and further `OTEL_` variables go. `environment`: variables of the container, which hide what envFrom or the image brings. `file`: a file beside the jar, which the agent ranks below every variable; not with headers, certificates or grpc. `auto`: a file for containers with envFrom, if it fits.",
+        means: "Where endpoint, propagators, sampler, exporters and further `OTEL_` variables go. `environment`: variables of the container, which hide those of envFrom and the image. `file`: a file next to the jar, which every variable overrides; not with headers, certificates or grpc. `auto`: a file for containers with envFrom, if it fits.",
         example: "file",
     },
 ];

@@ -170,8 +170,8 @@ impl fmt::Display for Warning {
             }
             Self::FirstOfSeveral { container, others } => write!(
                 f,
-                "container {container:?} is the first of {} that are no known sidecars; if another is the application's, \
-                 name it with the annotation {}",
+                "container {container:?} is the first of {} that are not known sidecars; if another is the \
+                 application, name it in the annotation {}",
                 others + 1,
                 keys::DEFAULT_CONTAINER
             ),
@@ -182,7 +182,7 @@ impl fmt::Display for Warning {
             } => write!(
                 f,
                 "container {container:?}: the start script of the image {image} unsets JAVA_TOOL_OPTIONS and reads {reads}, so \
-                 no agent will start; label it false"
+                 no agent will start; set its label to false"
             ),
             Self::ProbeStartsJvm {
                 container,
@@ -190,8 +190,8 @@ impl fmt::Display for Warning {
                 tool,
             } => write!(
                 f,
-                "container {container:?}: {} runs {tool}, a JVM that loads the agent too and takes seconds and some 220 MB; \
-                 write JAVA_TOOL_OPTIONS= in front of it",
+                "container {container:?}: {} runs {tool}, a JVM that also loads the agent, and needs seconds and about \
+                 220 MB; write JAVA_TOOL_OPTIONS= in front of it",
                 places.join(", ")
             ),
             Self::LittleMemory { container } => {
@@ -218,7 +218,7 @@ impl fmt::Display for Warning {
             }
             Self::AttributesNotLiteral { container } => write!(
                 f,
-                "container {container:?}: OTEL_RESOURCE_ATTRIBUTES comes from where it cannot be added to; \
+                "container {container:?}: Javelin cannot add to OTEL_RESOURCE_ATTRIBUTES where it comes from; \
                  the k8s.* attributes are left out"
             ),
             Self::DeclarativeFile { container } => write!(

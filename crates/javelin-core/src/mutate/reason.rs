@@ -216,7 +216,7 @@ impl fmt::Display for Reason {
                 variable,
             } => write!(
                 f,
-                "container {container:?}: {variable} has a quote without its partner, \
+                "container {container:?}: {variable} has an unclosed quote, \
                  and the JVM refuses to start with it; close the quote"
             ),
             Self::OptionalOptions { container } => write!(
@@ -240,8 +240,8 @@ impl fmt::Display for Reason {
             Self::NoTargetContainer { asked } if asked.is_empty() => {
                 write!(
                     f,
-                    "the pod has no container, or one without a name; where that comes later, as from Knative, the webhook \
-                     sees it"
+                    "the pod has no container, or one without a name; if that is added later, as by Knative, the \
+                     webhook sees it"
                 )
             }
             Self::NoTargetContainer { asked } => write!(
@@ -263,17 +263,17 @@ impl fmt::Display for Reason {
             Self::DoesNotFit { container, needs } => {
                 write!(
                     f,
-                    "container {container:?} would not survive the agent: give it {needs}"
+                    "container {container:?} would not survive the agent: set {needs}"
                 )
             }
             Self::TooLarge { what, limit } => write!(
                 f,
-                "the pod has more than {limit} {what}, which is more than Javelin looks at; have fewer"
+                "the pod has more than {limit} {what}, which is more than Javelin processes; use fewer"
             ),
             Self::AnnotationsFull => {
                 write!(
                     f,
-                    "the annotations would pass the 256 KiB that Kubernetes allows; remove some"
+                    "the annotations would exceed the 256 KiB that Kubernetes allows; remove some"
                 )
             }
             Self::InvalidAnnotation { key, problem } => write!(f, "annotation {key}: {problem}"),
@@ -293,7 +293,7 @@ fn unknown_profile(f: &mut fmt::Formatter<'_>, source: Source, value: Option<&st
     match value {
         Some(value) if source == Source::Annotation && value.contains('/') => write!(
             f,
-            "{source} names the Instrumentation {value:?}, which is the OpenTelemetry Operator's; \
+            "{source} names the Instrumentation {value:?}, a resource of the OpenTelemetry Operator; \
              write true, false or a profile's name"
         ),
         Some(value) => write!(
@@ -333,11 +333,11 @@ impl fmt::Display for Conflict {
             }
             Self::Mount { container, path } => write!(
                 f,
-                "container {container:?} mounts something at {path}, where Javelin's own must go; move it"
+                "container {container:?} mounts something at {path}, where Javelin's own files must go; move it"
             ),
             Self::Variable { container, name } => write!(
                 f,
-                "container {container:?} sets {name}, a variable that Javelin keeps for itself; rename it"
+                "container {container:?} sets {name}, a variable that Javelin reserves; rename it"
             ),
         }
     }

@@ -70,8 +70,8 @@ pub const DIFFERENCES: [Difference; 22] = [
     },
     Difference {
         effect: Effect::LeftAlone("annotations-full"),
-        what: "more than 60,000 letters of annotations",
-        instead: "left alone without a word; the webhook counts bytes, up to Kubernetes' 256 KiB",
+        what: "more than 60,000 characters of annotations",
+        instead: "left alone without a message; the webhook counts bytes, up to Kubernetes' 256 KiB",
     },
     Difference {
         effect: Effect::LeftAlone("already-injected"),
@@ -86,21 +86,21 @@ pub const DIFFERENCES: [Difference; 22] = [
     Difference {
         effect: Effect::Differs,
         what: "more than about 3,000 variables in all targets of a pod",
-        instead: "left as it is without a word: the API server stops an expression that costs too much; the ValidatingAdmissionPolicy warns",
+        instead: "left alone without a message: the API server stops an expression that costs too much; the ValidatingAdmissionPolicy warns",
     },
     Difference {
         effect: Effect::Differs,
         what: "a pod that the webhook leaves alone as too-large (1,000 containers, 100 sources of envFrom in one, 128 KiB in one variable)",
-        instead: "injected, as far as the API server's own limit of cost allows",
+        instead: "injected, within the API server's own cost limit",
     },
     Difference {
         effect: Effect::Differs,
-        what: "a helper that is known by its image or its command alone (a JMX exporter called metrics)",
-        instead: "gets the agent where it comes first: the expressions know names, those of `sidecars` among them",
+        what: "a helper that Javelin knows only by its image or command (a JMX exporter called metrics)",
+        instead: "gets the agent if it comes first: the expressions know only names, including those of `sidecars`",
     },
     Difference {
         effect: Effect::Differs,
-        what: "the receipt's notes on agents beside ours and on the init container's uid",
+        what: "the receipt's notes on agents besides Javelin's and on the init container's uid",
         instead: "left out",
     },
     Difference {
@@ -116,17 +116,17 @@ pub const DIFFERENCES: [Difference; 22] = [
     Difference {
         effect: Effect::Differs,
         what: "the order of checks when a pod has several reasons to be skipped",
-        instead: "another of its reasons may be the one that is told",
+        instead: "a different one of its reasons may be reported",
     },
     Difference {
         effect: Effect::Differs,
         what: "what another webhook changes in an injected pod (containers, resources)",
-        instead: "not looked at again: the init container keeps its resources",
+        instead: "not processed again: the init container keeps its resources",
     },
     Difference {
         effect: Effect::Differs,
-        what: "what another webhook adds before us",
-        instead: "policies run before all webhooks; they are asked again only if such a webhook changed the pod",
+        what: "what another webhook adds before Javelin",
+        instead: "policies run before all webhooks; they run again only if such a webhook changed the pod",
     },
     Difference {
         effect: Effect::Around,
@@ -135,8 +135,8 @@ pub const DIFFERENCES: [Difference; 22] = [
     },
     Difference {
         effect: Effect::Around,
-        what: "the outlook that kubectl shows when a workload is labelled",
-        instead: "none; policies cannot warn while they change",
+        what: "the preview that kubectl shows when a workload is labelled",
+        instead: "none; policies cannot both change an object and warn",
     },
     Difference {
         effect: Effect::Around,
@@ -151,7 +151,7 @@ pub const DIFFERENCES: [Difference; 22] = [
     Difference {
         effect: Effect::Around,
         what: "the configuration",
-        instead: "is part of the policy; a change is written by `javelin policy` and applied again",
+        instead: "is part of the policy; to change it, write it with `javelin policy` and apply it again",
     },
 ];
 

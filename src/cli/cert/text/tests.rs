@@ -76,7 +76,7 @@ fn a_report_is_legible_without_colour() {
             },
             RotationStep {
                 from: Some(at(3)),
-                what: "bbbbbbbbbbbbbbbb, which signs no more, is dropped".to_owned(),
+                what: "bbbbbbbbbbbbbbbb, which no longer signs, is removed".to_owned(),
             },
         ],
         problems: Vec::new(),
@@ -101,7 +101,7 @@ Replicas
 
 Next
   now: a replica writes
-  2024-10-07T00:00:00Z (in 2 days): bbbbbbbbbbbbbbbb, which signs no more, is dropped
+  2024-10-07T00:00:00Z (in 2 days): bbbbbbbbbbbbbbbb, which no longer signs, is removed
 ";
     assert_eq!(render(&report), expected);
 }
