@@ -242,13 +242,13 @@ fn every_alert_has_its_switch_and_its_line() {
     let switches = &values["metrics"]["prometheusRule"]["alerts"];
     let index = file("docs/runbooks/README.md");
     let names: BTreeSet<_> = alerts.iter().map(|alert| alert["alert"].as_str()).collect();
-    let switched: BTreeSet<_> = switches
+    let have_switch: BTreeSet<_> = switches
         .as_object()
         .unwrap()
         .keys()
         .map(String::as_str)
         .collect();
-    assert_eq!(names, switched);
+    assert_eq!(names, have_switch);
     for alert in &alerts {
         let (name, summary) = (&alert["alert"], &alert["summary"]);
         let severity = switches[name]["severity"].as_str().unwrap();
@@ -333,7 +333,7 @@ javelin_probe_result == 1
 No label has a value that a pod can choose, so the number of series does not grow with your pods. Labels with a closed set of values
 are there from the start, at 0.
 
-Two metrics of the API servers are as important. `apiserver_admission_webhook_fail_open_count` counts calls to a webhook that failed, and
+Two metrics of the API servers are as important. `apiserver_admission_webhook_fail_open_count` counts objects that were let through because the call failed, and
 `apiserver_admission_webhook_admission_duration_seconds` is the time that pods waited. Managed control planes often do not expose
 them.
 
