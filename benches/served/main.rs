@@ -10,7 +10,10 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a program that measures: it prints, and fails by panics"
+    clippy::indexing_slicing,
+    clippy::unchecked_time_subtraction,
+    clippy::cast_precision_loss,
+    reason = "a program that measures: it prints, fails by panics, and counts what a f64 holds"
 )]
 
 mod load;

@@ -170,7 +170,11 @@ pub(crate) fn one_thing_at_a_time() -> Result {
         POLICY,
     )?;
     eventually("the policy refuses pods with the agent", SOON, || {
-        tells(&here, &[("dry-run", "failed")], "the message says what refuses it")
+        tells(
+            &here,
+            &[("dry-run", "failed")],
+            "the message says what refuses it",
+        )
     })?;
     drop(policy);
     is_admitted(&waits)?;

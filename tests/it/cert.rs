@@ -296,7 +296,8 @@ fn with_a_certificate_of_ones_own_there_is_no_secret_and_the_rest_is_shown() {
 
     let (output, _) = cert(of_files(), &["show", "--min-days", "30"]);
     assert!(
-        text(&output.stderr).starts_with("problem: javelin-1 serves a certificate that expires at "),
+        text(&output.stderr)
+            .starts_with("problem: javelin-1 serves a certificate that expires at "),
         "{output:?}"
     );
     assert_eq!(output.status.code(), Some(1));
