@@ -8,9 +8,12 @@
 //!
 //! `cargo bench --bench served -- --docs FOLDER` writes the tables and the picture into the pages of that folder.
 #![expect(
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::unchecked_time_subtraction,
     clippy::unwrap_used,
-    reason = "a program that measures: it prints, and fails by panics"
+    reason = "a program that measures: it prints figures, and fails by panics"
 )]
 
 mod load;
