@@ -1,7 +1,7 @@
 //! A [`Plan`] as a JSON Patch, applied to a copy and checked before anybody gets it.
 //!
 //! The API server refuses a pod whose patch does not *apply*, or whose result does not decode, even under
-//! `failurePolicy: Ignore`. So nothing leaves here that was not tried: [`Patch::for_pod`] gives a patch that
+//! `failurePolicy: Ignore`. So nothing leaves here that was not tried: [`Mutation::of`] gives a patch that
 //! applies to this very document, that leaves everything of the user's as it was, and whose result the engine itself
 //! takes for complete.
 //!
