@@ -8,12 +8,12 @@
 //!
 //! `cargo bench --bench served -- --docs FOLDER` writes the tables and the picture into the pages of that folder.
 #![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::unchecked_time_subtraction,
     clippy::cast_precision_loss,
-    reason = "a program that measures: it prints, fails by panics, and counts what a f64 holds"
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unchecked_time_subtraction,
+    clippy::unwrap_used,
+    reason = "a program that measures: it prints figures, and fails by panics"
 )]
 
 mod load;
