@@ -476,7 +476,7 @@ impl Bench<'_> {
             ensure!(tested.contains(name), "{tests} has no test of {name}");
             let page = index.join(format!("{name}.md"));
             let page = String::from_utf8(read(&page)?)?;
-            for heading in ["## Meaning", "## Check", "## Mend"] {
+            for heading in ["## Meaning", "## Check", "## Fix"] {
                 ensure!(page.contains(heading), "{name}.md has no {heading}");
             }
             ensure!(
