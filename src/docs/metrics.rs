@@ -330,8 +330,8 @@ sum by (outcome) (increase(javelin_reviews_total{entry=~\"pod|namespace.*\",outc
 javelin_probe_result == 1
 ```
 
-No label has a value that a pod can choose, so the number of series does not grow with your pods. Labels with a closed set of values
-are there from the start, at 0.
+No label has a value that a pod can choose, so the number of series does not grow with your pods. Series with a closed set of values
+are there from the start, at 0, except those of reviews and injections: they begin with the first one.
 
 Two metrics of the API servers are as important. `apiserver_admission_webhook_fail_open_count` counts objects that were let through because the call failed, and
 `apiserver_admission_webhook_admission_duration_seconds` is the time that pods waited. Managed control planes often do not expose

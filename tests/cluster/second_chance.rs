@@ -63,7 +63,9 @@ pub(crate) fn decides_what_a_failed_call_has_left() -> Result {
     ensure!(copy_of_label(plain.0)?.is_empty(), "the copy has stayed");
     kubectl(&["annotate", "deployment/app", "-n", plain.0, "nothing=new"])?;
     let calls = counted(OF_WORKLOADS)? - of_workloads;
-    ensure!(calls == 2, "{calls} second chances for the workload");
+    // One for each change of the label. Where the Deployment's controller has written in between, the API server applies the
+    // patch once more to what is there then, and asks once more.
+    ensure!(calls >= 2, "{calls} second chances for the workload");
 
     // The last one alone is enough.
     drop(broken);
