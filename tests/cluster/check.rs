@@ -157,7 +157,7 @@ pub(crate) fn one_thing_at_a_time() -> Result {
     tells(
         &here,
         &[("other-injectors", "warning")],
-        "leave out the annotation",
+        "leave out that one's annotation",
     )?;
     drop(foreign);
 

@@ -439,9 +439,8 @@ fn sentence(
 
 const PROBE_ENTRY: &str = "probe.javelin.dev";
 
-const BY_ANNOTATION: &str =
-    "a pod gets Javelin's agent if it does not ask for the other one: leave out that one's
-annotation or label";
+const BY_ANNOTATION: &str = "a pod gets Javelin's agent if it does not ask for the other one: leave out that one's \
+     annotation or label";
 
 /// By what others are known, who they are, and how to live beside them. The longer mark comes first.
 const INJECTORS: [(&str, &str, &str); 13] = [
