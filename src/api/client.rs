@@ -54,7 +54,6 @@ pub struct Cluster {
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
     config_maps: Api<ConfigMap>,
-    events: Api<Event>,
     names: Names,
 }
 
@@ -172,7 +171,6 @@ impl Cluster {
         Self {
             secrets: Api::namespaced(client.clone(), namespace),
             config_maps: Api::namespaced(client.clone(), namespace),
-            events: Api::namespaced(client.clone(), namespace),
             configurations: Api::all(client.clone()),
             client,
             names,
@@ -309,37 +307,17 @@ impl Cluster {
         Ok(Zeroizing::new(text))
     }
 
-    /// Tells people that something happened. Without a name of its own: the API server makes one.
+    /// Tells people that something happened, in the Event's namespace. Without a name of its own: the API server makes one.
     pub async fn create_event(&self, event: &Event) -> Result<(), ClusterError> {
+        let namespace = event.metadata.namespace.as_deref().unwrap_or("default");
+        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let target = Target {
             kind: "Event",
             name: event.reason.clone().unwrap_or_default(),
             remedy: EVENT_REMEDY,
         };
         let params = PostParams::default();
-        let sent = self.events.create(&params, event);
-        within(REQUEST, sent, &target).await?;
-        Ok(())
-    }
-
-    /// The same in any namespace, which takes a right of its own.
-    pub async fn create_event_in(
-        &self,
-        namespace: &str,
-        event: &Event,
-    ) -> Result<(), ClusterError> {
-        let target = Target::new(
-            "Event",
-            format!("of namespace {namespace}"),
-            "the namespace does not exist",
-        );
-        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        within(
-            REQUEST,
-            events.create(&PostParams::default(), event),
-            &target,
-        )
-        .await?;
+        within(REQUEST, events.create(&params, event), &target).await?;
         Ok(())
     }
 

@@ -103,12 +103,11 @@ impl Reports {
 }
 
 fn event(what: EventReason, note: &str, names: &Names, pod: Option<&OwnPod>) -> Event {
-    let namespace = Some(names.service.namespace().to_owned());
     let secret = ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Secret".to_owned()),
         name: Some(names.secret.clone()),
-        namespace: namespace.clone(),
+        namespace: Some(names.service.namespace().to_owned()),
         ..ObjectReference::default()
     };
     let of_pod = pod.map(|pod| ObjectReference {
@@ -119,28 +118,45 @@ fn event(what: EventReason, note: &str, names: &Names, pod: Option<&OwnPod>) -> 
     });
     let related = of_pod.is_some().then(|| secret.clone());
     let instance = pod.map_or("javelin", |pod| &pod.name);
+    let kind = if what.is_warning() {
+        "Warning"
+    } else {
+        "Normal"
+    };
     Event {
         action: Some("Certificates".to_owned()),
+        related,
+        ..event_about(
+            of_pod.unwrap_or(secret),
+            kind,
+            what.reason(),
+            note,
+            instance,
+        )
+    }
+}
+
+/// An Event of ours, in the namespace of what it is about. `kind` is `Normal` or `Warning`, `instance` the replica.
+pub(super) fn event_about(
+    regarding: ObjectReference,
+    kind: &str,
+    reason: &str,
+    note: &str,
+    instance: &str,
+) -> Event {
+    Event {
         event_time: Some(MicroTime(Timestamp::try_from(now()).unwrap_or_default())),
         metadata: ObjectMeta {
-            generate_name: Some(format!("{}-", names.service.service())),
-            namespace,
+            generate_name: Some("javelin-".to_owned()),
+            namespace: regarding.namespace.clone(),
             ..ObjectMeta::default()
         },
         note: Some(note.chars().take(MAX_NOTE).collect()),
-        reason: Some(what.reason().to_owned()),
-        regarding: Some(of_pod.unwrap_or(secret)),
-        related,
+        reason: Some(reason.to_owned()),
+        regarding: Some(regarding),
         reporting_controller: Some("javelin.dev/webhook".to_owned()),
         reporting_instance: Some(instance.chars().take(MAX_INSTANCE).collect()),
-        type_: Some(
-            if what.is_warning() {
-                "Warning"
-            } else {
-                "Normal"
-            }
-            .to_owned(),
-        ),
+        type_: Some(kind.to_owned()),
         ..Event::default()
     }
 }

@@ -15,15 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use javelin_core::review::{self, Origin, Outcome};
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use tokio::time::sleep;
 
 use crate::api::client::Cluster;
+use crate::controller::events::event_about;
 use crate::metrics::{Metrics, WorkloadEventResult};
-use crate::time::now;
 
 /// Counts decisions for the task that tells them. Clones count together.
 #[derive(Debug, Clone)]
@@ -152,9 +150,9 @@ async fn tell(
         // Without it the Event is found by `kubectl get events --for` all the same.
         origin.uid = cluster.uid(&origin).await.ok().flatten();
     }
-    let namespace = origin.namespace.clone();
-    let event = event(origin, told, pods, instance);
-    cluster.create_event_in(&namespace, &event).await
+    cluster
+        .create_event(&event(origin, told, pods, instance))
+        .await
 }
 
 fn event(origin: Origin, told: &Told, pods: u64, instance: &str) -> Event {
@@ -184,28 +182,17 @@ fn event(origin: Origin, told: &Told, pods: u64, instance: &str) -> Event {
         name,
         uid,
     } = origin;
+    let regarding = ObjectReference {
+        api_version: Some(api_version),
+        kind: Some(of_workload),
+        name: Some(name),
+        namespace: Some(namespace),
+        uid,
+        ..ObjectReference::default()
+    };
     Event {
         action: Some("Admission".to_owned()),
-        event_time: Some(MicroTime(Timestamp::try_from(now()).unwrap_or_default())),
-        metadata: ObjectMeta {
-            generate_name: Some("javelin-".to_owned()),
-            namespace: Some(namespace.clone()),
-            ..ObjectMeta::default()
-        },
-        note: Some(note),
-        reason: Some(reason.to_owned()),
-        regarding: Some(ObjectReference {
-            api_version: Some(api_version),
-            kind: Some(of_workload),
-            name: Some(name),
-            namespace: Some(namespace),
-            uid,
-            ..ObjectReference::default()
-        }),
-        reporting_controller: Some("javelin.dev/webhook".to_owned()),
-        reporting_instance: Some(instance.chars().take(MAX_INSTANCE).collect()),
-        type_: Some(kind.to_owned()),
-        ..Event::default()
+        ..event_about(regarding, kind, reason, &note, instance)
     }
 }
 
@@ -220,9 +207,6 @@ const MOST_AT_ONCE: usize = 10;
 
 /// Workloads and outcomes that are remembered, some 300 bytes each.
 const MOST_REMEMBERED: usize = 1_000;
-
-/// Of `events.k8s.io/v1`.
-const MAX_INSTANCE: usize = 128;
 
 #[cfg(test)]
 mod tests;
