@@ -107,6 +107,15 @@ pub(crate) fn install_with(major: &str, values: &str) -> Result {
     javelin_is_rolled_out()
 }
 
+/// The release with other values, known to all when this returns.
+pub(crate) fn upgrade_with(values: &[&str]) -> Result {
+    let chart = checkout("deploy/chart").display().to_string();
+    let release = ["upgrade", "javelin", &chart, "--namespace", SYSTEM];
+    let how = ["--wait", "--timeout=2m"];
+    helm("helm", &[&release[..], &how, values].concat())?;
+    javelin_is_rolled_out()
+}
+
 /// The installation as the first case made it, whatever one that failed, or an earlier run, has left.
 pub(crate) fn install_again() -> Result {
     apply(&example("collector/collector.yaml")?)?;

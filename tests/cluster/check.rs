@@ -60,19 +60,7 @@ pub(crate) fn all_is_well() -> Result {
         output.status.success() && text.contains("✓ a labelled pod in t-check-well gets the agent"),
         "{output:?}"
     );
-    let chart = checkout("deploy/chart").display().to_string();
-    let upgrade = |more: &[&str]| {
-        let arguments = [
-            "upgrade",
-            "javelin",
-            &chart,
-            "--namespace",
-            SYSTEM,
-            "--reset-values",
-            ENDPOINT,
-        ];
-        helm("helm", &[&arguments[..], more].concat())
-    };
+    let upgrade = |more: &[&str]| upgrade_with(&[&["--reset-values", ENDPOINT], more].concat());
     upgrade(&[
         "--set=annotations=true",
         "--set=profiles.checkout.propagators={b3}",

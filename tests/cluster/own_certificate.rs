@@ -187,14 +187,8 @@ impl Bench {
     }
 
     fn upgrade(&self, set: &[&str]) -> Result {
-        let (chart, values) = (chart(), values_in(&self.values));
-        let release = ["upgrade", "javelin", &chart, "--namespace", SYSTEM, &values];
-        helm(
-            "helm",
-            &[&release[..], &["--wait", "--timeout=2m"], set].concat(),
-        )?;
-        // A replica that drains has the other certificate, and kube-proxy may still know it.
-        javelin_is_rolled_out()
+        // Waits for what drains, too: it has the other certificate, and kube-proxy may still know it.
+        upgrade_with(&[&[&values_in(&self.values)[..]], set].concat())
     }
 
     /// Ten pods: each is admitted, and has the agent.

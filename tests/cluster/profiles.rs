@@ -256,30 +256,18 @@ pub(crate) fn replica_sets() -> Result {
 }
 
 fn upgrade() -> Result {
-    let chart = checkout("deploy/chart").display().to_string();
-    helm(
-        "helm",
-        &[
-            "upgrade",
-            "javelin",
-            &chart,
-            "--namespace",
-            SYSTEM,
-            "--reuse-values",
-            "--set=annotations=true",
-            "--set=profiles.volume.delivery=image-volume",
-            "--set=profiles.foreign.agent.command={/javelin,install,--to,/javelin-agent}",
-            "--set=profiles.there.delivery=preinstalled",
-            "--set=profiles.extended.agent.extensions.configMap=extensions",
-            "--set=profiles.variables.delivery=none",
-            "--set=profiles.there.agent.path=/opt/agent/javaagent.jar",
-            "--wait",
-            "--timeout=2m",
-        ],
-    )?;
+    upgrade_with(&[
+        "--reuse-values",
+        "--set=annotations=true",
+        "--set=profiles.volume.delivery=image-volume",
+        "--set=profiles.foreign.agent.command={/javelin,install,--to,/javelin-agent}",
+        "--set=profiles.there.delivery=preinstalled",
+        "--set=profiles.extended.agent.extensions.configMap=extensions",
+        "--set=profiles.variables.delivery=none",
+        "--set=profiles.there.agent.path=/opt/agent/javaagent.jar",
+    ])?;
     // Each replica reads its own file, which the kubelet brings up to date by and by.
-    replicas_know("there")?;
-    javelin_is_rolled_out()
+    replicas_know("there")
 }
 
 fn dry_run(namespace: &str, labels: &str, annotation: Option<&str>) -> Result<Value> {

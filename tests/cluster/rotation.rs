@@ -300,17 +300,7 @@ fn set_lifetimes(values: &[&str]) -> Result {
 }
 
 fn upgrade(values: &[&str]) -> Result {
-    let chart = checkout("deploy/chart").display().to_string();
-    let command = [
-        "upgrade",
-        "javelin",
-        &chart,
-        "--namespace",
-        SYSTEM,
-        "--wait",
-        "--timeout=2m",
-    ];
-    helm("helm", &[&command, values].concat())?;
+    upgrade_with(values)?;
     // A replica that is on its way out has the earlier lifetimes, and would make an authority that lives for as long.
     eventually("the earlier replicas are gone", SOON, || {
         let pods = kubectl(&["get", "pods", "-n", SYSTEM, "-o", "name"])?;

@@ -155,10 +155,7 @@ fn second_chances() -> Result<u64> {
 
 /// With no call answered, whoever creates a pod that asks for the agent is warned by the API server itself, and nobody else is.
 pub(crate) fn the_policy_tells_what_no_call_decides() -> Result {
-    let chart = checkout("deploy/chart").display().to_string();
-    let place = ["upgrade", "javelin", &chart, "--namespace", SYSTEM];
-    let values = [ENDPOINT, "--set=missedPolicy.enabled=true", "--wait"];
-    helm("helm", &[&place[..], &values].concat())?;
+    upgrade_with(&[ENDPOINT, "--set=missedPolicy.enabled=true"])?;
     let namespace = Namespace::new("t-missed-policy", &[(INJECT, "true")])?;
     let broken = Broken::where_name(|_| true)?;
     // Created for the API server's answer alone.

@@ -10,7 +10,7 @@ use crate::{
 
 /// A Deployment whose pods get the agent, one whose pods may not have it, and one that nobody labelled.
 pub(crate) fn on_a_deployment() -> Result {
-    upgrade()?;
+    upgrade_with(&[ENDPOINT, "--set=workloadEvents.enabled=true"])?;
     let namespace = Namespace::new("t-workload-events", &[])?;
     let traced = format!("{INJECT}: 'true'");
     let other = "JAVA_TOOL_OPTIONS, value: '-javaagent:/opt/dd-java-agent.jar'";
@@ -51,23 +51,4 @@ fn deployment(namespace: &str, name: &str, label: &str, variable: &str) -> Strin
          {name}}}}}, spec: {{schedulingGates: [{{name: javelin.dev/test}}], containers: [{{name: app, image: \
          localhost/none, env: [{{name: {variable}}}]}}]}}}}}}}}"
     )
-}
-
-fn upgrade() -> Result {
-    let chart = checkout("deploy/chart").display().to_string();
-    helm(
-        "helm",
-        &[
-            "upgrade",
-            "javelin",
-            &chart,
-            "--namespace",
-            SYSTEM,
-            ENDPOINT,
-            "--set=workloadEvents.enabled=true",
-            "--wait",
-            "--timeout=2m",
-        ],
-    )?;
-    javelin_is_rolled_out()
 }
