@@ -74,11 +74,11 @@ pub struct WorkloadStatus {
 #[serde(rename_all = "lowercase")]
 pub enum LabelSource {
     /// The workload's own label.
-    WorkloadFacts,
+    Workload,
     /// Its pod template's label or annotation.
     Template,
     /// The namespace's label.
-    NamespaceFacts,
+    Namespace,
     /// Nothing any more.
     Nobody,
 }
@@ -128,7 +128,7 @@ impl WorkloadStatus {
             (Some(_), _) | (None, LabelSource::Template) => format!(
                 "set the label {INJECT} to \"false\" in its manifest, and create its pods again"
             ),
-            (None, LabelSource::WorkloadFacts | LabelSource::NamespaceFacts) => {
+            (None, LabelSource::Workload | LabelSource::Namespace) => {
                 format!("kubectl label --overwrite -n {namespace} {resource} {INJECT}=false")
             }
         })
@@ -240,7 +240,7 @@ impl StatusFacts {
             .map(|value| request(LabelSource::Template, value))
             .or_else(|| {
                 label(&workload.metadata.labels, INJECT)
-                    .map(|value| request(LabelSource::WorkloadFacts, value))
+                    .map(|value| request(LabelSource::Workload, value))
             })
             .or_else(|| self.of_namespace(&workload.metadata.namespace))
     }
@@ -261,13 +261,13 @@ impl StatusFacts {
         own.map(|value| request(LabelSource::Template, value))
             .or_else(|| {
                 label(&metadata.labels, FROM_WORKLOAD)
-                    .map(|value| request(LabelSource::WorkloadFacts, value))
+                    .map(|value| request(LabelSource::Workload, value))
             })
             .or_else(|| {
                 let value = label(&workload?.metadata.labels, INJECT)?;
                 Some(InjectionRequest {
                     is_on_pod: false,
-                    ..request(LabelSource::WorkloadFacts, value)
+                    ..request(LabelSource::Workload, value)
                 })
             })
             .or_else(|| self.of_namespace(&metadata.namespace))
@@ -286,7 +286,7 @@ impl StatusFacts {
             .find(|each| each.metadata.name == name)?;
         let value = label(&namespace.metadata.labels, INJECT)?;
         Some(InjectionRequest {
-            source: LabelSource::NamespaceFacts,
+            source: LabelSource::Namespace,
             value: value.to_owned(),
             is_on_pod: false,
         })
@@ -321,12 +321,12 @@ impl StatusFacts {
         }
         match (request.source, workload) {
             // The webhook copies a label in the very moment in which it is set.
-            (LabelSource::WorkloadFacts, Some(workload))
+            (LabelSource::Workload, Some(workload))
                 if workload.was_copyable() && !workload.has_copy() =>
             {
                 State::Missed
             }
-            (LabelSource::WorkloadFacts, _) => State::Waiting("older than the label"),
+            (LabelSource::Workload, _) => State::Waiting("older than the label"),
             _ if self.is_older_than_label(pod) => {
                 State::Waiting("older than the namespace's label")
             }

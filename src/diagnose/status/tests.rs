@@ -32,7 +32,7 @@ fn a_pod_that_asks_and_has_neither_receipt_nor_reason_was_missed() {
     assert_eq!(row.title(), "shop/deployment.apps/orders");
     assert_eq!(
         (row.profile.as_str(), row.asked_by),
-        ("default", LabelSource::WorkloadFacts)
+        ("default", LabelSource::Workload)
     );
     assert_eq!(
         (row.pods, row.injected, row.missed, row.skipped, row.waiting),
@@ -41,6 +41,33 @@ fn a_pod_that_asks_and_has_neither_receipt_nor_reason_was_missed() {
     assert_eq!((row.outdated, row.crashing), (0, 0));
     assert_eq!(row.details, ["does-not-fit", "older than the label"]);
     assert_eq!(row.no_restart, None);
+    // Scripts read `-o json`: no name in it is ours to change.
+    assert_eq!(
+        serde_json::to_value(&row).unwrap(),
+        json!({
+            "namespace": "shop",
+            "kind": "Deployment",
+            "name": "orders",
+            "profile": "default",
+            "askedBy": "workload",
+            "pods": 4,
+            "injected": 1,
+            "missed": 1,
+            "skipped": 1,
+            "waiting": 1,
+            "outdated": 0,
+            "crashing": 0,
+            "details": ["does-not-fit", "older than the label"],
+            "noRestart": null,
+        })
+    );
+    for (source, name) in [
+        (LabelSource::Template, "template"),
+        (LabelSource::Namespace, "namespace"),
+        (LabelSource::Nobody, "nobody"),
+    ] {
+        assert_eq!(serde_json::to_value(source).unwrap(), name);
+    }
 }
 
 #[test]
@@ -140,7 +167,7 @@ fn a_pod_of_a_labelled_namespace_was_missed_unless_it_is_older_than_the_label() 
     let row = only(&facts("2026-11-23T05:59:59Z"));
     assert_eq!(
         (row.missed, row.waiting, row.asked_by),
-        (0, 1, LabelSource::NamespaceFacts)
+        (0, 1, LabelSource::Namespace)
     );
     let row = only(&facts("2026-11-23T06:00:00Z"));
     assert_eq!((row.missed, row.waiting), (1, 0));
