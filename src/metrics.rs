@@ -521,10 +521,10 @@ fn review_duration_histogram() -> Histogram {
     Histogram::new(REVIEW_DURATION_BUCKETS)
 }
 
-/// Seconds: a decision takes tens of microseconds; at 1 s the API server has lost a third of its patience.
-const REVIEW_DURATION_BUCKETS: [f64; 16] = [
+/// Seconds: a decision takes tens of microseconds; the chart lets API servers wait for a few seconds.
+const REVIEW_DURATION_BUCKETS: [f64; 18] = [
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
-    0.05, 0.1, 0.25, 0.5, 1.0,
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ];
 
 #[cfg(test)]
