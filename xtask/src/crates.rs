@@ -40,6 +40,12 @@ impl Crate {
                     .args(self.options)
                     .arg("--root")
                     .arg(self.root(paths))
+                    // Their release profiles are for programs that run for long; these run for seconds. They share what
+                    // they depend on.
+                    .arg("--profile=dev")
+                    .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+                    .env("CARGO_PROFILE_DEV_DEBUG", "0")
+                    .env("CARGO_TARGET_DIR", paths.cache().join("work/crates"))
                     // Not the checkout's: it has settings of its own.
                     .current_dir(paths.cache());
                 run_logged(&command, &log)
