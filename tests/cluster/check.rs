@@ -6,10 +6,9 @@ use std::{collections::BTreeSet, fs, process::Output};
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{ENDPOINT, INJECT, SOON, SYSTEM, pause_pod},
+    cases::{ENDPOINT, INJECT, SOON, SYSTEM, pause_pod, upgrade_with},
     kube::{
-        Namespace, Result, apply, checkout, ensure, eventually, get, helm, javelin, kubectl,
-        kubectl_with, pods,
+        Namespace, Result, apply, ensure, eventually, get, javelin, kubectl, kubectl_with, pods,
     },
     settled::{is_admitted, javelin_is_rolled_out},
 };

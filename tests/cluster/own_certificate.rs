@@ -19,13 +19,11 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::{
     api::Api,
-    cases::{INJECT, SOON, SYSTEM, metrics_path, name_of, receipt},
-    charts::{chart, found_values, values_in},
+    cases::{INJECT, SOON, SYSTEM, metrics_path, name_of, receipt, upgrade_with},
+    charts::{found_values, values_in},
     figures,
-    kube::{
-        Namespace, Result, checkout, ensure, eventually, get, helm, kubectl, kubectl_with, pods,
-    },
-    settled::{hurry_kubelets, javelin_is_rolled_out},
+    kube::{Namespace, Result, checkout, ensure, eventually, get, kubectl, kubectl_with, pods},
+    settled::hurry_kubelets,
 };
 
 pub(crate) fn there_and_back() -> Result {

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::{
     cases::{
-        INJECT, SOON, SYSTEM, first_span, injected_pod, is_untouched, java_deployment, pause_pod,
-        receipt,
+        INJECT, SOON, first_span, injected_pod, is_untouched, java_deployment, pause_pod, receipt,
+        upgrade_with,
     },
     kube::{
-        Namespace, Result, apply, checkout, ensure, eventually, get, helm, jdk, kubectl,
-        kubectl_with, pods,
+        Namespace, Result, apply, checkout, ensure, eventually, get, jdk, kubectl, kubectl_with,
+        pods,
     },
-    settled::{javelin_is_rolled_out, replicas_know},
+    settled::replicas_know,
 };
 
 /// One Deployment for each delivery beside the default one, all at once.
@@ -27,7 +27,8 @@ pub(crate) fn deliveries() -> Result {
     let user = "securityContext: {runAsUser: 2000},";
     apply(&java_deployment(foreign.0, &labelled("foreign"), user))?;
     // An image that brings its own jar; here the jar comes into it as a volume.
-    let image = "{reference: 'localhost/javelin:0.1.0', pullPolicy: IfNotPresent}";
+    let version = env!("CARGO_PKG_VERSION");
+    let image = format!("{{reference: 'localhost/javelin:{version}', pullPolicy: IfNotPresent}}");
     let own = format!("volumes: [{{name: own, image: {image}}}],");
     let mount = "volumeMounts: [{name: own, mountPath: /opt/agent}], readinessProbe:";
     let with_jar = java_deployment(there.0, &labelled("there"), &own);

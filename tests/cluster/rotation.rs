@@ -15,11 +15,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{INJECT, SOON, SYSTEM, counted, name_of, pods_get_the_agent},
+    cases::{INJECT, SOON, SYSTEM, counted, name_of, pods_get_the_agent, upgrade_with},
     figures,
     kube::{
-        Namespace, Result, ca_bundles, checkout, ensure, eventually, get, helm, kubectl,
-        kubectl_with, pods, wipe_ca_bundles,
+        Namespace, Result, ca_bundles, checkout, ensure, eventually, get, kubectl, kubectl_with,
+        pods, wipe_ca_bundles,
     },
     load,
     settled::javelin_is_called,

@@ -4,13 +4,10 @@ use serde_json::{Value, json};
 
 use crate::{
     cases::{
-        ENDPOINT, INJECT, SOON, SYSTEM, copy_of_label, counted, injected_pod, install_again,
-        is_untouched, label, pause_deployment, pause_pod, receipt,
+        ENDPOINT, INJECT, SOON, copy_of_label, counted, injected_pod, install_again, is_untouched,
+        label, pause_deployment, pause_pod, receipt, upgrade_with,
     },
-    kube::{
-        Namespace, Result, apply, checkout, ensure, eventually, get, helm, javelin, kubectl,
-        kubectl_with,
-    },
+    kube::{Namespace, Result, apply, ensure, eventually, get, javelin, kubectl, kubectl_with},
 };
 
 /// Every call but that of a second chance fails; a pod and a workload are decided all the same, and once.

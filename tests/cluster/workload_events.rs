@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use crate::{
-    cases::{ENDPOINT, INJECT, SOON, SYSTEM, counted, install_again},
-    kube::{Namespace, Result, apply, checkout, ensure, eventually, get, helm, kubectl},
-    settled::javelin_is_rolled_out,
+    cases::{ENDPOINT, INJECT, SOON, counted, install_again, upgrade_with},
+    kube::{Namespace, Result, apply, ensure, eventually, get, kubectl},
 };
 
 /// A Deployment whose pods get the agent, one whose pods may not have it, and one that nobody labelled.
