@@ -44,6 +44,7 @@ mod status;
 mod trial;
 #[path = "../common/ugly.rs"]
 mod ugly;
+mod upgrades;
 mod webhooks;
 mod workload_events;
 
@@ -164,7 +165,7 @@ fn circumstances(began: Option<&load::LogPosition>) -> String {
 type Case = fn() -> kube::Result;
 
 /// What takes longer than a test may, and is run by name.
-const SCENARIOS: [(&str, Case); 2] = [
+const SCENARIOS: [(&str, Case); 3] = [
     (
         "a_dying_replica_costs_ten_times_fewer_pods_with_second_chances",
         faults::dying_replicas,
@@ -172,6 +173,10 @@ const SCENARIOS: [(&str, Case); 2] = [
     (
         "right_after_an_install_pods_get_the_agent",
         installs::a_pod_right_after_each,
+    ),
+    (
+        "an_upgrade_and_the_way_back_miss_no_pod",
+        upgrades::no_pod_is_missed,
     ),
 ];
 

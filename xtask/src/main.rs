@@ -61,6 +61,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Test(options) => test::run(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Faults => test::scenario(&paths, "dying_replica").map(|()| ExitCode::SUCCESS),
         Verb::Installs => test::scenario(&paths, "after_an_install").map(|()| ExitCode::SUCCESS),
+        Verb::Upgrades(earlier) => test::upgrades(&paths, &earlier).map(|()| ExitCode::SUCCESS),
         Verb::Bench => bench::run(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Codegen { check } => test::codegen(&paths, check).map(|()| ExitCode::SUCCESS),
         Verb::Docs => {
@@ -162,6 +163,8 @@ enum Verb {
     Faults,
     /// Install 200 times, and create a pod right after each (about 45 min)
     Installs,
+    /// Upgrade from the version before, roll back and upgrade again, with each Helm, while pods are created (about 10 min)
+    Upgrades(test::Earlier),
     /// Let hostile clients at the server, for minutes; nobody else should use the machine meanwhile
     Hostile,
     /// Load the server with everything at once for an hour, and draw what it holds meanwhile

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -523,18 +523,44 @@ pub(crate) fn jvm_suite(paths: &Paths, pattern: Option<&str>) -> Result<()> {
 
 /// A scenario of `tests/cluster` that takes longer than a test may, by a part of its name.
 pub(crate) fn scenario(paths: &Paths, name: &str) -> Result<()> {
-    on_a_cluster(paths, Some(name), &["--ignored"])
+    on_a_cluster(paths, Some(name), &["--ignored"], &[])
+}
+
+/// What was released before.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Earlier {
+    /// Its chart, a folder or an archive
+    #[arg(long, value_name = "PATH")]
+    chart: PathBuf,
+    /// Its image, an archive
+    #[arg(long, value_name = "FILE")]
+    image: PathBuf,
+}
+
+/// The scenario that goes from that version to this one and back.
+pub(crate) fn upgrades(paths: &Paths, earlier: &Earlier) -> Result<()> {
+    cluster::up(paths)?;
+    cluster::load_image(&paths.bin(), &earlier.image)?;
+    let chart = fs::canonicalize(&earlier.chart)
+        .with_context(|| format!("failed to find {}", earlier.chart.display()))?;
+    let variables = [("JAVELIN_EARLIER_CHART", chart.as_os_str())];
+    on_a_cluster(paths, Some("an_upgrade"), &["--ignored"], &variables)
 }
 
 /// The suite in `tests/cluster`.
 fn cluster_suite(paths: &Paths, pattern: Option<&str>) -> Result<()> {
-    on_a_cluster(paths, pattern, &[])
+    on_a_cluster(paths, pattern, &[], &[])
 }
 
 /// What is in `tests/cluster`, on a fresh cluster of our own or on the one that `KUBECONFIG` names.
 ///
 /// With a pattern, on our own as it is, when it is up: the suite then puts Javelin there anew as its first case would.
-fn on_a_cluster(paths: &Paths, pattern: Option<&str>, options: &[&str]) -> Result<()> {
+fn on_a_cluster(
+    paths: &Paths,
+    pattern: Option<&str>,
+    options: &[&str],
+    variables: &[(&str, &OsStr)],
+) -> Result<()> {
     let mut command = cargo_command(paths);
     command.args(["test", "--test", "cluster", "--locked"]);
     // Before anything is started for it.
@@ -571,6 +597,7 @@ fn on_a_cluster(paths: &Paths, pattern: Option<&str>, options: &[&str]) -> Resul
     }
     command
         .args(options)
+        .envs(variables.iter().copied())
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env("JAVELIN_CLUSTER", "1")
         .env("JAVELIN_TOOLS", tools.program(""))
