@@ -48,7 +48,7 @@ USER 65532:65532
 ENTRYPOINT ["/javelin"]
 LABEL org.opencontainers.image.title="javelin" \
       org.opencontainers.image.description="Puts the OpenTelemetry Java agent into labelled Kubernetes pods" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="scratch" \
       org.opencontainers.image.source=$SOURCE \

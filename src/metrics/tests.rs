@@ -33,7 +33,11 @@ fn names_are_stable_and_labels_closed() {
     let text = metrics.encode().unwrap();
 
     for line in [
-        r#"javelin_build_info{version="0.1.0"} 1"#,
+        concat!(
+            "javelin_build_info{version=\"",
+            env!("CARGO_PKG_VERSION"),
+            "\"} 1"
+        ),
         r#"javelin_reviews_total{entry="namespace",outcome="injected"} 1"#,
         r#"javelin_injections_total{profile="payments"} 1"#,
         r#"javelin_config_info{hash="4567"} 1"#,

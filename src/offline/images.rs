@@ -189,8 +189,8 @@ mod tests {
     fn a_reference_comes_out_as_it_went_in_and_moves_to_a_mirror() {
         for (reference, mirrored) in [
             (
-                "localhost/javelin:0.1.0",
-                "mirror.example.com:5000/otel/javelin:0.1.0",
+                "localhost/javelin:0.2.0",
+                "mirror.example.com:5000/otel/javelin:0.2.0",
             ),
             (
                 "eclipse-temurin",

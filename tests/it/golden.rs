@@ -80,6 +80,7 @@ fn report(mutation: &Mutation, config: &Config) -> String {
         }
     };
     text.push_str(&operations(&mutation.patch));
+    text = text.replace(env!("CARGO_PKG_VERSION"), "(version)");
     // It changes with every new key of the configuration; that it does is tested there.
     let profiles = ["true", "checkout"]
         .into_iter()

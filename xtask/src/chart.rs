@@ -704,7 +704,11 @@ const NOTES: &[(&str, &[&str])] = &[
     (
         "namespaceOverride=observability,tls.existingSecret=corporate",
         &[
-            "Javelin 0.1.0 is in observability.",
+            concat!(
+                "Javelin ",
+                env!("CARGO_PKG_VERSION"),
+                " is in observability."
+            ),
             "javelin.observability.svc",
             "NOT SET: tls.caBundle.",
         ],

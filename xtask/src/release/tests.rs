@@ -47,6 +47,32 @@ fn every_version_is_that_of_cargo() {
     assert_eq!(chart["version"], VERSION);
     assert_eq!(chart["appVersion"], VERSION);
     assert_eq!(yaml("deploy/helm-plugin/plugin.yaml")["version"], VERSION);
+    let pages =
+        ["README.md", "README.ko.md", "deploy/chart/README.md"].map(|page| paths.root().join(page));
+    let docs = fs::read_dir(paths.root().join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let docs = docs.filter(|page| page.extension().is_some_and(|extension| extension == "md"));
+    let mut found = 0;
+    for page in pages.into_iter().chain(docs) {
+        let text = String::from_utf8(read(&page).unwrap()).unwrap();
+        for other in versions_in(&text) {
+            assert_eq!(other, VERSION, "{}", page.display());
+            found += 1;
+        }
+    }
+    assert!(found > 10, "{found}");
+}
+
+/// Of names such as `javelin:1.2.3` and `javelin-1.2.3.tgz`.
+fn versions_in(text: &str) -> Vec<String> {
+    let names = text.match_indices("javelin");
+    let after = names.filter_map(|(at, name)| text[at + name.len()..].strip_prefix([':', '-']));
+    let versions = after.map(|after| {
+        let end = after.find(|letter: char| !letter.is_ascii_digit() && letter != '.');
+        after[..end.unwrap_or(after.len())].trim_end_matches('.')
+    });
+    let versions = versions.filter(|version| version.split('.').count() == 3);
+    versions.map(str::to_owned).collect()
 }
 
 /// The image of `cargo xtask image` with a program and a jar that are neither.

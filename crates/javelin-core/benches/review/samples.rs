@@ -32,7 +32,7 @@ pub(crate) fn config() -> Config {
 /// As a file.
 pub(crate) const CONFIG: &str = "
 default:
-  agent: {image: 'registry.example.com/javelin:0.1.0'}
+  agent: {image: 'registry.example.com/javelin:0.2.0'}
   otlp: {endpoint: 'http://otel-collector.observability.svc:4318'}
 ";
 

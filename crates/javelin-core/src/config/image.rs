@@ -15,7 +15,7 @@ fn parts(reference: &str) -> Result<(), &'static str> {
     }
     if reference.contains("://") {
         return Err(
-            "it begins with a scheme; write the host alone, such as registry.example.com/javelin:0.1.0",
+            "it begins with a scheme; write the host alone, such as registry.example.com/javelin:0.2.0",
         );
     }
     if reference.len() == SHA256 && reference.bytes().all(is_hex) {
@@ -125,11 +125,11 @@ mod tests {
         let hex = "0123456789abcdef".repeat(4);
         for reference in [
             "javelin",
-            "javelin:0.1.0",
+            "javelin:0.2.0",
             // Without a slash it is a name, however much it looks like a host.
             "registry.example.com",
             "team/javelin",
-            "localhost/javelin:0.1.0",
+            "localhost/javelin:0.2.0",
             "localhost:5000/javelin",
             "registry.example.com/a/b/c:1",
             "registry.example.com:5000/a:V_1.2-rc.1",
@@ -154,7 +154,7 @@ mod tests {
         let hex = "0123456789abcdef".repeat(4);
         for (reference, why) in [
             ("", "empty"),
-            ("https://reg.example.com/javelin:0.1.0", "scheme"),
+            ("https://reg.example.com/javelin:0.2.0", "scheme"),
             ("reg//javelin:1", "part of its path"),
             ("Reg/Javelin:1", "upper-case"),
             ("Javelin", "upper-case"),

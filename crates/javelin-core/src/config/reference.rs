@@ -109,7 +109,7 @@ pub const PROFILE: &[Key] = &[
         default: concat!("localhost/javelin:", env!("CARGO_PKG_VERSION")),
         unset: "",
         means: "The image that carries the jar and the copier. The chart sets its own.",
-        example: "registry.example.com/javelin:0.1.0",
+        example: "registry.example.com/javelin:0.2.0",
     },
     Key {
         path: "agent.imagePullPolicy",

@@ -320,8 +320,8 @@ fn a_path_that_linux_takes_is_taken_and_a_longer_one_is_not() {
 
 #[test]
 fn an_image_that_no_kubelet_takes_is_refused_where_it_stands() {
-    let error = refused("default: {agent: {image: 'https://reg.example.com/javelin:0.1.0'}}");
-    let expected = "default.agent.image: \"https://reg.example.com/javelin:0.1.0\" is not an image reference: it begins \
+    let error = refused("default: {agent: {image: 'https://reg.example.com/javelin:0.2.0'}}");
+    let expected = "default.agent.image: \"https://reg.example.com/javelin:0.2.0\" is not an image reference: it begins \
                     with a scheme; write the host alone";
     assert!(error.contains(expected), "{error}");
     for (image, why) in [
