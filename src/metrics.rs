@@ -11,6 +11,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use javelin_core::config::Config;
 use javelin_core::review::Entry;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -116,6 +117,22 @@ impl Metrics {
             metrics.config_reloads.get_or_create(&labels).inc_by(0);
             metrics.certificate_reloads.get_or_create(&labels).inc_by(0);
         }
+        for entry in &ENTRIES {
+            let label = entry_label(entry);
+            for outcome in entry.outcomes() {
+                let labels = ReviewLabels {
+                    entry: label,
+                    outcome,
+                };
+                metrics.reviews.get_or_create(&labels).inc_by(0);
+                // Only what fails open is tried again.
+                if *entry != Entry::Probe {
+                    metrics.second_chances.get_or_create(&labels).inc_by(0);
+                }
+            }
+            let labels = EntryLabels { entry: label };
+            drop(metrics.review_duration.get_or_create(&labels));
+        }
         for happening in EventReason::ALL {
             let reason = happening.reason();
             metrics
@@ -186,11 +203,18 @@ impl Metrics {
     }
 
     /// Tells which configuration is in effect, by its hash, and since when.
-    pub fn config_in_effect(&self, hash: String, since: SystemTime) {
+    pub fn config_in_effect(&self, config: &Config, since: SystemTime) {
+        let hash = config.hash();
         self.config_info.clear();
         self.config_info
             .get_or_create(&ConfigLabels { hash })
             .set(1);
+        for profile in config.profiles() {
+            let profile = profile.name.clone();
+            self.injections
+                .get_or_create(&ProfileLabels { profile })
+                .inc_by(0);
+        }
         self.config_last_reload.set(unix_seconds(since));
     }
 
@@ -423,6 +447,15 @@ const PREFIX: &str = "javelin";
 
 /// What [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// One of each kind: their labels are all that there are.
+pub(crate) const ENTRIES: [Entry; 5] = [
+    Entry::Pod,
+    Entry::Namespace(String::new()),
+    Entry::UnknownNamespace,
+    Entry::Workload,
+    Entry::Probe,
+];
 
 /// The label of an entry: a closed set, so a namespace's profile is left out.
 pub fn entry_label(entry: &Entry) -> &'static str {

@@ -40,6 +40,11 @@ pub fn envelope(data: &[u8]) {
         assert_eq!(answer.is_ok(), review::undecided(data).is_ok());
         assert_eq!(answer.is_ok(), review::internal_error(data).is_ok());
         let Ok(answer) = answer else { return };
+        assert!(
+            entry.outcomes().contains(&answer.outcome.code),
+            "{entry:?}: {}",
+            answer.outcome.code
+        );
         // `None` where it cannot be decoded as a whole, as its object need not be.
         let request = request_of(data);
         let uid = uid_of(&request);

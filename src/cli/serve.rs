@@ -320,7 +320,7 @@ fn follow_config(
     background: &mut Background,
 ) -> anyhow::Result<Followed> {
     let Some(path) = path else {
-        metrics.config_in_effect(Config::default().hash(), time::now());
+        metrics.config_in_effect(&Config::default(), time::now());
         return Ok(Followed {
             current: Arc::default(),
             changed: Arc::default(),

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{GENERATED, pages, row};
 use crate::controller::events::EventReason;
-use crate::metrics::{entry_label, told_by_a_busy_process};
+use crate::metrics::{ENTRIES, entry_label, told_by_a_busy_process};
 use crate::server::refusals::Refusal;
 
 /// What `/metrics` says of one metric.
@@ -170,15 +170,8 @@ fn entries() -> String {
         Entry::Workload => "a workload with the label: it is copied into the pod template",
         Entry::Probe => "Javelin's own test whether it is reached",
     };
-    let all = [
-        Entry::Pod,
-        Entry::Namespace(String::new()),
-        Entry::UnknownNamespace,
-        Entry::Workload,
-        Entry::Probe,
-    ];
-    let rows = all.iter().map(|entry| value(entry_label(entry), of(entry)));
-    rows.collect()
+    let rows = ENTRIES.map(|entry| value(entry_label(&entry), of(&entry)));
+    rows.concat()
 }
 
 fn changes() -> String {
@@ -187,8 +180,9 @@ fn changes() -> String {
         Change::Unlabelled => "a workload: the copy was removed with the label",
         Change::Unchanged => "a workload: there was nothing to do",
     };
-    let all = [Change::Labelled, Change::Unlabelled, Change::Unchanged];
-    all.map(|change| value(change.code(), of(change))).concat()
+    Change::ALL
+        .map(|change| value(change.code(), of(change)))
+        .concat()
 }
 
 fn refusals() -> String {
@@ -326,12 +320,12 @@ reach Javelin. The last one needs Javelin's own certificates: with a certificate
 
 ```promql
 sum by (profile) (increase(javelin_injections_total[1h]))
-sum by (outcome) (increase(javelin_reviews_total{entry=~\"pod|namespace.*\",outcome!~\"injected|already-injected|opted-out|not-selected\"}[1h]))
+sum by (outcome) (increase(javelin_reviews_total{entry=~\"pod|namespace.*\",outcome!~\"injected|already-injected|opted-out|not-selected\"}[1h])) > 0
 javelin_probe_result == 1
 ```
 
 No label has a value that a pod can choose, so the number of series does not grow with your pods. Series with a closed set of values
-are there from the start, at 0, except those of reviews and injections: they begin with the first one.
+are there from the start, at 0.
 
 Two metrics of the API servers are as important. `apiserver_admission_webhook_fail_open_count` counts objects that were let through because the call failed, and
 `apiserver_admission_webhook_admission_duration_seconds` is the time that pods waited. Managed control planes often do not expose

@@ -1,5 +1,6 @@
 //! `docs/reasons.md`: every code, with the sentence that is shown and what to do.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -248,6 +249,20 @@ fn warnings() -> Vec<Row> {
             "The list is yours, and Javelin does not change it.",
             "write `key=value` for every part.";
     }
+}
+
+/// Else a metric would not have it from the start.
+#[test]
+fn the_list_of_codes_has_each_of_them() {
+    let listed = BTreeSet::from(Reason::CODES);
+    assert_eq!(listed.len(), Reason::CODES.len());
+    assert_eq!(
+        reasons()
+            .iter()
+            .map(|row| row.code)
+            .collect::<BTreeSet<_>>(),
+        listed
+    );
 }
 
 /// Else it could be one that no pod ever gets.

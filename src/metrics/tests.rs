@@ -19,11 +19,9 @@ fn names_are_stable_and_labels_closed() {
     metrics.certificate_reloaded(true);
     metrics.certificate_reloaded(false);
     metrics.probed("refused");
-    metrics.config_in_effect("0123".to_owned(), SystemTime::UNIX_EPOCH);
-    metrics.config_in_effect(
-        "4567".to_owned(),
-        SystemTime::UNIX_EPOCH + Duration::from_secs(11),
-    );
+    let (first, second) = (Config::default(), with_profile());
+    metrics.config_in_effect(&first, SystemTime::UNIX_EPOCH);
+    metrics.config_in_effect(&second, SystemTime::UNIX_EPOCH + Duration::from_secs(11));
     metrics.injected("payments");
     metrics.probe_reached(SystemTime::UNIX_EPOCH + Duration::from_secs(13));
     metrics.leaf_expires(SystemTime::UNIX_EPOCH + Duration::from_secs(12));
@@ -40,7 +38,8 @@ fn names_are_stable_and_labels_closed() {
         ),
         r#"javelin_reviews_total{entry="namespace",outcome="injected"} 1"#,
         r#"javelin_injections_total{profile="payments"} 1"#,
-        r#"javelin_config_info{hash="4567"} 1"#,
+        r#"javelin_injections_total{profile="batch"} 0"#,
+        &format!("javelin_config_info{{hash=\"{}\"}} 1", second.hash()),
         "javelin_config_last_reload_timestamp_seconds 11",
         r#"javelin_events_total{reason="AuthorityMade"} 0"#,
         r#"javelin_config_reloads_total{result="success"} 0"#,
@@ -72,7 +71,7 @@ fn names_are_stable_and_labels_closed() {
         );
     }
     assert!(
-        !text.contains("0123\""),
+        !text.contains(&first.hash()),
         "a configuration that is not in effect any more is still named:\n{text}"
     );
     assert!(
@@ -83,6 +82,33 @@ fn names_are_stable_and_labels_closed() {
         !text.contains("0123456789abcdef"),
         "an authority that nothing comes from any more is still named:\n{text}"
     );
+}
+
+fn with_profile() -> Config {
+    Config::parse("profiles: {batch: {propagators: [b3]}}", "test").unwrap()
+}
+
+#[test]
+fn reviews_and_injections_are_there_before_the_first() {
+    let metrics = Metrics::new();
+    metrics.config_in_effect(&with_profile(), SystemTime::UNIX_EPOCH);
+    let text = metrics.encode().unwrap();
+    for line in [
+        r#"javelin_reviews_total{entry="pod",outcome="does-not-fit"} 0"#,
+        r#"javelin_reviews_total{entry="namespace-unknown",outcome="unknown-profile"} 0"#,
+        r#"javelin_reviews_total{entry="workload",outcome="labelled"} 0"#,
+        r#"javelin_reviews_total{entry="probe",outcome="probed"} 0"#,
+        r#"javelin_second_chances_total{entry="namespace",outcome="injected"} 0"#,
+        r#"javelin_review_duration_seconds_count{entry="workload"} 0"#,
+        r#"javelin_injections_total{profile="default"} 0"#,
+        r#"javelin_injections_total{profile="batch"} 0"#,
+    ] {
+        assert!(
+            text.lines().any(|each| each == line),
+            "{line} is missing in:\n{text}"
+        );
+    }
+    assert!(!text.contains(r#"javelin_second_chances_total{entry="probe""#));
 }
 
 #[test]
@@ -145,7 +171,7 @@ pub(crate) fn told_by_a_busy_process() -> String {
     metrics.second_chance(&Entry::Pod, "injected");
     metrics.injected("default");
     metrics.leaf_comes_from("0123456789abcdef".to_owned());
-    metrics.config_in_effect("0123".to_owned(), SystemTime::UNIX_EPOCH);
+    metrics.config_in_effect(&Config::default(), SystemTime::UNIX_EPOCH);
     Refusals::new(Arc::clone(&metrics));
     metrics.encode().unwrap()
 }

@@ -58,7 +58,7 @@ impl ConfigFile {
 
     /// Reads the file again and again.
     pub async fn follow(mut self, metrics: Arc<Metrics>) -> Infallible {
-        metrics.config_in_effect(self.current.load().hash(), now());
+        metrics.config_in_effect(&self.current.load(), now());
         loop {
             sleep(POLL_INTERVAL).await;
             self.refresh(&metrics);
@@ -78,7 +78,7 @@ impl ConfigFile {
         metrics.config_reloaded(parsed.is_ok());
         match parsed {
             Ok(config) => {
-                metrics.config_in_effect(config.hash(), now());
+                metrics.config_in_effect(&config, now());
                 self.current.store(Arc::new(config));
                 self.changed.notify_one();
                 tracing::info!(path = %self.path.display(), "configuration reloaded");

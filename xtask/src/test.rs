@@ -18,6 +18,7 @@ use testbed::kube::Cluster;
 use testbed::packages::{self, Group};
 use testbed::paths::{Paths, variable};
 use testbed::process::{create_folder, read, run as run_quietly, write};
+use testbed::program;
 use testbed::progress::note;
 use testbed::toolchain::{self, Tool};
 
@@ -238,16 +239,9 @@ pub(crate) fn soak(paths: &Paths, options: &Soak) -> Result<()> {
     succeed(command.env("JAVELIN_SOAK", options.minutes.to_string()))
 }
 
-/// Tells the tests where the program is as it is released, which this builds.
+/// Tells the tests where the program of the image is, which this builds.
 fn name_release(paths: &Paths, command: &mut Command) -> Result<()> {
-    cargo(
-        paths,
-        &["build", "--release", "--package=javelin", "--locked"],
-    )?;
-    command.env(
-        "JAVELIN_PROGRAM",
-        paths.root().join("target/release/javelin"),
-    );
+    command.env("JAVELIN_PROGRAM", program::of_this_machine(paths)?);
     Ok(())
 }
 

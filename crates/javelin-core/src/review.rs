@@ -21,7 +21,7 @@ use crate::{
     },
     patch::{Mutation, Node, Patch, PodPath, Rules},
     steps,
-    workload::{self, Labelling, Workload},
+    workload::{self, Change, Labelling, Workload},
 };
 
 mod object;
@@ -43,6 +43,21 @@ pub enum Entry {
     Workload,
     /// `/probe`: does the API server reach us?
     Probe,
+}
+
+impl Entry {
+    /// Each code that a review of this entry can come to ([`Outcome::code`]).
+    pub fn outcomes(&self) -> Vec<&'static str> {
+        let own = match self {
+            Self::Pod | Self::Namespace(_) | Self::UnknownNamespace => {
+                return [&[INJECTED, OVERLOADED], &Reason::CODES[..]].concat();
+            }
+            Self::Workload => Change::ALL.map(Change::code).to_vec(),
+            Self::Probe => vec![PROBED],
+        };
+        // Of an object that is none, and of a defect; of nothing else in it.
+        [&own[..], &[OVERLOADED, "unreadable", "internal-error"]].concat()
+    }
 }
 
 /// What is sent back, and what is counted and logged about it.
@@ -99,6 +114,12 @@ pub fn undecided(body: &[u8]) -> Result<Answer, Malformed> {
     };
     Ok(Request::from_body(body)?.answer(verdict, String::new()))
 }
+
+/// The code of a pod that gets the agent.
+const INJECTED: &str = "injected";
+
+/// The code of the probe.
+const PROBED: &str = "probed";
 
 /// The code of [`undecided`], beside those of [`Reason`].
 pub const OVERLOADED: &str = "overloaded";
@@ -175,7 +196,7 @@ impl Engine {
                 ..Verdict::skip(reason)
             },
             Decision::Inject(plan) => Verdict {
-                code: "injected",
+                code: INJECTED,
                 profile: Some(plan.profile.clone()),
                 patch,
                 warnings: plan.warnings.iter().map(Warning::line).collect(),
@@ -222,7 +243,7 @@ impl Engine {
             .map_err(|error| Reason::Internal(error.to_string()))?;
         Ok((
             Verdict {
-                code: "probed",
+                code: PROBED,
                 profile: None,
                 patch: self.encoded(&patch)?,
                 warnings: Vec::new(),

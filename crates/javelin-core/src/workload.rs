@@ -85,6 +85,9 @@ impl Workload {
 }
 
 impl Change {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Labelled, Self::Unlabelled, Self::Unchanged];
+
     /// The stable code.
     pub fn code(self) -> &'static str {
         match self {

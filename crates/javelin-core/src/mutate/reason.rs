@@ -149,6 +149,32 @@ pub enum Conflict {
 }
 
 impl Reason {
+    /// Each code that [`Reason::code`] gives.
+    pub const CODES: [&'static str; 22] = [
+        "not-selected",
+        "opted-out",
+        "unknown-profile",
+        "already-injected",
+        "other-agent",
+        "unparsable-options",
+        "optional-options",
+        "unknown-options-source",
+        "no-target-container",
+        "only-sidecars",
+        "windows",
+        "static-pod",
+        "does-not-fit",
+        "too-large",
+        "annotations-full",
+        "invalid-annotation",
+        "conflicting-volume",
+        "conflicting-container",
+        "conflicting-mount",
+        "conflicting-variable",
+        "unreadable",
+        "internal-error",
+    ];
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
