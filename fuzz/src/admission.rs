@@ -1,5 +1,6 @@
 //! What an API server may send, and what the engine makes of the objects in it.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -191,6 +192,7 @@ fn is_of_kubernetes(kind: &str, object: &Value) -> bool {
         T::deserialize(object).is_ok()
     }
     has_names(object)
+        && has_each_name_once(object)
         && match kind {
             "Pod" => is::<core::v1::Pod>(object),
             "Deployment" => is::<apps::v1::Deployment>(object),
@@ -200,6 +202,25 @@ fn is_of_kubernetes(kind: &str, object: &Value) -> bool {
             "CronJob" => is::<batch::v1::CronJob>(object),
             _ => false,
         }
+}
+
+/// Is no name twice among an object's containers? Such a pod is refused after admission, and left alone by us.
+fn has_each_name_once(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => {
+            let lists = map
+                .iter()
+                .filter(|(key, _)| key.to_lowercase().ends_with("containers"));
+            let containers = lists.filter_map(|(_, list)| list.as_array()).flatten();
+            let mut names = HashSet::new();
+            let is_once = containers
+                .filter_map(|container| container["name"].as_str())
+                .all(|name| names.insert(name));
+            is_once && map.values().all(has_each_name_once)
+        }
+        Value::Array(items) => items.iter().all(has_each_name_once),
+        _ => true,
+    }
 }
 
 /// Has every container a name? Without one a pod is refused by whoever sends it on.

@@ -7,9 +7,13 @@
 //! Deliberately absent: HTTP, logging and metrics.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
@@ -297,6 +301,30 @@ struct Kind {
     kind: String,
 }
 
+/// A JSON object. Serde would read the fields of a struct from an array as well, one after the other, and no sender of a
+/// review means that.
+struct Map<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Map<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Map<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Map)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
 /// What is to be said, before it is put into words of the protocol.
 struct Verdict {
     code: &'static str,
@@ -356,16 +384,17 @@ impl<'a> Request<'a> {
             #[serde(borrow)]
             kind: Cow<'a, str>,
             #[serde(borrow)]
-            request: Request<'a>,
+            request: Map<Request<'a>>,
         }
-        let review: Review<'a> = serde_json::from_slice(body)?;
-        let has_uid = (1..=MAX_UID).contains(&review.request.uid.len());
+        let Map(review): Map<Review<'a>> = serde_json::from_slice(body)?;
+        let Map(request) = review.request;
+        let has_uid = (1..=MAX_UID).contains(&request.uid.len());
         if review.api_version != API_VERSION || review.kind != KIND || !has_uid {
             return Err(Malformed(serde::de::Error::custom(
                 "another kind or version, or no uid",
             )));
         }
-        Ok(review.request)
+        Ok(request)
     }
 
     /// The object, decoded.

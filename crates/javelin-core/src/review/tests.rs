@@ -216,6 +216,9 @@ fn a_body_without_a_uid_gets_no_answer() {
         "{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\"}",
         "{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"request\":{\"uid\":\"\"}}",
         "{\"apiVersion\":\"admission.k8s.io/v1beta1\",\"kind\":\"AdmissionReview\",\"request\":{\"uid\":\"a\"}}",
+        // A struct of serde's can be a list as well.
+        "[\"admission.k8s.io/v1\",\"AdmissionReview\",{\"uid\":\"a\"}]",
+        "{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\",\"request\":[\"a\"]}",
     ] {
         assert!(
             answer(&Entry::Pod, body.as_bytes(), &Config::default()).is_err(),
