@@ -13,6 +13,7 @@
 //! | [`probe`] | does the API server reach us, and if not, what is to be done? |
 //! | [`api`] | how is the Kubernetes API asked? |
 //! | [`diagnose`] | what is wrong in a cluster, which workloads have the agent, where does a rotation stand? |
+//! | [`standing`] | does one pod have the agent, was it missed, does it crash? Pure |
 //! | [`offline`] | what becomes of manifests, with no webhook? |
 //! | [`ports`] | who calls whom, at which port, and what happens when it is closed? Pure |
 //! | [`cli`] | what does a person type, and what is printed? |
@@ -20,7 +21,7 @@
 //! # What holds everywhere
 //!
 //! - [`javelin_core`] and [`javelin_manifest`] do no I/O, ask no clock and are not async: nothing that could is in their trees.
-//!   [`certs`] and what judges in [`diagnose`] hold to the same.
+//!   [`certs`], [`standing`] and what judges in [`diagnose`] hold to the same.
 //! - Only [`cli`] prints and reads the environment (the Kubernetes client aside, which finds its cluster by it); only
 //!   [`api`] and `controller::watch` name that client; only `server::tls` names rustls; only [`time`] asks for the time of day.
 //! - Every answer to the API server says `allowed: true` and carries the request's UID.
@@ -44,5 +45,6 @@ pub mod ports;
 pub mod probe;
 pub mod server;
 pub mod shutdown;
+pub mod standing;
 pub mod telemetry;
 pub mod time;

@@ -1,7 +1,8 @@
 //! Every metric of the webhook, in one struct.
 //!
 //! Invariant: label values come from closed sets (entries, outcome codes, results), or from the configuration (its
-//! profiles), or there is one at a time (the authority, the configuration's hash). Nothing that a pod or its author can
+//! profiles), or there is one at a time (the authority, the configuration's hash), or they are names of namespaces, of which
+//! there are so many at a time and no more (the audit's). Nothing else that a pod or its author can
 //! choose is ever a label, so the number of series is bounded. What has a closed set is there from the start, at zero: a
 //! series that begins with its first event has no increase by which it could be seen.
 //!
@@ -25,9 +26,11 @@ use crate::controller::events::reason::EventReason;
 use crate::probe::finding;
 use crate::time::unix_seconds;
 
+mod audit;
 mod process;
 pub mod served;
 
+pub use audit::AuditResult;
 pub use process::most_descriptors;
 
 /// The process's metrics. Cheap to share behind an `Arc`; every field can be used through a shared reference.
@@ -70,6 +73,7 @@ pub struct Metrics {
     pub ca_bundle_writes: Counter,
     events: Family<EventLabels, Counter>,
     workload_events: Family<WorkloadEventLabels, Counter>,
+    audit: audit::AuditMetrics,
     probe_result: Family<ProbeLabels, Gauge>,
     probe_last_success: Gauge,
 }
@@ -107,11 +111,13 @@ impl Metrics {
             ca_bundle_writes: Counter::default(),
             events: Family::default(),
             workload_events: Family::default(),
+            audit: audit::AuditMetrics::new(),
             probe_result: Family::default(),
             probe_last_success: Gauge::default(),
         };
         metrics.register_server();
         metrics.register_background();
+        metrics.audit.register(&mut metrics.registry);
         for success in [true, false] {
             let labels = ReloadLabels::of(success);
             metrics.config_reloads.get_or_create(&labels).inc_by(0);
@@ -257,6 +263,21 @@ impl Metrics {
         self.workload_events
             .get_or_create(&WorkloadEventLabels { result })
             .inc();
+    }
+
+    /// Tells what an audit has found: pods, by namespace and by what is wrong with them. `took` is the length of the round.
+    pub fn audited(&self, pods: Vec<(String, &'static str, u64)>, at: SystemTime, took: Duration) {
+        self.audit.found(pods, unix_seconds(at), took);
+    }
+
+    /// Another replica audits: what this one had found counts no more.
+    pub fn audited_elsewhere(&self) {
+        self.audit.found(audit::nothing(), 0, Duration::ZERO);
+    }
+
+    /// Counts a round of the audit.
+    pub fn audit_round(&self, result: AuditResult) {
+        self.audit.ended(result);
     }
 
     /// Sets the one result that holds to 1 and all others to 0.

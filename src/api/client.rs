@@ -1,5 +1,5 @@
-//! The requests that Javelin makes of the API server: each of one named object, each with a time limit. Pods, which have
-//! no names to know, are read for a person only, never by the webhook.
+//! The requests that Javelin makes of the API server: each of one named object, each with a time limit. The pods of its own
+//! Service, which have no names to know, are read for a person and for the audit.
 //!
 //! Invariants: a write names the resource version that it was computed from, so that a stale one is refused
 //! ([`ClusterError::Conflict`]). The webhook configuration is written by strategic-merge PATCH, by entry name,

@@ -1,19 +1,21 @@
-//! Requests for the person at the terminal: any object by its path, with that person's rights.
+//! Requests for any object by its path: for the person at the terminal, with that person's rights, and for the audit, with
+//! rights that it has for that alone.
 //!
 //! Invariants: each request has a time limit; lists come in pages, and of each object only the asked-for fields are kept.
 //! Nothing is written but what [`Reader::restart`] and the dry run of [`Reader::try_pod`] say.
 //!
 //! Deliberately not here: which objects (`gather`, `inventory`), and what to make of them ([`check`](crate::diagnose::check),
-//! [`status`](crate::diagnose::status)). The webhook itself asks for nothing of this.
+//! [`status`](crate::diagnose::status), [`audit`](crate::controller::audit)). No review asks for anything of this.
 
 use std::time::Duration;
 
 use hyper::{Request, header};
 use kube::client::Body;
 use kube::{Client, Config};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::refusal::{self, PodRefusal};
 use super::request::{ClusterError, REQUEST, Target, within};
@@ -32,6 +34,28 @@ pub enum Form {
     Whole,
     /// Its metadata alone.
     Metadata,
+    /// Its metadata, and the columns that `kubectl get` prints: a [`Row`].
+    Table,
+}
+
+/// An object as a table shows it.
+#[derive(Debug, Deserialize)]
+pub struct Row<T> {
+    /// In the order of the columns, the name first.
+    pub cells: Vec<Value>,
+    /// Its metadata.
+    pub object: T,
+}
+
+/// An object of a list, or `None` if it cannot be read: one of them is not to hide all others.
+#[derive(Debug)]
+pub struct Readable<T>(pub Option<T>);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Readable<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(text.get()).ok()))
+    }
 }
 
 /// A kind that the API server serves.
@@ -46,15 +70,16 @@ pub struct ServedKind {
 }
 
 /// A page of a list.
-#[derive(Deserialize)]
-struct Page<T> {
+#[derive(Debug, Deserialize)]
+pub struct Page<T> {
     #[serde(default)]
     metadata: PageMetadata,
     /// Metadata alone comes with `null` for an empty list.
+    #[serde(alias = "rows")]
     items: Option<Vec<T>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct PageMetadata {
     #[serde(default, rename = "continue")]
     next: String,
@@ -105,32 +130,47 @@ impl Reader {
         form: Form,
         keep: impl Fn(&T) -> bool,
     ) -> Result<Vec<T>, ClusterError> {
-        let target = target(kind, "");
-        let accept = match form {
-            Form::Whole => "application/json",
-            Form::Metadata => METADATA,
-        };
         let mut items = Vec::new();
         let mut next = String::new();
         let mut restarts = 0;
         loop {
-            let uri = format!("{path}?limit={PAGE}&{query}&continue={next}");
-            let request = Request::get(uri).header(header::ACCEPT, accept);
-            let answer = self.send(request, Vec::new(), PAGE_LIMIT, &target).await?;
-            // The pages belong to one moment, and a slow reader may come too late for the next of them.
-            if answer.status == GONE && restarts == 0 {
+            let page = self.page(kind, path, query, form, (PAGE, &next)).await;
+            // A slow reader may come too late for the next of them.
+            if page.as_ref().is_err_and(ClusterError::is_gone) && restarts == 0 {
                 restarts += 1;
                 items.clear();
                 next.clear();
                 continue;
             }
-            let page: Page<T> = decode(&answer, &target)?;
-            items.extend(page.items.into_iter().flatten().filter(&keep));
-            if page.metadata.next.is_empty() {
+            let (found, rest) = page?.into_parts();
+            items.extend(found.into_iter().filter(&keep));
+            let Some(rest) = rest else {
                 return Ok(items);
-            }
-            next = page.metadata.next;
+            };
+            next = rest;
         }
+    }
+
+    /// Reads a page of a list: so many objects at most, from where the page before has ended. All pages belong to one
+    /// moment.
+    pub async fn page<T: DeserializeOwned>(
+        &self,
+        kind: &'static str,
+        path: &str,
+        query: &str,
+        form: Form,
+        (limit, from): (u32, &str),
+    ) -> Result<Page<T>, ClusterError> {
+        let target = target(kind, "");
+        let accept = match form {
+            Form::Whole => "application/json",
+            Form::Metadata => METADATA,
+            Form::Table => TABLE,
+        };
+        let uri = format!("{path}?limit={limit}&{query}&continue={from}");
+        let request = Request::get(uri).header(header::ACCEPT, accept);
+        let answer = self.send(request, Vec::new(), PAGE_LIMIT, &target).await?;
+        decode(&answer, &target)
     }
 
     /// Does the cluster have kinds of that API group? Whoever asks for one that it does not have may be told that the
@@ -283,6 +323,14 @@ impl Reader {
     }
 }
 
+impl<T> Page<T> {
+    /// What is on it, and from where the next one goes on, if there is one.
+    pub fn into_parts(self) -> (Vec<T>, Option<String>) {
+        let next = Some(self.metadata.next).filter(|next| !next.is_empty());
+        (self.items.unwrap_or_default(), next)
+    }
+}
+
 impl ServedKind {
     /// Where all of them are listed, of all namespaces.
     pub fn path(&self) -> String {
@@ -317,14 +365,14 @@ const PAGE_LIMIT: Duration = Duration::from_secs(30);
 /// More than a webhook's own timeout.
 const SLOW_REQUEST: Duration = Duration::from_secs(35);
 
-/// What the API server answers to a page of a list that it no longer has.
-const GONE: u16 = 410;
-
 /// Asks for all groups with their kinds at once.
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// Asks for a list of nothing but metadata.
 const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+
+/// Asks for what `kubectl get` prints, with each object's metadata.
+const TABLE: &str = "application/json;as=Table;g=meta.k8s.io;v=v1";
 
 #[cfg(test)]
 mod tests;

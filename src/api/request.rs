@@ -85,6 +85,13 @@ pub enum ClusterError {
     TimedOut(Target),
 }
 
+impl ClusterError {
+    /// Does the API server no longer have what the next page of a list would be of?
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Refused { code: 410, .. })
+    }
+}
+
 /// Runs one request: with a limit, since the client itself waits for ever on a connection that has gone silent.
 pub(super) async fn within<T>(
     limit: Duration,

@@ -24,6 +24,7 @@ use super::duration;
 use super::objects::Objects;
 use crate::certs::Lifetimes;
 use crate::certs::files::CertificateFiles;
+use crate::controller::audit::Pace;
 use crate::controller::events::OwnPod;
 use crate::metrics::{Metrics, most_descriptors};
 use crate::server::config_file::ConfigFile;
@@ -108,6 +109,24 @@ pub(super) struct Args {
     #[arg(long, env = "JAVELIN_WORKLOAD_EVENTS", conflicts_with = "tls_cert")]
     workload_events: bool,
 
+    /// Look for pods that were missed, or that do not run with the agent; takes further rights, which the chart grants with
+    /// audit.enabled
+    #[arg(
+        long,
+        env = "JAVELIN_AUDIT",
+        requires = "pod_name",
+        conflicts_with = "tls_cert"
+    )]
+    audit: bool,
+
+    /// How long after a round of the audit the next one begins
+    #[arg(long, env = "JAVELIN_AUDIT_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
+    audit_interval: Duration,
+
+    /// How long the audit waits before it reads each page of a list
+    #[arg(long, env = "JAVELIN_AUDIT_PAUSE", value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
+    audit_pause: Duration,
+
     /// For tests: the clock is wrong by so many seconds
     #[arg(
         long,
@@ -178,6 +197,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         pod_name,
         pod_uid,
         workload_events,
+        audit,
+        audit_interval,
+        audit_pause,
         clock_offset,
         tls_cert,
         tls_key,
@@ -201,6 +223,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
                 .zip(pod_uid)
                 .map(|(name, uid)| OwnPod { name, uid }),
             workload_events,
+            audit: audit.then_some(Pace {
+                // Without one it would ask for ever.
+                interval: audit_interval.max(SHORTEST_INTERVAL),
+                pause: audit_pause,
+            }),
         })),
     };
     time::set_offset(clock_offset);
@@ -349,6 +376,9 @@ whoever made the certificate also writes the caBundle.";
 /// They accept, shake hands and answer `/livez`; deciding has threads of its own
 /// ([`Limits::ordinary_threads`]). Each costs memory, and one may be in a handshake.
 const WORKER_THREADS: usize = 2;
+
+/// Of the audit; the chart asks for more.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

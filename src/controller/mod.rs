@@ -1,4 +1,4 @@
-//! What a replica maintains in the cluster: the certificate Secret and the caBundles.
+//! What a replica maintains in the cluster: the certificate Secret and the caBundles; and what it looks for there.
 //!
 //! - [`reconciler`] is the loop: read, ask [`certs::state`](crate::certs::state), act, read again.
 //! - [`watch`] tells that a named object has changed.
@@ -6,10 +6,12 @@
 //! - [`coverage`] compares profiles with webhook entries.
 //! - [`events`] tells people what happened: log, Event, counter. [`workload_events`] tells on workloads what became of
 //!   their pods.
+//! - [`audit`] looks for pods that were missed, or do not run with the agent, where that is switched on.
 //!
 //! Invariants: no leader election. Every write is a compare-and-swap on the resource version, and every replica computes
 //! the same content from the same Secret, so that two of them cannot fight. No object of anybody else is touched.
 
+pub mod audit;
 pub mod backoff;
 pub mod coverage;
 pub mod events;

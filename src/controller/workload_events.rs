@@ -6,7 +6,8 @@
 //! Invariants: a review waits for nothing here; what is remembered and what is written in a while has a limit, and what goes
 //! beyond it is counted; a dry run is never told.
 //!
-//! Deliberately not here: pods that nobody decided about, which nobody here has seen.
+//! Deliberately not here: pods that nobody decided about. The [`audit`](super::audit) finds those, and writes its Events as
+//! this does.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -89,15 +90,8 @@ impl WorkloadEvents {
                 tally.due(Instant::now())
             };
             for (origin, told, pods) in due {
-                let result = tell(&cluster, origin, &told, pods, &instance).await;
-                self.metrics.workload_event(match result {
-                    Ok(()) => WorkloadEventResult::Written,
-                    Err(error) => {
-                        let error = format!("{:#}", anyhow::Error::from(error));
-                        tracing::debug!(error, "an Event of a workload was not written");
-                        WorkloadEventResult::Failed
-                    }
-                });
+                let notice = notice(&told, pods);
+                write_notice(&cluster, &self.metrics, origin, notice, &instance).await;
             }
         }
     }
@@ -139,23 +133,41 @@ impl Tally {
     }
 }
 
-async fn tell(
+/// What an Event on a workload says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// What was being done.
+    pub(super) action: &'static str,
+    /// `Normal` or `Warning`.
+    pub(super) kind: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) note: String,
+}
+
+/// Writes an Event on a workload, and counts what becomes of it.
+pub(super) async fn write_notice(
     cluster: &Cluster,
+    metrics: &Metrics,
     mut origin: Origin,
-    told: &Told,
-    pods: u64,
+    notice: Notice,
     instance: &str,
-) -> Result<(), crate::api::request::ClusterError> {
+) {
     if origin.uid.is_none() {
         // Without it the Event is found by `kubectl get events --for` all the same.
         origin.uid = cluster.uid(&origin).await.ok().flatten();
     }
-    cluster
-        .create_event(&event(origin, told, pods, instance))
-        .await
+    let written = cluster.create_event(&event(origin, notice, instance)).await;
+    metrics.workload_event(match written {
+        Ok(()) => WorkloadEventResult::Written,
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::debug!(error, "an Event of a workload was not written");
+            WorkloadEventResult::Failed
+        }
+    });
 }
 
-fn event(origin: Origin, told: &Told, pods: u64, instance: &str) -> Event {
+fn notice(told: &Told, pods: u64) -> Notice {
     let count = match pods {
         1 => "1 pod".to_owned(),
         pods => format!("{pods} pods"),
@@ -175,6 +187,15 @@ fn event(origin: Origin, told: &Told, pods: u64, instance: &str) -> Event {
             "Warning",
         ),
     };
+    Notice {
+        action: "Admission",
+        kind,
+        reason,
+        note,
+    }
+}
+
+fn event(origin: Origin, notice: Notice, instance: &str) -> Event {
     let Origin {
         api_version,
         kind: of_workload,
@@ -190,8 +211,14 @@ fn event(origin: Origin, told: &Told, pods: u64, instance: &str) -> Event {
         uid,
         ..ObjectReference::default()
     };
+    let Notice {
+        action,
+        kind,
+        reason,
+        note,
+    } = notice;
     Event {
-        action: Some("Admission".to_owned()),
+        action: Some(action.to_owned()),
         ..event_about(regarding, kind, reason, &note, instance)
     }
 }

@@ -19,8 +19,9 @@ use crate::api::request::ClusterError;
 use crate::diagnose::check::Unseen;
 use crate::diagnose::gather;
 use crate::diagnose::status::StatusFacts;
-use crate::diagnose::status::objects::{NamespaceFacts, PodFacts, WorkloadFacts};
+use crate::diagnose::status::objects::WorkloadFacts;
 use crate::diagnose::status::rollout::{self, Progress};
+use crate::standing::objects::{ObjectFacts, PodFacts};
 
 /// Where to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub async fn inventory(cluster: &Cluster, scope: &Scope) -> Result<Inventory, Cl
             match gather::seen(
                 inventory
                     .reader
-                    .get::<NamespaceFacts>("Namespace", name, &path)
+                    .get::<ObjectFacts>("Namespace", name, &path)
                     .await,
             ) {
                 Ok(namespace) => inventory.facts.namespaces.push(namespace),
@@ -147,7 +148,7 @@ impl Census {
             .is_some_and(Config::reads_annotations);
         let selector = format!("labelSelector={INJECT}");
         let query = if everywhere { "" } else { &selector };
-        let found: Vec<NamespaceFacts> = self
+        let found: Vec<ObjectFacts> = self
             .list("Namespaces", "/api/v1/namespaces", query, Form::Metadata)
             .await;
         let mut names: BTreeSet<_> = found
@@ -165,7 +166,7 @@ impl Census {
         }
         for (kind, path, key) in collections {
             let query = format!("labelSelector={key}");
-            let found: Vec<NamespaceFacts> = self.list(kind, &path, &query, Form::Metadata).await;
+            let found: Vec<ObjectFacts> = self.list(kind, &path, &query, Form::Metadata).await;
             names.extend(found.into_iter().map(|each| each.metadata.namespace));
         }
         names

@@ -223,7 +223,7 @@ refused, with their position and what would be valid.
 
 ```console
 $ javelin config check deploy/examples/javelin.yaml
-deploy/examples/javelin.yaml: good: default (dbdbf273a89f), batch (f2a9564534ad)
+deploy/examples/javelin.yaml: good: default (efac56e3376e), batch (b565bafee3c2)
 
 ```
 

@@ -26,8 +26,14 @@ struct Family {
 
 pub(super) fn page() -> String {
     let mut families = families(&told_by_a_busy_process());
-    // What every process has is what people look for last.
-    families.sort_by_key(|family| family.name.starts_with("process_"));
+    // What every process has is what people look for last. Both are told first, and the audit's others last.
+    let is_late = |family: &Family, of: &str| family.name.starts_with(of);
+    families.sort_by_key(|family| {
+        (
+            is_late(family, "process_"),
+            is_late(family, "javelin_audit_"),
+        )
+    });
     let mut text = format!("{GENERATED}{INTRODUCTION}");
     let mut section = "";
     for family in &families {
@@ -134,6 +140,7 @@ fn section_of(name: &str) -> &'static str {
             "Javelin's own certificates"
         }
         () if begins(&["events", "workload_events", "probe_"]) => "Events and reachability",
+        () if begins(&["audit_"]) => "The audit",
         () => panic!("{name} has no section"),
     }
 }
@@ -324,8 +331,16 @@ sum by (outcome) (increase(javelin_reviews_total{entry=~\"pod|namespace.*\",outc
 javelin_probe_result == 1
 ```
 
-No label has a value that a pod can choose, so the number of series does not grow with your pods. Series with a closed set of values
-are there from the start, at 0.
+With `audit.enabled`, one replica looks for pods that were missed, or do not run with the agent; the others have 0, and so has every
+replica without it. When it last looked is in the second one, which is 0 where nobody does:
+
+```promql
+max by (pod_namespace, reason) (javelin_audit_pods) > 0
+max(javelin_audit_last_round_timestamp_seconds)
+```
+
+No label has a value that a pod can choose, so the number of series does not grow with your pods. `pod_namespace` has the names of 50
+namespaces at most. Series with a closed set of values are there from the start, at 0.
 
 Two metrics of the API servers are as important. `apiserver_admission_webhook_fail_open_count` counts objects that were let through because the call failed, and
 `apiserver_admission_webhook_admission_duration_seconds` is the time that pods waited. Managed control planes often do not expose
@@ -383,6 +398,9 @@ const OTHER_LABELS: &str = "
 | `result` | `javelin_config_reloads_total`, `javelin_certificate_reloads_total` | `success` or `failure` |
 | `profile` | `javelin_injections_total` | a profile of the configuration, or `default` |
 | `result` | `javelin_workload_events_total` | `written`, `failed`, or `dropped` when more workloads at once were decided on than are remembered |
+| `pod_namespace` | `javelin_audit_pods` | one of the 50 namespaces with most such pods, or `(others)` for the rest, which is always there |
+| `reason` | `javelin_audit_pods` | `missed`, created while Javelin did not answer, or `crashing`, with the agent and not running |
+| `result` | `javelin_audit_rounds_total` | `complete`, `incomplete` when objects were left out (the log says how many), or `failed`; then what was found before is still told |
 | `hash` | `javelin_config_info` | a hash of the configuration; replicas with the same hash decide alike |
 | `authority` | `javelin_leaf_issuer` | the first 16 digits of the authority's SHA-256, as `javelin cert` shows it |
 | `version` | `javelin_build_info` | Javelin's |

@@ -12,6 +12,7 @@
 )]
 
 mod api;
+mod audit;
 mod cases;
 mod certificates_cli;
 mod charts;
@@ -180,7 +181,7 @@ const SCENARIOS: [(&str, Case); 3] = [
     ),
 ];
 
-const CASES: [(&str, Case); 66] = [
+const CASES: [(&str, Case); 67] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -412,6 +413,10 @@ const CASES: [(&str, Case); 66] = [
     (
         "events_tell_workloads_what_became_of_their_pods",
         workload_events::on_a_deployment,
+    ),
+    (
+        "an_audit_tells_of_pods_that_were_missed_or_crash_with_the_agent",
+        audit::missed_and_crashing,
     ),
     ("figures", figures::take),
     (

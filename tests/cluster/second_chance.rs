@@ -135,7 +135,7 @@ fn try_pod(namespace: &str) -> Result<Value> {
     tried(&pause_pod("tried", namespace, "app: tried", ""))
 }
 
-fn try_labelled_pod(namespace: &str) -> Result<Value> {
+pub(crate) fn try_labelled_pod(namespace: &str) -> Result<Value> {
     let asks = format!("{INJECT}: 'true'");
     tried(&pause_pod("tried", namespace, &asks, ""))
 }
@@ -180,10 +180,10 @@ pub(crate) fn the_policy_tells_what_no_call_decides() -> Result {
 const UNDECIDED: &str = "no agent: asked for true, and no call of Javelin's webhook has decided";
 
 /// Entries whose calls are answered with 404, as before when dropped.
-struct Broken(Value);
+pub(crate) struct Broken(Value);
 
 impl Broken {
-    fn where_name(is_broken: impl Fn(&str) -> bool) -> Result<Self> {
+    pub(crate) fn where_name(is_broken: impl Fn(&str) -> bool) -> Result<Self> {
         let configuration = get(&["mutatingwebhookconfiguration", "javelin"])?;
         let entries = configuration["webhooks"].as_array().into_iter().flatten();
         let (mut back, mut change) = (Vec::new(), Vec::new());

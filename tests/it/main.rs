@@ -9,6 +9,7 @@
 
 #[path = "../common/api_server.rs"]
 mod api_server;
+mod audit;
 mod cert;
 mod certificates;
 mod cli;

@@ -25,6 +25,9 @@ together, and the ones for a value that is gone, are here. */}}
 {{- if ((.Values.metrics).service).enabled -}}
 {{- $needed = append $needed "metrics.service.port" -}}
 {{- end -}}
+{{- if (.Values.audit).enabled -}}
+{{- $needed = concat $needed (list "audit.interval" "audit.pause") -}}
+{{- end -}}
 {{- if ((.Values.networkPolicy).egress).enabled -}}
 {{- $needed = append $needed "networkPolicy.egress.apiServerPorts" -}}
 {{- end -}}
@@ -90,9 +93,10 @@ together, and the ones for a value that is gone, are here. */}}
 {{- if and (.Values.workloadEvents).enabled (include "javelin.tlsSecret" .) -}}
 {{- fail "workloadEvents: with a certificate of your own Javelin asks nothing of the API server, and so writes no Events; leave it out" -}}
 {{- end -}}
+{{- include "javelin.check.audit" . -}}
 {{- range .Values.extraArgs -}}
 {{- $flag := regexFind "^--[a-z-]+" . -}}
-{{- if has $flag (list "--listen" "--admin-listen" "--config" "--service" "--namespace" "--secret" "--webhook-configuration" "--probe-configmap" "--authority-lifetime" "--leaf-lifetime" "--settle-time" "--pod-name" "--pod-uid" "--workload-events" "--tls-cert" "--tls-key" "--drain-grace" "--log-format" "--log") -}}
+{{- if has $flag (list "--listen" "--admin-listen" "--config" "--service" "--namespace" "--secret" "--webhook-configuration" "--probe-configmap" "--authority-lifetime" "--leaf-lifetime" "--settle-time" "--pod-name" "--pod-uid" "--workload-events" "--audit" "--audit-interval" "--audit-pause" "--tls-cert" "--tls-key" "--drain-grace" "--log-format" "--log") -}}
 {{- fail (printf "extraArgs: %s is the chart's own, and a flag can be given once; use the value for it" $flag) -}}
 {{- end -}}
 {{- end -}}
@@ -102,6 +106,26 @@ together, and the ones for a value that is gone, are here. */}}
 {{- end -}}
 {{- if and .enabled (not .targetCPUUtilizationPercentage) (not .targetMemoryUtilizationPercentage) -}}
 {{- fail "autoscaling: set targetCPUUtilizationPercentage or targetMemoryUtilizationPercentage, or there is nothing to scale by" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "javelin.check.audit" -}}
+{{- if (.Values.audit).enabled -}}
+{{- if include "javelin.tlsSecret" . -}}
+{{- fail "audit: with a certificate of your own Javelin asks nothing of the API server, and so finds nothing; leave it out, and run `javelin status -A --check` at intervals" -}}
+{{- end -}}
+{{- range $key, $bounds := dict "interval" (list 10 86400 "10s to 1d") "pause" (list 0 60 "0s to 1m") -}}
+{{- $text := get $.Values.audit $key | toString -}}
+{{- $seconds := 0 -}}
+{{- if regexMatch "^[0-9]+(ms|s|m|h|d)$" $text -}}
+{{- $seconds = include "javelin.seconds" $text | int64 -}}
+{{- else -}}
+{{- fail (printf "audit.%s: %q is not a number with ms, s, m, h or d behind it, such as 2m" $key $text) -}}
+{{- end -}}
+{{- if or (lt $seconds (first $bounds | int64)) (gt $seconds (index $bounds 1 | int64)) -}}
+{{- fail (printf "audit.%s: %s is out of bounds; it has to be %s" $key $text (last $bounds)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -9,6 +9,7 @@ use crate::api::client::{self, Cluster, Names};
 use crate::certs::files::CertificateFiles;
 use crate::certs::{Lifetimes, ServiceName};
 use crate::cli::objects::Objects;
+use crate::controller::audit::{Audit, Pace};
 use crate::controller::coverage::Coverage;
 use crate::controller::events::{EventRecorder, OwnPod};
 use crate::controller::reconciler::Reconciler;
@@ -48,6 +49,8 @@ pub(super) struct OwnAuthority {
     pub(super) pod: Option<OwnPod>,
     /// Are workloads told what became of their pods?
     pub(super) workload_events: bool,
+    /// Does it look for pods that were missed, and how often?
+    pub(super) audit: Option<Pace>,
 }
 
 /// What has to do with the certificate.
@@ -155,6 +158,11 @@ impl OwnAuthority {
             let instance = self.pod.as_ref().map_or("javelin", |pod| &pod.name);
             let writer = events.write(cluster.clone(), instance.to_owned());
             background.spawn("events on workloads", writer);
+        }
+        if let (Some(pace), Some(pod)) = (self.audit, &self.pod) {
+            let (config, metrics) = (Arc::clone(&config.current), Arc::clone(&parts.metrics));
+            let audit = Audit::new(cluster.clone(), config, metrics, pod.name.clone(), pace);
+            background.spawn("audit", audit.run());
         }
         background.spawn("events", reports.write(cluster.clone(), self.pod));
         background.spawn(

@@ -139,7 +139,7 @@ fn only_what_somebody_asked_for_is_told_and_no_dry_run() {
 #[test]
 fn an_event_is_about_the_workload_in_its_namespace() {
     let told = Told::Skipped("other-agent");
-    let event = event(origin("orders"), &told, 2, "javelin-1");
+    let event = event(origin("orders"), notice(&told, 2), "javelin-1");
     let regarding = event.regarding.unwrap();
     assert_eq!(regarding.kind.as_deref(), Some("Deployment"));
     assert_eq!(regarding.name.as_deref(), Some("orders"));

@@ -1,26 +1,23 @@
 //! Which workloads have the agent, which were missed, and why others are without it: `javelin status`.
 //!
-//! One pure function of what was read. A pod that asks for the agent and has neither a receipt nor a note why not was
-//! created while nobody answered: it was **missed**. One that was there before the label **waits** for a restart.
+//! One pure function of what was read.
 //!
-//! Invariant: owners are told from names, as the webhook does it; no ReplicaSet has to be read.
-//!
-//! Deliberately not here: reading (`diagnose::inventory`), how it looks (`cli::status`), and restarting (`cli::restart`).
+//! Deliberately not here: how one pod stands ([`standing`](crate::standing)), reading (`diagnose::inventory`), how it looks (`cli::status`), and restarting (`cli::restart`).
 
 use std::collections::BTreeMap;
 
 use javelin_core::config::{Config, DEFAULT_PROFILE, Profile};
-use javelin_core::kinds::Kind;
-use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT, INJECTED, MIRROR_POD, SKIPPED};
-use javelin_core::mutate::pod::{Metadata, StringMap};
-use javelin_core::mutate::{Owners, Receipt};
+use javelin_core::mutate::Receipt;
 use serde::Serialize;
 
-mod crash;
 pub mod objects;
 pub mod rollout;
 
-use objects::{NamespaceFacts, PodFacts, WorkloadFacts};
+use crate::standing::objects::{ObjectFacts, PodFacts};
+use crate::standing::{
+    self, InjectionRequest, LabelSource, NamespaceLabel, Standing, Surroundings, crash,
+};
+use objects::WorkloadFacts;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -28,7 +25,7 @@ pub struct StatusFacts {
     /// Javelin's configuration; without it nobody knows what is outdated, or excluded.
     pub config: Option<Config>,
     /// Namespaces, as far as they may be read.
-    pub namespaces: Vec<NamespaceFacts>,
+    pub namespaces: Vec<ObjectFacts>,
     /// Workloads with a pod template.
     pub workloads: Vec<WorkloadFacts>,
     /// Pods.
@@ -69,68 +66,23 @@ pub struct WorkloadStatus {
     pub no_restart: Option<&'static str>,
 }
 
-/// What asks for the agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LabelSource {
-    /// The workload's own label.
-    Workload,
-    /// Its pod template's label or annotation.
-    Template,
-    /// The namespace's label.
-    Namespace,
-    /// Nothing any more.
-    Nobody,
-}
-
-/// How one pod stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    Injected {
-        outdated: Option<String>,
-        crash: Option<String>,
-    },
-    Missed,
-    Skipped(String),
-    Waiting(&'static str),
-    /// It does not ask.
-    Plain,
-}
-
-/// Whatever the label or an annotation asks for, and where that stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct InjectionRequest {
-    source: LabelSource,
-    value: String,
-    /// Does the pod itself carry it? Then it was there when the pod was created.
-    is_on_pod: bool,
-}
-
 impl WorkloadStatus {
     /// As `kubectl` takes it: `deployment.apps/orders`.
     pub fn resource(&self) -> String {
-        let kind = Kind::named(None, &self.kind);
-        let kind = kind.map_or_else(|| self.kind.to_ascii_lowercase(), Kind::resource);
-        format!("{kind}/{}", self.name)
+        standing::resource(&self.kind, &self.name)
     }
 
     /// How to run without the agent what does not run with it: a sentence, or a command and what it does. Nothing where
     /// no pod crashes.
     pub fn way_back(&self) -> Option<String> {
-        if self.crashing == 0 {
-            return None;
-        }
-        let (namespace, resource) = (&self.namespace, self.resource());
-        Some(match (self.no_restart, self.asked_by) {
-            (_, LabelSource::Nobody) => {
-                format!("kubectl rollout restart -n {namespace} {resource}")
-            }
-            (Some(_), _) | (None, LabelSource::Template) => format!(
-                "set the label {INJECT} to \"false\" in its manifest, and create its pods again"
-            ),
-            (None, LabelSource::Workload | LabelSource::Namespace) => {
-                format!("kubectl label --overwrite -n {namespace} {resource} {INJECT}=false")
-            }
+        (self.crashing > 0).then(|| {
+            let has_obstacle = self.no_restart.is_some();
+            standing::way_back(
+                &self.namespace,
+                &self.resource(),
+                self.asked_by,
+                has_obstacle,
+            )
         })
     }
 
@@ -164,13 +116,24 @@ pub fn rows(facts: &StatusFacts) -> Vec<WorkloadStatus> {
     }
     for pod in facts.pods.iter().filter(|pod| pod.is_alive()) {
         let namespace = &pod.metadata.namespace;
-        let (kind, name) = owner(pod);
+        let (kind, name) = standing::owner(&pod.metadata);
         let key = (namespace.clone(), kind, name);
-        let workload = facts.workload(&key);
-        let request = facts.request(pod, workload);
-        let state = facts.state(pod, workload, request.as_ref());
-        if state == State::Plain || is_excluded(namespace) {
+        let of_workload = facts.workload(&key).and_then(WorkloadFacts::label);
+        let of_namespace = facts.namespace(namespace);
+        let around = Surroundings {
+            workload: of_workload.as_ref(),
+            namespace: of_namespace.as_ref(),
+            annotations_count: facts.do_annotations_count(),
+        };
+        let request = around.request(&pod.metadata);
+        let standing = around.standing(&pod.metadata, request.as_ref());
+        if standing == Standing::Plain || is_excluded(namespace) {
             continue;
+        }
+        let (mut outdated, mut crash) = (None, None);
+        if let Standing::Injected(receipt) = &standing {
+            outdated = facts.outdated(receipt.as_deref(), request.as_ref());
+            crash = crash::describe(pod, receipt.as_deref());
         }
         let request = request
             .filter(InjectionRequest::is_yes)
@@ -178,7 +141,7 @@ pub fn rows(facts: &StatusFacts) -> Vec<WorkloadStatus> {
         let row = rows
             .entry(key)
             .or_insert_with_key(|key| facts.row(key, request));
-        row.count(state);
+        row.count(standing, outdated, crash);
     }
     let rows = rows.into_values().map(|mut row| {
         let obstacle = row.no_restart.filter(|_| row.missed > 0);
@@ -202,7 +165,7 @@ impl StatusFacts {
         let (namespace, kind, name) = key.clone();
         let no_restart = match self.workload(key) {
             Some(workload) => rollout::obstacle(workload),
-            None => rollout::obstacle_of_kind(&kind),
+            None => standing::obstacle_of_kind(&kind),
         };
         WorkloadStatus {
             namespace,
@@ -229,119 +192,30 @@ impl StatusFacts {
     /// What a workload's new pods would ask for.
     fn request_of(&self, workload: &WorkloadFacts) -> Option<InjectionRequest> {
         let template = workload.template();
-        let on_template =
-            template.and_then(|template| self.own(&template.labels, &template.annotations));
-        let request = |source, value: &str| InjectionRequest {
-            source,
-            value: value.to_owned(),
-            is_on_pod: false,
-        };
+        let on_template = template.and_then(|template| {
+            let (labels, annotations) = (&template.labels, &template.annotations);
+            standing::own_request(labels, annotations, self.do_annotations_count())
+        });
         on_template
-            .map(|value| request(LabelSource::Template, value))
+            .map(|value| InjectionRequest::new(LabelSource::Template, value))
             .or_else(|| {
-                label(&workload.metadata.labels, INJECT)
-                    .map(|value| request(LabelSource::Workload, value))
-            })
-            .or_else(|| self.of_namespace(&workload.metadata.namespace))
-    }
-
-    /// What a pod asks for, in the order of the webhook.
-    fn request(
-        &self,
-        pod: &PodFacts,
-        workload: Option<&WorkloadFacts>,
-    ) -> Option<InjectionRequest> {
-        let metadata = &pod.metadata;
-        let request = |source, value: &str| InjectionRequest {
-            source,
-            value: value.to_owned(),
-            is_on_pod: true,
-        };
-        let own = self.own(&metadata.labels, &metadata.annotations);
-        own.map(|value| request(LabelSource::Template, value))
-            .or_else(|| {
-                label(&metadata.labels, FROM_WORKLOAD)
-                    .map(|value| request(LabelSource::Workload, value))
+                let label = workload.label()?;
+                Some(InjectionRequest::new(LabelSource::Workload, &label.value))
             })
             .or_else(|| {
-                let value = label(&workload?.metadata.labels, INJECT)?;
-                Some(InjectionRequest {
-                    is_on_pod: false,
-                    ..request(LabelSource::Workload, value)
-                })
+                let label = self.namespace(&workload.metadata.namespace)?;
+                Some(InjectionRequest::new(LabelSource::Namespace, &label.value))
             })
-            .or_else(|| self.of_namespace(&metadata.namespace))
     }
 
-    /// The pod's own label, or its annotation where those count.
-    fn own<'a>(&self, labels: &'a StringMap, annotations: &'a StringMap) -> Option<&'a str> {
-        let annotations_count = self.config.as_ref().is_some_and(Config::reads_annotations);
-        label(labels, INJECT).or_else(|| label(annotations, INJECT).filter(|_| annotations_count))
+    fn do_annotations_count(&self) -> bool {
+        self.config.as_ref().is_some_and(Config::reads_annotations)
     }
 
-    fn of_namespace(&self, name: &str) -> Option<InjectionRequest> {
-        let namespace = self
-            .namespaces
-            .iter()
-            .find(|each| each.metadata.name == name)?;
-        let value = label(&namespace.metadata.labels, INJECT)?;
-        Some(InjectionRequest {
-            source: LabelSource::Namespace,
-            value: value.to_owned(),
-            is_on_pod: false,
-        })
-    }
-
-    fn state(
-        &self,
-        pod: &PodFacts,
-        workload: Option<&WorkloadFacts>,
-        request: Option<&InjectionRequest>,
-    ) -> State {
-        let annotation = |key: &str| label(&pod.metadata.annotations, key);
-        if let Some(receipt) = annotation(INJECTED) {
-            let receipt: Option<Receipt> = serde_json::from_str(receipt).ok();
-            return State::Injected {
-                outdated: self.outdated(receipt.as_ref(), request),
-                crash: crash::describe(pod, receipt.as_ref()),
-            };
-        }
-        let Some(request) = request.filter(|request| request.is_yes()) else {
-            return State::Plain;
-        };
-        if let Some(skipped) = annotation(SKIPPED) {
-            let code = skipped.split(':').next().unwrap_or(skipped);
-            return State::Skipped(code.trim().to_owned());
-        }
-        if annotation(MIRROR_POD).is_some() {
-            return State::Skipped("static-pod".to_owned());
-        }
-        if request.is_on_pod {
-            return State::Missed;
-        }
-        match (request.source, workload) {
-            // The webhook copies a label in the very moment in which it is set.
-            (LabelSource::Workload, Some(workload))
-                if workload.was_copyable() && !workload.has_copy() =>
-            {
-                State::Missed
-            }
-            (LabelSource::Workload, _) => State::Waiting("older than the label"),
-            _ if self.is_older_than_label(pod) => {
-                State::Waiting("older than the namespace's label")
-            }
-            _ => State::Missed,
-        }
-    }
-
-    /// As far as the API server has written down who set the label, and when.
-    fn is_older_than_label(&self, pod: &PodFacts) -> bool {
-        let namespace = self
-            .namespaces
-            .iter()
-            .find(|each| each.metadata.name == pod.metadata.namespace);
-        let labelled = namespace.and_then(|each| each.metadata.labelled_at());
-        labelled.is_some_and(|labelled| pod.metadata.creation_timestamp.as_str() < labelled)
+    fn namespace(&self, name: &str) -> Option<NamespaceLabel> {
+        let mut namespaces = self.namespaces.iter();
+        let namespace = namespaces.find(|each| each.metadata.name == name)?;
+        NamespaceLabel::of(&namespace.metadata)
     }
 
     fn outdated(
@@ -378,44 +252,30 @@ fn why_outdated(receipt: &Receipt, profile: &Profile) -> Option<String> {
         .then(|| "has an older configuration".to_owned())
 }
 
-impl InjectionRequest {
-    fn none() -> Self {
-        Self {
-            source: LabelSource::Nobody,
-            value: String::new(),
-            is_on_pod: false,
-        }
-    }
-
-    fn is_yes(&self) -> bool {
-        self.value != "false"
-    }
-}
-
 impl WorkloadStatus {
-    fn count(&mut self, state: State) {
+    fn count(&mut self, standing: Standing, outdated: Option<String>, crash: Option<String>) {
         self.pods += 1;
-        let detail = match state {
-            State::Injected { outdated, crash } => {
+        let detail = match standing {
+            Standing::Injected(_) => {
                 self.injected += 1;
                 self.outdated += usize::from(outdated.is_some());
                 self.crashing += usize::from(crash.is_some());
                 self.note(outdated);
                 crash
             }
-            State::Missed => {
+            Standing::Missed => {
                 self.missed += 1;
                 None
             }
-            State::Skipped(code) => {
+            Standing::Skipped(code) => {
                 self.skipped += 1;
                 Some(code)
             }
-            State::Waiting(why) => {
+            Standing::Waiting(why) => {
                 self.waiting += 1;
                 Some(why.to_owned())
             }
-            State::Plain => None,
+            Standing::Plain => None,
         };
         self.note(detail);
     }
@@ -424,24 +284,6 @@ impl WorkloadStatus {
         let detail = detail.filter(|detail| !self.details.contains(detail));
         self.details.extend(detail);
     }
-}
-
-/// The uppermost owner that can be told from names; the pod itself, if it has none.
-fn owner(pod: &PodFacts) -> (String, String) {
-    let metadata = Metadata {
-        labels: Some(pod.metadata.labels.clone()),
-        owner_references: Some(pod.metadata.owner_references.clone()),
-        ..Metadata::default()
-    };
-    let owners = Owners::of_pod(&metadata);
-    owners.iter().next_back().map_or_else(
-        || ("Pod".to_owned(), pod.metadata.name.clone()),
-        |owner| (owner.kind.clone(), owner.name.clone()),
-    )
-}
-
-fn label<'a>(map: &'a StringMap, key: &str) -> Option<&'a str> {
-    map.get(key).map(String::as_str)
 }
 
 #[cfg(test)]

@@ -1,110 +1,12 @@
-//! The few fields of Kubernetes objects that tell how pods stand. What is missing has its default.
+//! The few fields of workloads that tell how their pods will stand. What is missing has its default.
 
 use javelin_core::kinds::Kind;
-use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT};
-use javelin_core::mutate::pod::{OwnerReference, StringMap};
+use javelin_core::mutate::keys::FROM_WORKLOAD;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::diagnose::template::PodTemplates;
-
-/// Of any object.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ObjectMetadata {
-    /// Its name.
-    pub name: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// Labels.
-    pub labels: StringMap,
-    /// Annotations.
-    pub annotations: StringMap,
-    /// Who made it.
-    pub owner_references: Vec<OwnerReference>,
-    /// When, as RFC 3339.
-    pub creation_timestamp: String,
-    /// Is it on its way out?
-    pub deletion_timestamp: Option<String>,
-    /// Who has written what, and when.
-    pub managed_fields: Vec<Manager>,
-}
-
-/// Somebody who has written fields of an object.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Manager {
-    /// When last.
-    pub time: String,
-    /// Which fields.
-    pub fields_v1: Value,
-}
-
-/// A namespace.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct NamespaceFacts {
-    /// All that is read of it.
-    pub metadata: ObjectMetadata,
-}
-
-/// A pod.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct PodFacts {
-    /// Labels, annotations, owners.
-    pub metadata: ObjectMetadata,
-    /// How it is.
-    pub status: PodStatus,
-}
-
-/// How a pod is.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct PodStatus {
-    /// `Running` and the like.
-    pub phase: String,
-    /// Of init containers.
-    pub init_container_statuses: Vec<ContainerStatus>,
-    /// Of regular ones.
-    pub container_statuses: Vec<ContainerStatus>,
-}
-
-/// How a container is.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ContainerStatus {
-    /// Its name.
-    pub name: String,
-    /// Is it ready?
-    pub ready: bool,
-    /// How often it was started again.
-    pub restart_count: u32,
-    /// What it does.
-    pub state: ContainerState,
-    /// What it did before that.
-    pub last_state: ContainerState,
-}
-
-/// What a container does.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct ContainerState {
-    /// It waits.
-    pub waiting: Option<Why>,
-    /// It has ended.
-    pub terminated: Option<Why>,
-}
-
-/// Why a container waits, or has ended.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Why {
-    /// A word.
-    pub reason: String,
-    /// 0 is success.
-    pub exit_code: i32,
-}
+use crate::standing::WorkloadLabel;
+use crate::standing::objects::ObjectMetadata;
 
 /// Something with a pod template.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -151,31 +53,6 @@ pub struct RollingUpdate {
     pub partition: u32,
 }
 
-impl ObjectMetadata {
-    /// When the inject label was last written, as far as that is known: RFC 3339 in UTC and whole seconds, so that texts
-    /// compare as times do.
-    pub fn labelled_at(&self) -> Option<&str> {
-        let key = format!("f:{INJECT}");
-        let wrote = |manager: &&Manager| {
-            let labels = manager
-                .fields_v1
-                .get("f:metadata")
-                .and_then(|metadata| metadata.get("f:labels"));
-            labels.is_some_and(|labels| labels.get(&key).is_some())
-        };
-        let times = self.managed_fields.iter().filter(wrote);
-        times.map(|manager| manager.time.as_str()).max()
-    }
-}
-
-impl PodFacts {
-    /// Has it neither ended, nor to go?
-    pub fn is_alive(&self) -> bool {
-        let has_ended = matches!(self.status.phase.as_str(), "Succeeded" | "Failed");
-        self.metadata.deletion_timestamp.is_none() && !has_ended
-    }
-}
-
 impl WorkloadFacts {
     /// Its pod template's metadata.
     pub fn template(&self) -> Option<&ObjectMetadata> {
@@ -198,16 +75,8 @@ impl WorkloadFacts {
         })
     }
 
-    /// Was its label there when the webhook could have copied it? Where the template never changes, at creation alone.
-    pub fn was_copyable(&self) -> bool {
-        let metadata = &self.metadata;
-        let is_later = metadata.labelled_at() > Some(metadata.creation_timestamp.as_str());
-        self.is_mutable() || !is_later
-    }
-
-    /// Is its label copied into the template whenever it changes?
-    pub fn is_mutable(&self) -> bool {
-        let kind = Kind::named(None, self.kind);
-        kind.is_some_and(|kind| kind.is_label_copied_on("UPDATE"))
+    /// Its label, if it has one.
+    pub fn label(&self) -> Option<WorkloadLabel> {
+        WorkloadLabel::of(self.kind, &self.metadata, self.has_copy())
     }
 }

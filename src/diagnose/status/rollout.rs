@@ -5,6 +5,7 @@ use javelin_core::kinds::Kind;
 use serde_json::{Value, json};
 
 use super::objects::WorkloadFacts;
+use crate::standing::obstacle_of_kind;
 
 /// How far a rollout is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +32,6 @@ pub fn obstacle(workload: &WorkloadFacts) -> Option<&'static str> {
         return Some("its rolling update has a partition: pods below it would not be replaced");
     }
     obstacle_of_kind(workload.kind)
-}
-
-/// The same of a kind alone.
-pub fn obstacle_of_kind(kind: &str) -> Option<&'static str> {
-    match Kind::named(None, kind) {
-        Some(kind) => kind.obstacle,
-        None => Some("it is not known how it replaces its pods"),
-    }
 }
 
 /// Where workloads of a kind that can be restarted are.

@@ -1,5 +1,6 @@
 //! How each pod is counted, and in which row.
 
+use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT, INJECTED, SKIPPED};
 use serde_json::{Value, json};
 
 use super::*;
@@ -463,7 +464,7 @@ fn deployment(mut metadata: Value, template_labels: Value) -> WorkloadFacts {
     }
 }
 
-fn namespace(value: &str, labelled: &str) -> NamespaceFacts {
+fn namespace(value: &str, labelled: &str) -> ObjectFacts {
     let fields = json!({"f:metadata": {"f:labels": {format!("f:{INJECT}"): {}}}});
     let managed = json!([
         {"time": "2020-01-01T00:00:00Z", "fieldsV1": {"f:metadata": {"f:labels": {"f:other": {}}}}},

@@ -6,7 +6,7 @@ use javelin_core::mutate::keys;
 use super::objects::{ContainerStatus, PodFacts};
 
 /// The first container of ours, or with the agent, that does not run.
-pub(super) fn describe(pod: &PodFacts, receipt: Option<&Receipt>) -> Option<String> {
+pub fn describe(pod: &PodFacts, receipt: Option<&Receipt>) -> Option<String> {
     let ours = |status: &&ContainerStatus| keys::VOLUMES.contains(&status.name.as_str());
     let is_target = |status: &&ContainerStatus| {
         receipt.is_none_or(|receipt| receipt.containers.contains_key(&status.name))
