@@ -357,7 +357,7 @@ fn pod_of(text: &str) -> Result<(Pod, Option<Value>), Reason> {
     Ok((pod, Some(document)))
 }
 
-fn unreadable(error: impl std::fmt::Display) -> Reason {
+fn unreadable(error: impl fmt::Display) -> Reason {
     Reason::Unreadable(error.to_string())
 }
 
