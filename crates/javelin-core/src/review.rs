@@ -52,15 +52,19 @@ pub enum Entry {
 impl Entry {
     /// Each code that a review of this entry can come to ([`Outcome::code`]).
     pub fn outcomes(&self) -> Vec<&'static str> {
-        let own = match self {
+        // Of an object that is none, and of a defect.
+        let of_any = [OVERLOADED, "unreadable", "internal-error"];
+        match self {
             Self::Pod | Self::Namespace(_) | Self::UnknownNamespace => {
-                return [&[INJECTED, OVERLOADED], &Reason::CODES[..]].concat();
+                [&[INJECTED, OVERLOADED], &Reason::CODES[..]].concat()
             }
-            Self::Workload => Change::ALL.map(Change::code).to_vec(),
-            Self::Probe => vec![PROBED],
-        };
-        // Of an object that is none, and of a defect; of nothing else in it.
-        [&own[..], &[OVERLOADED, "unreadable", "internal-error"]].concat()
+            Self::Workload => {
+                // The last of a kind that has no label to be copied.
+                let changes = Change::ALL.map(Change::code);
+                [&changes[..], &["not-selected"], &of_any].concat()
+            }
+            Self::Probe => [&[PROBED], &of_any[..]].concat(),
+        }
     }
 }
 
