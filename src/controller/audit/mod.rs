@@ -7,7 +7,7 @@
 //! with the agent is not ready; none is kept. The first of the ready replicas, by name, is the one that looks. A round that
 //! fails changes nothing that was told before.
 //!
-//! Deliberately not here: how one pod stands ([`standing`](crate::standing)), and mending anything.
+//! Deliberately not here: how one pod stands ([`standing`]), and mending anything.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

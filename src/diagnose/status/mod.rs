@@ -2,7 +2,7 @@
 //!
 //! One pure function of what was read.
 //!
-//! Deliberately not here: how one pod stands ([`standing`](crate::standing)), reading (`diagnose::inventory`), how it looks (`cli::status`), and restarting (`cli::restart`).
+//! Deliberately not here: how one pod stands ([`standing`]), reading (`diagnose::inventory`), how it looks (`cli::status`), and restarting (`cli::restart`).
 
 use std::collections::BTreeMap;
 
