@@ -19,7 +19,7 @@ use testbed::paths::Paths;
 use testbed::process::{create_folder, output, read, write};
 use testbed::toolchain::{self, Tool, Toolchain};
 
-use crate::test::{cargo_command, succeed};
+use crate::test::{program_of_tests, succeed};
 
 mod dashboard;
 
@@ -32,6 +32,7 @@ pub(crate) fn test(paths: &Paths) -> Result<()> {
     let bench = Bench {
         paths,
         tools,
+        program: program_of_tests(paths)?,
         work,
         files: AtomicUsize::new(0),
     };
@@ -55,6 +56,8 @@ pub(crate) fn test(paths: &Paths) -> Result<()> {
 struct Bench<'a> {
     paths: &'a Paths,
     tools: Toolchain,
+    /// `javelin`.
+    program: PathBuf,
     /// For files.
     work: PathBuf,
     /// So that each gets a name of its own.
@@ -165,10 +168,8 @@ impl Bench<'_> {
     }
 
     fn javelin(&self, arguments: &[&str]) -> Command {
-        let mut command = cargo_command(self.paths);
-        command
-            .args(["run", "--quiet", "--package=javelin", "--locked", "--"])
-            .args(arguments);
+        let mut command = Command::new(&self.program);
+        command.args(arguments);
         command
     }
 

@@ -284,6 +284,16 @@ fn unit(paths: &Paths, pattern: Option<&str>) -> Result<()> {
     succeed(&mut command)
 }
 
+/// The program as tests have it. Built by itself it would have other features of its dependencies than with everybody's
+/// tests, so that all of them were compiled once more.
+pub(crate) fn program_of_tests(paths: &Paths) -> Result<PathBuf> {
+    cargo(
+        paths,
+        &["test", "--workspace", "--locked", "--no-run", "--quiet"],
+    )?;
+    Ok(program::target_folder(paths)?.join("debug/javelin"))
+}
+
 /// Tells the tests where the program is that reads YAML as kubectl does.
 fn name_judge(paths: &Paths, command: &mut Command) -> Result<()> {
     let tools = toolchain::ensure(paths, &[Tool::YamlJudge])?;

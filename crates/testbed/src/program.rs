@@ -203,7 +203,8 @@ impl<'a> Job<'a> {
     }
 }
 
-fn target_folder(paths: &Paths) -> Result<PathBuf> {
+/// Where Cargo writes.
+pub fn target_folder(paths: &Paths) -> Result<PathBuf> {
     let cargo = variable("CARGO").unwrap_or_else(|| "cargo".into());
     let metadata = output(
         Command::new(&cargo)
