@@ -5,8 +5,8 @@ use crate::{
         ENDPOINT, INJECT, SOON, counted, install_again, is_untouched, pause_deployment, receipt,
         upgrade_with,
     },
-    kube::{Namespace, Result, apply, ensure, eventually, javelin, kubectl, pods},
-    second_chance::{Broken, try_labelled_pod},
+    kube::{Namespace, Result, apply, ensure, eventually, kubectl, pods},
+    second_chance::{Broken, restart_missed, try_labelled_pod},
 };
 
 /// A Deployment that was created while no call came through, and one whose pod has the agent and does not run.
@@ -56,17 +56,7 @@ pub(crate) fn missed_and_crashing() -> Result {
     let rounds = counted("javelin_audit_rounds_total{result=\"incomplete\"}")?;
     ensure!(rounds == 0, "{rounds} rounds have left something out");
 
-    let restart = [
-        "restart",
-        "--missed",
-        "-n",
-        namespace.0,
-        "--yes",
-        "--timeout=60s",
-    ];
-    let mended = javelin(&restart).output();
-    let mended = mended.map_err(|error| error.to_string())?;
-    ensure!(mended.status.success(), "{mended:?}");
+    restart_missed(namespace.0)?;
     eventually("what was mended counts no more", SOON, || {
         let found = found("missed")?;
         ensure!(found == 0, "{found} pods");

@@ -111,16 +111,7 @@ pub(crate) fn a_missed_workload_is_shown_and_mended() -> Result {
         names == format!("-n {} deployment.apps/app\n", namespace.0),
         "{shown:?}"
     );
-    let restart = [
-        "restart",
-        "--missed",
-        "-n",
-        namespace.0,
-        "--yes",
-        "--timeout=60s",
-    ];
-    let mended = run(&restart)?;
-    ensure!(mended.status.success(), "{mended:?}");
+    restart_missed(namespace.0)?;
     injected_pod(namespace.0)?;
     ensure!(
         copy_of_label(namespace.0)? == "true",
@@ -128,6 +119,15 @@ pub(crate) fn a_missed_workload_is_shown_and_mended() -> Result {
     );
     let shown = run(&["status", "--missed", "-n", namespace.0])?;
     ensure!(shown.stdout.is_empty(), "{shown:?}");
+    Ok(())
+}
+
+/// Restarts what was missed in a namespace.
+pub(crate) fn restart_missed(namespace: &str) -> Result {
+    let which = ["restart", "--missed", "-n", namespace];
+    let restart = javelin(&[&which[..], &["--yes", "--timeout=60s"]].concat()).output();
+    let restart = restart.map_err(|error| error.to_string())?;
+    ensure!(restart.status.success(), "{restart:?}");
     Ok(())
 }
 
