@@ -191,8 +191,7 @@ fn is_of_kubernetes(kind: &str, object: &Value) -> bool {
     fn is<'a, T: Deserialize<'a>>(object: &'a Value) -> bool {
         T::deserialize(object).is_ok()
     }
-    has_names(object)
-        && has_each_name_once(object)
+    has_sound_names(object)
         && match kind {
             "Pod" => is::<core::v1::Pod>(object),
             "Deployment" => is::<apps::v1::Deployment>(object),
@@ -204,40 +203,22 @@ fn is_of_kubernetes(kind: &str, object: &Value) -> bool {
         }
 }
 
-/// Is no name twice among an object's containers? Such a pod is refused after admission, and left alone by us.
-fn has_each_name_once(value: &Value) -> bool {
+/// Has every container a name, and no two the same? A pod of which that is not so is refused after admission, and left alone
+/// by us.
+fn has_sound_names(value: &Value) -> bool {
     match value {
         Value::Object(map) => {
             let lists = map
                 .iter()
                 .filter(|(key, _)| key.to_lowercase().ends_with("containers"));
-            let containers = lists.filter_map(|(_, list)| list.as_array()).flatten();
+            let mut containers = lists.filter_map(|(_, list)| list.as_array()).flatten();
             let mut names = HashSet::new();
-            let is_once = containers
-                .filter_map(|container| container["name"].as_str())
-                .all(|name| names.insert(name));
-            is_once && map.values().all(has_each_name_once)
+            containers.all(|container| {
+                let name = container["name"].as_str();
+                name.is_some_and(|name| !name.is_empty() && names.insert(name))
+            }) && map.values().all(has_sound_names)
         }
-        Value::Array(items) => items.iter().all(has_each_name_once),
-        _ => true,
-    }
-}
-
-/// Has every container a name? Without one a pod is refused by whoever sends it on.
-fn has_names(value: &Value) -> bool {
-    match value {
-        Value::Object(map) => map.iter().all(|(key, value)| {
-            let containers = value
-                .as_array()
-                .filter(|_| key.to_lowercase().ends_with("containers"));
-            let is_named = |container: &Value| {
-                container["name"]
-                    .as_str()
-                    .is_some_and(|name| !name.is_empty())
-            };
-            containers.is_none_or(|all| all.iter().all(is_named)) && has_names(value)
-        }),
-        Value::Array(items) => items.iter().all(has_names),
+        Value::Array(items) => items.iter().all(has_sound_names),
         _ => true,
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::{
     cases::{
-        ENDPOINT, INJECT, SOON, counted, install_again, is_untouched, pause_deployment, receipt,
+        ENDPOINT, INJECT, SOON, counted, install_again, is_untouched, pause_deployment,
         upgrade_with,
     },
     kube::{Namespace, Result, apply, ensure, eventually, kubectl, pods},
-    second_chance::{Broken, restart_missed, try_labelled_pod},
+    second_chance::{Broken, calls_come_through, no_call_comes_through, restart_missed},
 };
 
 /// A Deployment that was created while no call came through, and one whose pod has the agent and does not run.
@@ -17,11 +17,7 @@ pub(crate) fn missed_and_crashing() -> Result {
     upgrade_with(&[ENDPOINT, enabled, interval, pause])?;
     let namespace = Namespace::new("t-audit", &[(INJECT, "true")])?;
     let broken = Broken::where_name(|_| true)?;
-    eventually("no call comes through", SOON, || {
-        let pod = try_labelled_pod(namespace.0)?;
-        ensure!(is_untouched(&pod), "not yet");
-        Ok(())
-    })?;
+    no_call_comes_through(namespace.0)?;
     apply(&pause_deployment(namespace.0))?;
     eventually("its pod is there without the agent", SOON, || {
         let pods = pods(namespace.0)?;
@@ -30,11 +26,7 @@ pub(crate) fn missed_and_crashing() -> Result {
         Ok(())
     })?;
     drop(broken);
-    eventually("calls come through", SOON, || {
-        let pod = try_labelled_pod(namespace.0)?;
-        ensure!(receipt(&pod).is_some(), "not yet");
-        Ok(())
-    })?;
+    calls_come_through(namespace.0)?;
     // A container whose program is not there.
     let crashing = pause_deployment(namespace.0)
         .replace("app: app", "app: broken")

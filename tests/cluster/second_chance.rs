@@ -88,19 +88,11 @@ pub(crate) fn a_missed_workload_is_shown_and_mended() -> Result {
     let namespace = Namespace::new("t-missed-workload", &[])?;
     apply(&pause_deployment(namespace.0))?;
     let broken = Broken::where_name(|_| true)?;
-    eventually("no call comes through", SOON, || {
-        let pod = try_labelled_pod(namespace.0)?;
-        ensure!(is_untouched(&pod), "not yet");
-        Ok(())
-    })?;
+    no_call_comes_through(namespace.0)?;
     label("deployment/app", namespace.0, &format!("{INJECT}=true"))?;
     ensure!(copy_of_label(namespace.0)?.is_empty(), "who copied it?");
     drop(broken);
-    eventually("calls come through", SOON, || {
-        let pod = try_labelled_pod(namespace.0)?;
-        ensure!(receipt(&pod).is_some(), "not yet");
-        Ok(())
-    })?;
+    calls_come_through(namespace.0)?;
     let run = |arguments: &[&str]| {
         let output = javelin(arguments).output();
         output.map_err(|error| error.to_string())
@@ -122,6 +114,24 @@ pub(crate) fn a_missed_workload_is_shown_and_mended() -> Result {
     Ok(())
 }
 
+/// Waits until API servers have heard that all entries are [`Broken`].
+pub(crate) fn no_call_comes_through(namespace: &str) -> Result {
+    eventually("no call comes through", SOON, || {
+        let pod = try_labelled_pod(namespace)?;
+        ensure!(is_untouched(&pod), "not yet");
+        Ok(())
+    })
+}
+
+/// Waits until they have heard that none is any more.
+pub(crate) fn calls_come_through(namespace: &str) -> Result {
+    eventually("calls come through", SOON, || {
+        let pod = try_labelled_pod(namespace)?;
+        ensure!(receipt(&pod).is_some(), "not yet");
+        Ok(())
+    })
+}
+
 /// Restarts what was missed in a namespace.
 pub(crate) fn restart_missed(namespace: &str) -> Result {
     let which = ["restart", "--missed", "-n", namespace];
@@ -135,7 +145,7 @@ fn try_pod(namespace: &str) -> Result<Value> {
     tried(&pause_pod("tried", namespace, "app: tried", ""))
 }
 
-pub(crate) fn try_labelled_pod(namespace: &str) -> Result<Value> {
+fn try_labelled_pod(namespace: &str) -> Result<Value> {
     let asks = format!("{INJECT}: 'true'");
     tried(&pause_pod("tried", namespace, &asks, ""))
 }
