@@ -9,7 +9,7 @@ use javelin::offline::inputs::Inputs;
 use javelin_core::{
     config::Config,
     kinds::Kind,
-    mutate::{self, Decision, Namespace, NamespaceLabel, Reason, Subject, Verdict, keys, pod::Pod},
+    mutate::{self, Decision, InjectLabel, Namespace, Reason, Subject, Verdict, keys, pod::Pod},
     patch::{Mutation, PodPath},
     review::{self, Answer, Entry},
 };
@@ -316,7 +316,7 @@ fn subject<'a>(pod: &'a Pod, label: Option<&'a str>) -> Subject<'a> {
         pod,
         namespace: Namespace {
             name: Some("shop"),
-            inject: label.map_or(NamespaceLabel::Absent, NamespaceLabel::Value),
+            inject: label.map_or(InjectLabel::Absent, InjectLabel::Value),
         },
         owners: mutate::Owners::of_pod(&pod.metadata),
         from_workload: None,

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`admission`] | `envelope`, `engine`, `pods`, `annotations` |
 //! | [`texts`] | `jvm_words`, `options`, `expansion`, `images`, `quantities` |
-//! | [`manifests`] | `splitter`, `editor` |
+//! | [`manifests`] | `splitter`, `editor`, `ports` |
 //! | [`configuration`] | `configuration` |
 //! | [`certificates`] | `certificates`, `secret` |
 //! | [`http`] | `http` |
@@ -41,7 +41,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     target("annotations", admission::annotations, 300),
     target("certificates", certificates::certificates, 5_000),
     target("configuration", configuration::configuration, 2_000),
@@ -54,6 +54,7 @@ pub const TARGETS: [Target; 15] = [
     target("jvm_words", texts::jvm_words, 50_000),
     target("options", texts::options, 1_500),
     target("pods", admission::pods, 100),
+    json_target("ports", manifests::ports, 400),
     target("quantities", texts::quantities, 100_000),
     json_target("secret", certificates::secret, 1_000),
     target("splitter", manifests::splitter, 5_000),

@@ -2,6 +2,9 @@
 
 use std::io::BufReader;
 
+use javelin::offline::document::Document;
+use javelin::ports::{self, PortsOptions, PortsReport};
+use javelin::probe::advice::Platform;
 use javelin_manifest::{Documents, Piece, Syntax, Tree};
 use serde_json::Value;
 
@@ -105,4 +108,42 @@ fn has_empty_key(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(has_empty_key),
         _ => false,
     }
+}
+
+/// A list of objects: what they say of connections does not depend on their order, and an error says where it is and what to
+/// do.
+pub fn ports(data: &[u8]) {
+    let Ok(values) = serde_json::from_slice::<Vec<Value>>(data) else {
+        return;
+    };
+    let documents: Vec<_> = (1..)
+        .zip(values)
+        .map(|(number, value)| Document {
+            origin: format!("objects.yaml, document {number}"),
+            value,
+        })
+        .collect();
+    let backwards: Vec<_> = documents.iter().rev().cloned().collect();
+    for stack in [false, true] {
+        let options = PortsOptions {
+            stack,
+            platform: Platform::default(),
+        };
+        let report = within_steps(data.len(), || ports::report(&documents, options));
+        match (report, ports::report(&backwards, options)) {
+            (Ok(report), Ok(other)) => assert_eq!(sorted(report), sorted(other)),
+            (Err(problem), Err(_)) => {
+                assert!(!problem.place.is_empty() && !problem.remedy.is_empty());
+            }
+            (one, other) => panic!("{one:?}, and backwards {other:?}"),
+        }
+    }
+}
+
+/// Rows of a report, as lines that can be compared.
+fn sorted(report: PortsReport) -> Vec<String> {
+    let mut lines: Vec<_> = report.rows.iter().map(|row| format!("{row:?}")).collect();
+    lines.sort();
+    lines.dedup();
+    lines
 }

@@ -30,8 +30,8 @@ macro_rules! replays {
 }
 
 replays! {
-    annotations certificates configuration editor engine envelope expansion http images jvm_words options pods quantities
-    secret splitter
+    annotations certificates configuration editor engine envelope expansion http images jvm_words options pods ports
+    quantities secret splitter
 }
 
 #[test]

@@ -107,6 +107,8 @@ pub struct PodState {
     pub node: Option<String>,
     /// The account that it acts as.
     pub account: Option<String>,
+    /// What its containers are started with, such as `--audit`.
+    pub arguments: Vec<String>,
 }
 
 /// The address and credentials of the API server as a person has them: a context of the kubeconfig, or what [`infer`]
@@ -544,11 +546,14 @@ fn to_pod(pod: Pod) -> PodState {
     let conditions = pod.status.and_then(|status| status.conditions);
     let mut conditions = conditions.unwrap_or_default().into_iter();
     let spec = pod.spec.unwrap_or_default();
-    let containers = spec.containers;
-    let ports = containers
+    let (ports, arguments): (Vec<_>, Vec<_>) = spec
+        .containers
         .into_iter()
-        .filter_map(|container| container.ports);
+        .map(|container| (container.ports, container.args))
+        .unzip();
     let admin = ports
+        .into_iter()
+        .flatten()
         .flatten()
         .find(|port| port.name.as_deref() == Some("admin"));
     PodState {
@@ -557,6 +562,7 @@ fn to_pod(pod: Pod) -> PodState {
         admin_port: admin.and_then(|port| u16::try_from(port.container_port).ok()),
         node: spec.node_name,
         account: spec.service_account_name,
+        arguments: arguments.into_iter().flatten().flatten().collect(),
     }
 }
 

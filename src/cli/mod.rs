@@ -33,7 +33,7 @@ mod table;
 
 /// Puts the OpenTelemetry Java agent into labelled Kubernetes pods.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, disable_help_subcommand = true, after_help = EXAMPLES)]
+#[command(version, propagate_version = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use javelin_core::{
     config::Config,
     kinds::{self, Kind},
-    mutate::{self, Decision, Namespace, NamespaceLabel, Reason, Step, Subject, pod::Pod},
+    mutate::{self, Decision, InjectLabel, Namespace, Reason, Step, Subject, pod::Pod},
     patch::{Mutation, PodPath},
     workload::{self, Workload},
 };
@@ -309,7 +309,7 @@ fn mutate(
         pod: &pod,
         namespace: Namespace {
             name,
-            inject: label.map_or(NamespaceLabel::Absent, NamespaceLabel::Value),
+            inject: label.map_or(InjectLabel::Absent, InjectLabel::Value),
         },
         owners,
         from_workload,

@@ -26,7 +26,7 @@ use crate::diagnose::check::objects::{
     Addresses, EndpointSlice, Event, Labelled, Service, WebhookConfiguration,
 };
 use crate::diagnose::check::{Facts, Seen, Unseen, dry_run};
-use crate::probe::advice::{Platform, Surroundings, next_step};
+use crate::probe::advice::{Installation, Platform, next_step};
 use crate::probe::{self, Reachability};
 
 /// Reads all of it. `certificates` is asked only where the certificate is Javelin's own.
@@ -41,6 +41,14 @@ pub async fn gather(
     let pods = seen(cluster.pods().await);
     let called = cluster.names().service.service();
     let acts_as = pods.iter().flatten().find_map(|pod| pod.account.clone());
+    let is_started_with = |argument: &str| {
+        let mut arguments = pods.iter().flatten().flat_map(|pod| &pod.arguments);
+        arguments.any(|each| each == argument)
+    };
+    let duties = Duties {
+        workload_events: is_started_with("--workload-events"),
+        audit: is_started_with("--audit"),
+    };
     let names = ObjectNames {
         namespace: cluster.names().service.namespace().to_owned(),
         service: called.to_owned(),
@@ -66,7 +74,7 @@ pub async fn gather(
         account: if is_elsewhere {
             Ok(Vec::new())
         } else {
-            account(&reader, cluster, &names.account).await
+            account(&reader, cluster, &names.account, duties).await
         },
         service: service(&reader, &names.namespace, &names.service).await,
         replicas: pods.map(|pods| {
@@ -162,8 +170,20 @@ async fn addresses(reader: &Reader, namespace: &str, name: &str) -> Seen<Address
     Ok(Addresses::of(&seen(slices)?))
 }
 
-/// Asks for each right of the chart's Role and `ClusterRole`, as `templates/rbac.yaml` has them.
-async fn account(reader: &Reader, cluster: &Cluster, account: &str) -> Seen<Vec<Right>> {
+/// What replicas do beside the usual, as they were started.
+#[derive(Debug, Clone, Copy)]
+struct Duties {
+    workload_events: bool,
+    audit: bool,
+}
+
+/// Asks for each right of the chart's Roles and `ClusterRole`s, as `templates/rbac.yaml` has them for these duties.
+async fn account(
+    reader: &Reader,
+    cluster: &Cluster,
+    account: &str,
+    duties: Duties,
+) -> Seen<Vec<Right>> {
     let names = cluster.names();
     let namespace = names.service.namespace();
     let secret = (namespace, "", "secrets", names.secret.as_str());
@@ -174,12 +194,35 @@ async fn account(reader: &Reader, cluster: &Cluster, account: &str) -> Seen<Vec<
         "mutatingwebhookconfigurations",
         names.configuration.as_str(),
     );
-    let asked = [
+    let service = (namespace, "", "services", names.service.service());
+    let everywhere = |group, resource| ("", group, resource, "");
+    let events = everywhere("events.k8s.io", "events");
+    let mut asked = vec![
         (secret, &["get", "watch", "patch", "create"][..]),
         (probe, &["create", "patch"]),
         ((namespace, "events.k8s.io", "events", ""), &["create"]),
         (entries, &["get", "watch", "patch"]),
     ];
+    if duties.workload_events {
+        asked.extend([
+            (events, &["create"][..]),
+            (everywhere("apps", "deployments"), &["get"]),
+            (everywhere("batch", "cronjobs"), &["get"]),
+        ]);
+    }
+    if duties.audit {
+        asked.extend([
+            (service, &["get"][..]),
+            (everywhere("", "namespaces"), &["list"]),
+            (everywhere("", "pods"), &["get", "list"]),
+            (events, &["create"]),
+        ]);
+        let kinds = Kind::with_status();
+        asked.extend(kinds.map(|kind| {
+            let right = everywhere(kind.group, kind.plural());
+            (right, &["get", "list"][..])
+        }));
+    }
     let mut rights = Vec::new();
     for ((namespace_of_right, group, resource, name), verbs) in asked {
         for verb in verbs {
@@ -208,7 +251,7 @@ async fn account(reader: &Reader, cluster: &Cluster, account: &str) -> Seen<Vec<
 
 async fn reach(cluster: &Cluster, version: &str, port: Option<u16>) -> Reach {
     let finding = probe::ask(cluster).await;
-    let place = Surroundings {
+    let place = Installation {
         platform: Platform::of(version),
         port: port.unwrap_or(USUAL_PORT),
         names: cluster.names(),

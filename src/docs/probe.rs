@@ -6,7 +6,7 @@ use super::GENERATED;
 use crate::api::client::Names;
 use crate::certs::ServiceName;
 use crate::probe::Reachability;
-use crate::probe::advice::{Platform, Surroundings, next_step};
+use crate::probe::advice::{Installation, Platform, next_step};
 
 /// A finding with an example of what the API server says. Written so that a new one does not compile without.
 fn findings() -> Vec<Reachability> {
@@ -59,7 +59,7 @@ pub(super) fn page() -> String {
     });
     let names = names.unwrap();
     let advice = |finding: &Reachability, platform, port| {
-        let place = Surroundings {
+        let place = Installation {
             platform,
             port,
             names: &names,

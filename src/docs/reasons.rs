@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use javelin_core::mutate::{Agent, Conflict, Reason, Source, Warning};
+use javelin_core::mutate::{AgentKind, Conflict, Reason, Source, Warning};
 use javelin_core::policy::difference::DIFFERENCES;
 use javelin_core::review;
 
@@ -132,7 +132,7 @@ fn reasons() -> Vec<Row> {
         Reason::ForeignInjector { .. } = Reason::ForeignInjector { container: "opentelemetry-auto-instrumentation-java".to_owned() } =>
             "The OpenTelemetry Operator injected before Javelin. Of two OpenTelemetry agents one does nothing, and which configuration takes effect is left to chance.",
             "remove the operator's annotation, and Javelin takes over.";
-        Reason::OtherAgent { .. } = Reason::OtherAgent { container: container(), agent: Agent::Vendor("Datadog") } =>
+        Reason::OtherAgent { .. } = Reason::OtherAgent { container: container(), agent: AgentKind::Vendor("Datadog") } =>
             "Two agents that do the same job change the same classes. With several containers, one such agent is enough to leave the pod alone.",
             "remove the other agent, or allow both by the annotation.";
         Reason::UnparsableOptions { .. } = Reason::UnparsableOptions { container: container(), variable: "JAVA_TOOL_OPTIONS".to_owned() } =>

@@ -11,7 +11,7 @@ use crate::certs::ServiceName;
 use crate::diagnose::check::destination::Address;
 use crate::offline::document::Document;
 use crate::probe::Reachability;
-use crate::probe::advice::{Platform, Surroundings, next_step};
+use crate::probe::advice::{Installation, Platform, next_step};
 
 /// Javelin's own pods.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ pub(super) fn of_javelin(
             own.workloads.extend(&lead.workloads);
             for port in &lead.ports {
                 if let Some(names) = call.names(service) {
-                    let place = Surroundings {
+                    let place = Installation {
                         platform,
                         port: *port,
                         names: &names,

@@ -44,7 +44,7 @@ impl Platform {
 
 /// Where Javelin runs.
 #[derive(Debug, Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct Installation<'a> {
     /// Who runs the control plane.
     pub platform: Platform,
     /// Where the webhook listens.
@@ -54,8 +54,8 @@ pub struct Surroundings<'a> {
 }
 
 /// The next step after `finding`; empty if there is nothing to do.
-pub fn next_step(finding: &Reachability, place: &Surroundings<'_>) -> String {
-    let Surroundings {
+pub fn next_step(finding: &Reachability, place: &Installation<'_>) -> String {
+    let Installation {
         platform,
         port,
         names,

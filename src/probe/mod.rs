@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{sleep, timeout};
 
-use self::advice::{Platform, Surroundings, next_step};
+use self::advice::{Installation, Platform, next_step};
 use crate::api::client::Cluster;
 use crate::controller::events::{EventReason, EventRecorder};
 use crate::metrics::Metrics;
@@ -64,7 +64,7 @@ pub async fn run(
                 .ok()
                 .map(|version| Platform::of(&version));
         }
-        let place = Surroundings {
+        let place = Installation {
             platform: platform.unwrap_or_default(),
             port,
             names: cluster.names(),

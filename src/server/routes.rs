@@ -47,7 +47,7 @@ use crate::metrics::{Metrics, entry_label};
 
 /// What decides on a review. A parameter so that a test can put one in that panics; the webhook's is
 /// [`review::answer`].
-pub type Engine = fn(&Entry, &[u8], &Config) -> Result<Answer, Malformed>;
+pub type Decide = fn(&Entry, &[u8], &Config) -> Result<Answer, Malformed>;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub struct Reviews {
     refusals: Arc<Refusals>,
     /// Tells workloads what became of their pods, where that is wanted.
     workload_events: Option<WorkloadEvents>,
-    engine: Engine,
+    engine: Decide,
     limits: Limits,
     budget: Budget,
     ordinary: Arc<Pool<Decided>>,
@@ -74,7 +74,7 @@ impl Reviews {
         config: Arc<ArcSwap<Config>>,
         refusals: Arc<Refusals>,
         limits: Limits,
-        engine: Engine,
+        engine: Decide,
     ) -> Self {
         Self {
             config,

@@ -27,7 +27,7 @@ use super::body::MAX_BODY_BYTES;
 use super::connection::Transport;
 use super::readiness::{Condition, Readiness};
 use super::refusals::Refusals;
-use super::routes::{Engine, Reviews};
+use super::routes::{Decide, Reviews};
 use super::tls::{Acceptor, Identity};
 use super::{Limits, admin, listener};
 use crate::certs::{Authority, ServiceName};
@@ -49,7 +49,7 @@ struct Running {
 }
 
 impl Running {
-    async fn start(engine: Engine, limits: Limits) -> Self {
+    async fn start(engine: Decide, limits: Limits) -> Self {
         let name = ServiceName::new("javelin", "javelin-system").unwrap();
         let authority = Authority::generate(&name, Duration::from_hours(24), time::now()).unwrap();
         let identity = Arc::new(Identity::new());
@@ -690,7 +690,7 @@ fn few_descriptors_mean_few_connections() {
 }
 
 /// Answers more than any buffer between the two holds.
-#[expect(clippy::unnecessary_wraps, reason = "it has to be an `Engine`")]
+#[expect(clippy::unnecessary_wraps, reason = "it has to be an `Decide`")]
 fn verbose(_: &Entry, _: &[u8], _: &Config) -> Result<Answer, Malformed> {
     Ok(answer(vec![b'x'; 20 * 1024 * 1024]))
 }
@@ -769,7 +769,7 @@ static ENTERED: AtomicBool = AtomicBool::new(false);
 static LEAVE: AtomicBool = AtomicBool::new(false);
 
 /// Takes as long as the test wants.
-#[expect(clippy::unnecessary_wraps, reason = "it has to be an `Engine`")]
+#[expect(clippy::unnecessary_wraps, reason = "it has to be an `Decide`")]
 fn slow(_: &Entry, _: &[u8], _: &Config) -> Result<Answer, Malformed> {
     ENTERED.store(true, Ordering::SeqCst);
     while !LEAVE.load(Ordering::SeqCst) {

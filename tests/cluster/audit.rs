@@ -5,6 +5,7 @@ use crate::{
         ENDPOINT, INJECT, SOON, counted, install_again, is_untouched, pause_deployment,
         upgrade_with,
     },
+    check::tells,
     kube::{Namespace, Result, apply, ensure, eventually, kubectl, pods},
     second_chance::{Broken, calls_come_through, no_call_comes_through, restart_missed},
 };
@@ -55,6 +56,14 @@ pub(crate) fn missed_and_crashing() -> Result {
         Ok(())
     })?;
     drop(namespace);
+
+    eventually("`check` finds everything in order", SOON, || {
+        tells(&[], &[], "")
+    })?;
+    kubectl(&["delete", "clusterrolebinding", "javelin-audit"])?;
+    eventually("`check` tells the audit's rights", SOON, || {
+        tells(&[], &[("account-rights", "failed")], "helm upgrade")
+    })?;
     install_again()
 }
 

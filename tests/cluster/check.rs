@@ -322,7 +322,7 @@ fn without_rights(namespace: &Namespace) -> Result {
 }
 
 /// Exactly these are not in order, and one of them has that hint.
-fn tells(arguments: &[&str], expected: &[(&str, &str)], hint: &str) -> Result {
+pub(crate) fn tells(arguments: &[&str], expected: &[(&str, &str)], hint: &str) -> Result {
     let output = check(&[&["-o", "json"], arguments].concat());
     let findings = findings(&output)?;
     let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 
 use javelin_core::{
     config::Config,
-    mutate::{
-        Decision, Namespace as Home, NamespaceLabel, Owners, Reason, Subject, keys, pod::Pod,
-    },
+    mutate::{Decision, InjectLabel, Namespace as Home, Owners, Reason, Subject, keys, pod::Pod},
     patch::{Mutation, PodPath},
     policy::{
         Policies,
@@ -280,7 +278,7 @@ impl Try {
                 pod: &pod,
                 namespace: Home {
                     name: Some(namespace),
-                    inject: NamespaceLabel::Absent,
+                    inject: InjectLabel::Absent,
                 },
                 owners: Owners::of_pod(&pod.metadata),
                 from_workload: None,

@@ -3,7 +3,7 @@
 
 use javelin_core::{
     config::Config,
-    mutate::{Decision, Namespace, NamespaceLabel, Owners, Subject, keys, pod::Pod},
+    mutate::{Decision, InjectLabel, Namespace, Owners, Subject, keys, pod::Pod},
     patch::{Mutation, PodPath},
 };
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ impl Engine {
             pod: &pod,
             namespace: Namespace {
                 name: Some(namespace),
-                inject: NamespaceLabel::Value("true"),
+                inject: InjectLabel::Value("true"),
             },
             owners: Owners::of_pod(&pod.metadata),
             from_workload: None,

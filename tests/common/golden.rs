@@ -8,7 +8,7 @@ use std::{
 use javelin_core::{
     config::Config,
     kinds,
-    mutate::{Namespace, NamespaceLabel, Subject, pod::Pod},
+    mutate::{InjectLabel, Namespace, Subject, pod::Pod},
     patch::{Mutation, PodPath},
     workload,
 };
@@ -53,9 +53,9 @@ impl PodCase {
             namespace: Namespace {
                 name: text("namespace"),
                 inject: match text("namespaceLabel") {
-                    None => NamespaceLabel::Absent,
-                    Some("(no profile)") => NamespaceLabel::NoProfile,
-                    Some(value) => NamespaceLabel::Value(value),
+                    None => InjectLabel::Absent,
+                    Some("(no profile)") => InjectLabel::NoProfile,
+                    Some(value) => InjectLabel::Value(value),
                 },
             },
             owners,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use javelin_core::{
     config::Config,
     mutate::{
-        self, Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Verdict, keys,
+        self, Decision, InjectLabel, Namespace, Owners, Reason, Subject, Verdict, keys,
         pod::{Container, EnvVar, Pod},
     },
     patch::{Mutation, PodPath},
@@ -213,7 +213,7 @@ fn subject(pod: &Pod) -> Subject<'_> {
         pod,
         namespace: Namespace {
             name: Some("shop"),
-            inject: NamespaceLabel::Value("true"),
+            inject: InjectLabel::Value("true"),
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use javelin_core::{
     config::Config,
-    mutate::{Decision, List, Namespace, NamespaceLabel, Owners, Subject, keys, pod::Pod},
+    mutate::{Decision, InjectLabel, List, Namespace, Owners, Subject, keys, pod::Pod},
     patch::{Mutation, PodPath},
 };
 use serde_json::json;
@@ -81,7 +81,7 @@ fn start(
         pod: &manifest,
         namespace: Namespace {
             name: Some("shop"),
-            inject: NamespaceLabel::Absent,
+            inject: InjectLabel::Absent,
         },
         owners: Owners::default(),
         from_workload: None,

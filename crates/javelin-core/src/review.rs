@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     kinds,
     mutate::{
-        self, Decision, Namespace, NamespaceLabel, Owners, Reason, Subject, Warning, keys,
+        self, Decision, InjectLabel, Namespace, Owners, Reason, Subject, Warning, keys,
         pod::{Metadata, Pod},
     },
     patch::{Mutation, Node, Patch, PodPath, Rules},
@@ -158,9 +158,9 @@ impl Engine {
         let judged = match entry {
             Entry::Probe => self.on_probe(&request),
             Entry::Workload => self.on_workload(&request, config),
-            Entry::Pod => on_pod(NamespaceLabel::Absent),
-            Entry::Namespace(profile) => on_pod(NamespaceLabel::Value(profile)),
-            Entry::UnknownNamespace => on_pod(NamespaceLabel::NoProfile),
+            Entry::Pod => on_pod(InjectLabel::Absent),
+            Entry::Namespace(profile) => on_pod(InjectLabel::Value(profile)),
+            Entry::UnknownNamespace => on_pod(InjectLabel::NoProfile),
         };
         // A reason has no patch, and its sentence always serialises.
         let (verdict, name) =
@@ -168,7 +168,7 @@ impl Engine {
         Ok(request.answer(verdict, name))
     }
 
-    fn on_pod(self, request: &Request<'_>, inject: NamespaceLabel<'_>, config: &Config) -> Judged {
+    fn on_pod(self, request: &Request<'_>, inject: InjectLabel<'_>, config: &Config) -> Judged {
         if request.operation != "CREATE" {
             return Err(Reason::NotSelected);
         }

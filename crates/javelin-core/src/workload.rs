@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     kinds::Kind,
     mutate::{
-        self, Decision, Namespace, NamespaceLabel, Owners, Subject, keys,
+        self, Decision, InjectLabel, Namespace, Owners, Subject, keys,
         pod::{Metadata, Pod, PodError, StringMap},
     },
     patch::{Patch, PatchError, PodPath},
@@ -209,7 +209,7 @@ fn outlook(
         pod: &template,
         namespace: Namespace {
             name: namespace,
-            inject: NamespaceLabel::Absent,
+            inject: InjectLabel::Absent,
         },
         owners: Owners::of_workload(workload.kind.name, name),
         from_workload: label,

@@ -266,7 +266,7 @@ fn a_pod_tells_its_admin_port_and_whether_it_is_called() {
             "metadata": { "name": "a" },
             "spec": { "nodeName": "one", "serviceAccountName": "corporate", "containers": [
                 { "name": "sidecar" },
-                { "name": "javelin", "ports": [
+                { "name": "javelin", "args": ["serve", "--audit"], "ports": [
                     { "name": "webhook", "containerPort": 10250 },
                     { "name": "admin", "containerPort": port },
                 ] },
@@ -284,6 +284,7 @@ fn a_pod_tells_its_admin_port_and_whether_it_is_called() {
         admin_port,
         node: Some("one".to_owned()),
         account: Some("corporate".to_owned()),
+        arguments: vec!["serve".to_owned(), "--audit".to_owned()],
     };
     assert_eq!(pod("True", 8080), state(true, Some(8080)));
     assert_eq!(pod("False", 9090), state(false, Some(9090)));

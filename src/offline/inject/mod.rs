@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use javelin_core::{
     config::Config,
     kinds,
-    mutate::{Decision, Namespace, NamespaceLabel, Plan, Reason, Receipt, Subject, keys, pod::Pod},
+    mutate::{Decision, InjectLabel, Namespace, Plan, Reason, Receipt, Subject, keys, pod::Pod},
     patch::{Mutation, PodPath},
     workload,
 };
@@ -415,7 +415,7 @@ impl<'a> Injector<'a> {
             pod,
             namespace: Namespace {
                 name,
-                inject: label.map_or(NamespaceLabel::Absent, NamespaceLabel::Value),
+                inject: label.map_or(InjectLabel::Absent, InjectLabel::Value),
             },
             owners,
             from_workload,

@@ -1,6 +1,6 @@
 use javelin_core::{
     config::Config,
-    mutate::{Decision, Namespace, NamespaceLabel, Owners, Subject},
+    mutate::{Decision, InjectLabel, Namespace, Owners, Subject},
     patch::{Mutation, PodPath},
 };
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ fn check(container: &Value, others: &[Value], expected: &[&str]) {
         pod: &pod,
         namespace: Namespace {
             name: Some("shop"),
-            inject: NamespaceLabel::Value("true"),
+            inject: InjectLabel::Value("true"),
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,

@@ -17,7 +17,7 @@ fn advice(finding: &Reachability, platform: Platform, port: u16) -> String {
         configuration: "spear-hooks".to_owned(),
         probe: "spear-probe".to_owned(),
     };
-    let place = Surroundings {
+    let place = Installation {
         platform,
         port,
         names: &names,

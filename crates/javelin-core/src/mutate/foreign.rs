@@ -4,7 +4,7 @@
 //! are recognised (see `java`).
 
 use super::{
-    java::{self, Agent, Shown},
+    java::{self, AgentKind, Shown},
     keys,
     pod::Pod,
     reason::Reason,
@@ -25,10 +25,10 @@ pub(super) fn check(
     let is_allowed = pod
         .annotation(keys::ALLOW_OTHER_AGENT)
         .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
-    let stops = |agent: Agent| match agent {
-        Agent::OpenTelemetry => is_first_pass,
-        Agent::Vendor(_) => is_first_pass && !is_allowed,
-        Agent::Neighbour => false,
+    let stops = |agent: AgentKind| match agent {
+        AgentKind::OpenTelemetry => is_first_pass,
+        AgentKind::Vendor(_) => is_first_pass && !is_allowed,
+        AgentKind::Neighbour => false,
     };
     let mut notes = Vec::new();
     for container in pod.spec.init_containers() {
@@ -53,45 +53,45 @@ pub(super) fn check(
                 continue;
             }
             let agent = if is_ours {
-                Agent::OpenTelemetry
+                AgentKind::OpenTelemetry
             } else {
                 found.agent
             };
             match agent {
-                Agent::OpenTelemetry if stops(agent) => {
+                AgentKind::OpenTelemetry if stops(agent) => {
                     return Err(Reason::ForeignAgent {
                         container: name.clone(),
                         option: java::shortened(&found.option),
                     });
                 }
-                Agent::Vendor(_) if stops(agent) => {
+                AgentKind::Vendor(_) if stops(agent) => {
                     return Err(Reason::OtherAgent {
                         container: name.clone(),
                         agent,
                     });
                 }
-                Agent::OpenTelemetry | Agent::Vendor(_) => {
+                AgentKind::OpenTelemetry | AgentKind::Vendor(_) => {
                     notes.push(beside(name, agent));
                 }
                 // What it is called may have changed since: the first pass noted it.
-                Agent::Neighbour if is_first_pass => {
+                AgentKind::Neighbour if is_first_pass => {
                     notes.push(format!("{name}: beside {}", java::shortened(&found.option)));
                 }
-                Agent::Neighbour => {}
+                AgentKind::Neighbour => {}
             }
         }
     }
     Ok(notes)
 }
 
-fn by_injector(container: &str, agent: Agent) -> Reason {
+fn by_injector(container: &str, agent: AgentKind) -> Reason {
     let container = container.to_owned();
     match agent {
-        Agent::OpenTelemetry => Reason::ForeignInjector { container },
+        AgentKind::OpenTelemetry => Reason::ForeignInjector { container },
         agent => Reason::OtherAgent { container, agent },
     }
 }
 
-fn beside(container: &str, agent: Agent) -> String {
+fn beside(container: &str, agent: AgentKind) -> String {
     format!("{container}: beside the {agent} agent")
 }

@@ -53,12 +53,12 @@ pub(super) struct Found {
     /// The option as it is written.
     pub option: String,
     /// Whose it is.
-    pub agent: Agent,
+    pub agent: AgentKind,
 }
 
 /// Whose agent an option loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Agent {
+pub enum AgentKind {
     /// The OpenTelemetry Java agent, or a distribution of it: ours would be the second copy.
     OpenTelemetry,
     /// An application performance agent that does the same job under another name.
@@ -168,7 +168,7 @@ impl Text<'_> {
 }
 
 /// Whose work an init container is, if it is known to bring an agent.
-pub(super) fn injector(init_container: &str) -> Option<Agent> {
+pub(super) fn injector(init_container: &str) -> Option<AgentKind> {
     let known = INJECTORS.iter().find(|(name, _)| *name == init_container);
     known.map(|(_, agent)| *agent)
 }
@@ -227,15 +227,15 @@ impl Found {
         let path = path.split_once('=').map_or(path, |(path, _)| path);
         Self {
             option: word.to_owned(),
-            agent: Agent::of_path(&path.to_ascii_lowercase()),
+            agent: AgentKind::of_path(&path.to_ascii_lowercase()),
         }
     }
 
     /// Some load their agent into every program, by a library that the linker puts first. Other libraries there
     /// (`jemalloc`, …) are no agents.
     fn in_preload(libraries: &str) -> Option<Self> {
-        let agent = Agent::of_path(&libraries.to_ascii_lowercase());
-        matches!(agent, Agent::Vendor(_)).then(|| Self {
+        let agent = AgentKind::of_path(&libraries.to_ascii_lowercase());
+        matches!(agent, AgentKind::Vendor(_)).then(|| Self {
             option: beginning(libraries).to_owned(),
             agent,
         })
@@ -257,7 +257,7 @@ pub(super) fn shortened(word: &str) -> String {
     }
 }
 
-impl Agent {
+impl AgentKind {
     /// Recognises an agent by the path of its file, in lower case.
     fn of_path(path: &str) -> Self {
         if let Some((_, vendor)) = VENDORS.iter().find(|(part, _)| path.contains(part)) {
@@ -270,7 +270,7 @@ impl Agent {
     }
 }
 
-impl fmt::Display for Agent {
+impl fmt::Display for AgentKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OpenTelemetry => "OpenTelemetry",
@@ -297,19 +297,25 @@ const JVM_VARIABLES: [&str; 3] = [JAVA_TOOL_OPTIONS, "JDK_JAVA_OPTIONS", "_JAVA_
 const PRELOADS: [&str; 2] = ["LD_PRELOAD", "LD_AUDIT"];
 
 /// Init containers by which other injectors bring their agents.
-pub(crate) const INJECTORS: [(&str, Agent); 9] = [
-    ("opentelemetry-auto-instrumentation", Agent::OpenTelemetry),
+pub(crate) const INJECTORS: [(&str, AgentKind); 9] = [
+    (
+        "opentelemetry-auto-instrumentation",
+        AgentKind::OpenTelemetry,
+    ),
     (
         "opentelemetry-auto-instrumentation-java",
-        Agent::OpenTelemetry,
+        AgentKind::OpenTelemetry,
     ),
-    ("appd-agent-attach-java", Agent::Vendor("AppDynamics")),
-    ("datadog-init-apm-inject", Agent::Vendor("Datadog")),
-    ("datadog-lib-java-init", Agent::Vendor("Datadog")),
-    ("elastic-java-agent", Agent::Vendor("Elastic APM")),
-    ("install-oneagent", Agent::Vendor("Dynatrace")),
-    ("instana-instrumentation-init", Agent::Vendor("Instana")),
-    ("newrelic-instrumentation-java", Agent::Vendor("New Relic")),
+    ("appd-agent-attach-java", AgentKind::Vendor("AppDynamics")),
+    ("datadog-init-apm-inject", AgentKind::Vendor("Datadog")),
+    ("datadog-lib-java-init", AgentKind::Vendor("Datadog")),
+    ("elastic-java-agent", AgentKind::Vendor("Elastic APM")),
+    ("install-oneagent", AgentKind::Vendor("Dynatrace")),
+    ("instana-instrumentation-init", AgentKind::Vendor("Instana")),
+    (
+        "newrelic-instrumentation-java",
+        AgentKind::Vendor("New Relic"),
+    ),
 ];
 
 /// Parts of file names that give an application performance agent away.

@@ -38,7 +38,7 @@ mod tool_options;
 
 pub use delivery::{InitContainerEdit, Parts};
 pub use environment::EnvEdit;
-pub use java::{Agent, words as jvm_words};
+pub use java::{AgentKind, words as jvm_words};
 pub use owner::{Owner, Owners};
 pub use plan::{ContainerPlan, Plan, Warning};
 pub use reason::{Conflict, Reason, Source};
@@ -95,12 +95,12 @@ pub struct Namespace<'a> {
     /// Its name; `None` for a manifest that leaves it to `kubectl`.
     pub name: Option<&'a str>,
     /// Its inject label.
-    pub inject: NamespaceLabel<'a>,
+    pub inject: InjectLabel<'a>,
 }
 
 /// The inject label of a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NamespaceLabel<'a> {
+pub enum InjectLabel<'a> {
     /// There is none, or it does not decide (`false`, and the pod's own label sent us here).
     Absent,
     /// Its value.

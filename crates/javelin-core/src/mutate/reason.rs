@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{java::Agent, keys};
+use super::{java::AgentKind, keys};
 
 /// Why a pod is left alone. Display gives one sentence that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Reason {
         /// The container that has it.
         container: String,
         /// Which one.
-        agent: Agent,
+        agent: AgentKind,
     },
     /// The JVM itself would refuse the value.
     UnparsableOptions {

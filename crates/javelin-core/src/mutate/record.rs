@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Context, NamespaceLabel, Reason, Subject,
+    Context, InjectLabel, Reason, Subject,
     composition::Origin,
     environment::Environment,
     java::JAVA_TOOL_OPTIONS,
@@ -123,9 +123,9 @@ impl Record {
         }
         let annotation = pod.annotation(keys::INJECT);
         let namespace = match subject.namespace.inject {
-            NamespaceLabel::Absent => None,
-            NamespaceLabel::Value(value) => Some(value),
-            NamespaceLabel::NoProfile => Some("(a value that names no profile)"),
+            InjectLabel::Absent => None,
+            InjectLabel::Value(value) => Some(value),
+            InjectLabel::NoProfile => Some("(a value that names no profile)"),
         };
         let sources = [
             ("pod's label", pod.label(keys::INJECT)),

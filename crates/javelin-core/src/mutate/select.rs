@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::{
-    NamespaceLabel, Subject,
+    InjectLabel, Subject,
     keys::{FROM_WORKLOAD, INJECT, MIRROR_POD},
     pod::Pod,
     reason::{Reason, Source},
@@ -60,9 +60,9 @@ fn asked<'a>(subject: &Subject<'a>, config: &Config) -> Option<(Source, Option<C
         return Some((Source::Workload, Some(value.into())));
     }
     match subject.namespace.inject {
-        NamespaceLabel::Absent => None,
-        NamespaceLabel::Value(value) => Some((Source::Namespace, Some(value.into()))),
-        NamespaceLabel::NoProfile => Some((Source::Namespace, None)),
+        InjectLabel::Absent => None,
+        InjectLabel::Value(value) => Some((Source::Namespace, Some(value.into()))),
+        InjectLabel::NoProfile => Some((Source::Namespace, None)),
     }
 }
 

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::mutate::{Namespace, NamespaceLabel, Owners};
+use crate::mutate::{InjectLabel, Namespace, Owners};
 
 fn document() -> Value {
     json!({
@@ -15,7 +15,7 @@ fn subject(pod: &Pod) -> Subject<'_> {
         pod,
         namespace: Namespace {
             name: Some("shop"),
-            inject: NamespaceLabel::Absent,
+            inject: InjectLabel::Absent,
         },
         owners: Owners::default(),
         from_workload: None,

@@ -11,7 +11,7 @@ use super::{difference, parameters};
 use crate::{
     config::{self, Config, Profile},
     kinds,
-    mutate::{self, Agent, keys},
+    mutate::{self, AgentKind, keys},
 };
 
 /// Who decides about pods.
@@ -185,7 +185,7 @@ fn names(annotated: bool) -> BTreeMap<&'static str, String> {
     let fields = fields.map(|(name, path)| list([*name, *path]));
     let fields = format!("[{}]", fields.collect::<Vec<_>>().join(", "));
     let vendors: Vec<_> = mutate::VENDORS.iter().map(|(part, _)| *part).collect();
-    let of = |is_wanted: fn(&Agent) -> bool| {
+    let of = |is_wanted: fn(&AgentKind) -> bool| {
         let injectors = mutate::INJECTORS.iter();
         list(
             injectors
@@ -239,10 +239,13 @@ fn names(annotated: bool) -> BTreeMap<&'static str, String> {
         ("TAKEN_NAMES", list(config::INSTEAD.map(|(name, _)| name))),
         ("SIGNALS", list(SIGNALS)),
         ("OWNER_KEYS", map(kinds::attributes())),
-        ("OTEL_INJECTORS", of(|agent| *agent == Agent::OpenTelemetry)),
+        (
+            "OTEL_INJECTORS",
+            of(|agent| *agent == AgentKind::OpenTelemetry),
+        ),
         (
             "VENDOR_INJECTORS",
-            of(|agent| matches!(agent, Agent::Vendor(_))),
+            of(|agent| matches!(agent, AgentKind::Vendor(_))),
         ),
         ("VENDORS", literal(&format!("(?i){}", any_of(&vendors)))),
         ("VENDOR_OPTION", literal(&option_with(&vendors, r"[^=\s]*"))),

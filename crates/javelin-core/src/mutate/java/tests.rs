@@ -30,7 +30,7 @@ fn a_quote_without_its_partner_is_no_list_of_words() {
     check_words("-Da=\"b'", None);
 }
 
-fn check_agent(option: &str, expected: Option<Agent>) {
+fn check_agent(option: &str, expected: Option<AgentKind>) {
     assert_eq!(
         Found::all_in(option).first().map(|found| found.agent),
         expected,
@@ -42,26 +42,29 @@ fn check_agent(option: &str, expected: Option<Agent>) {
 fn agents_are_known_by_their_files() {
     check_agent(
         "-javaagent:/app/opentelemetry-javaagent.jar",
-        Some(Agent::OpenTelemetry),
+        Some(AgentKind::OpenTelemetry),
     );
     check_agent(
         "-javaagent:/otel-auto-instrumentation-java-app/javaagent.jar",
-        Some(Agent::OpenTelemetry),
+        Some(AgentKind::OpenTelemetry),
     );
     check_agent(
         "-javaagent:/opt/dd-java-agent.jar=a=b",
-        Some(Agent::Vendor("Datadog")),
+        Some(AgentKind::Vendor("Datadog")),
     );
     check_agent(
         "-agentpath:/opt/dynatrace/oneagent/agent/lib64/liboneagentproc.so",
-        Some(Agent::Vendor("Dynatrace")),
+        Some(AgentKind::Vendor("Dynatrace")),
     );
     check_agent(
         "-javaagent:/opt/jmx_prometheus_javaagent.jar=8080:/c.yaml",
-        Some(Agent::Neighbour),
+        Some(AgentKind::Neighbour),
     );
     check_agent("-Dotel.javaagent.debug=true", None);
-    check_agent("-agentlib:jdwp=transport=dt_socket", Some(Agent::Neighbour));
+    check_agent(
+        "-agentlib:jdwp=transport=dt_socket",
+        Some(AgentKind::Neighbour),
+    );
 }
 
 #[test]
@@ -70,7 +73,10 @@ fn a_shell_line_and_a_reference_give_an_agent_away() {
     let shell = container(serde_json::json!({
         "name": "a", "command": ["sh", "-c", "exec java -javaagent:/x/newrelic.jar -jar app.jar"]
     }));
-    assert_eq!(agents(&shell, None)[0].agent, Agent::Vendor("New Relic"));
+    assert_eq!(
+        agents(&shell, None)[0].agent,
+        AgentKind::Vendor("New Relic")
+    );
     let reference = container(serde_json::json!({
         "name": "a",
         "env": [
@@ -80,7 +86,7 @@ fn a_shell_line_and_a_reference_give_an_agent_away() {
     }));
     assert_eq!(
         agents(&reference, None)[0].agent,
-        Agent::Vendor("SkyWalking")
+        AgentKind::Vendor("SkyWalking")
     );
 }
 

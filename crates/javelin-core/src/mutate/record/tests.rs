@@ -10,7 +10,7 @@ fn with_subject<T>(pod: &Value, then: impl FnOnce(&Subject<'_>) -> T) -> T {
         pod: &pod,
         namespace: Namespace {
             name: Some("shop"),
-            inject: NamespaceLabel::Value("true"),
+            inject: InjectLabel::Value("true"),
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     config::Config,
     mutate::{
-        Decision, Namespace, NamespaceLabel, Owners, Plan, Reason, Subject, decide, keys, pod::Pod,
+        Decision, InjectLabel, Namespace, Owners, Plan, Reason, Subject, decide, keys, pod::Pod,
     },
 };
 
@@ -25,7 +25,7 @@ fn decided(annotations: Value, containers: Value) -> Decision {
         pod: &pod,
         namespace: Namespace {
             name: Some("shop"),
-            inject: NamespaceLabel::Value("true"),
+            inject: InjectLabel::Value("true"),
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,
@@ -185,7 +185,7 @@ fn a_pod_that_did_not_ask_is_not_told_of_its_size() {
         pod: &pod,
         namespace: Namespace {
             name: Some("shop"),
-            inject: NamespaceLabel::Absent,
+            inject: InjectLabel::Absent,
         },
         owners: Owners::of_pod(&pod.metadata),
         from_workload: None,

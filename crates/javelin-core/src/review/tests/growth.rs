@@ -312,7 +312,7 @@ fn twice_the_pod_is_twice_the_explanation() {
             pod: &pod,
             namespace: Namespace {
                 name: Some("shop"),
-                inject: NamespaceLabel::Absent,
+                inject: InjectLabel::Absent,
             },
             owners: Owners::of_pod(&pod.metadata),
             from_workload: None,
