@@ -4,8 +4,7 @@
 //! trace crosses both services, so it is a test as well.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal as _, Write as _};
-use std::process::Stdio;
+use std::io::IsTerminal as _;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,8 @@ use testbed::kube::Cluster;
 use testbed::paths::{Paths, variable};
 use testbed::progress::{self, Hint};
 use testbed::spans::{self, Span};
+
+use crate::stack;
 
 /// How to run the demo.
 #[derive(Debug, Default, clap::Args)]
@@ -31,10 +32,17 @@ pub(crate) struct Options {
     /// Where that cluster's nodes pull javelin, javelin-shop and javelin-collector from
     #[arg(long, value_name = "REGISTRY")]
     image_prefix: Option<String>,
+    /// Show the stack of deploy/stack instead: a shop with databases, and a page with one trace, its log lines and its
+    /// metrics. It stays until Control-C
+    #[arg(long, conflicts_with_all = ["keep", "yes", "image_prefix"])]
+    stack: bool,
 }
 
 /// Runs the demo.
 pub(crate) fn run(paths: &Paths, options: &Options) -> Result<()> {
+    if options.stack {
+        return stack::show(paths);
+    }
     let start = Instant::now();
     let theirs = Cluster::from_env(paths)?;
     let was_up = theirs.is_some() || cluster::status(paths)?.is_up();
@@ -146,7 +154,8 @@ impl Demo<'_> {
             let text = std::fs::read_to_string(&file)
                 .with_context(|| format!("failed to read {}", file.display()))?;
             let prefix = self.options.image_prefix.as_deref().unwrap_or("localhost");
-            self.apply(&text.replace("localhost/", &format!("{prefix}/")))?;
+            self.cluster
+                .apply(&text.replace("localhost/", &format!("{prefix}/")))?;
         }
         let chart = paths.root().join("deploy/chart").display().to_string();
         let mut arguments = vec![
@@ -230,22 +239,6 @@ impl Demo<'_> {
         Ok(())
     }
 
-    fn apply(&self, manifest: &str) -> Result<()> {
-        let mut command = self.cluster.kubectl_command();
-        command
-            .args(["apply", "--filename=-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null());
-        let mut child = command.spawn().context("kubectl did not start")?;
-        if let Some(mut input) = child.stdin.take() {
-            input
-                .write_all(manifest.as_bytes())
-                .context("kubectl did not read the manifest")?;
-        }
-        ensure!(child.wait()?.success(), "kubectl apply failed: see above");
-        Ok(())
-    }
-
     /// Runs kubectl as a person would, with the command on screen and its own words, warnings included.
     fn say_and_run(&self, arguments: &[&str]) -> Result<()> {
         println!("$ kubectl {}", arguments.join(" "));
@@ -259,12 +252,7 @@ impl Demo<'_> {
 
     fn wait_for(&self, namespace: &str, deployment: &str) -> Result<()> {
         let target = format!("deployment/{deployment}");
-        let namespace = format!("--namespace={namespace}");
-        progress::step(&format!("Waiting for {target}"), Hint::default(), || {
-            self.cluster
-                .kubectl(&["rollout", "status", "--timeout=3m", &target, &namespace])
-        })?;
-        Ok(())
+        self.cluster.wait_for_rollout(namespace, &target)
     }
 
     /// What an application sees of its pod: environment, mounts, init containers, annotations.

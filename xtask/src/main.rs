@@ -6,6 +6,7 @@
 //! - [`agent`] is the way to another version of the agent.
 //! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
 //! - [`release`] writes everything that a release has into one folder.
+//! - [`stack`] runs what `deploy/stack` is for: metrics, log lines and traces that lead to one another.
 //!
 //! What they run on, a Kubernetes and its tools and images, is [`testbed`].
 //!
@@ -27,6 +28,7 @@ mod fuzz;
 mod links;
 mod plugin;
 mod release;
+mod stack;
 mod test;
 
 use std::path::PathBuf;
@@ -61,6 +63,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Test(options) => test::run(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Faults => test::scenario(&paths, "dying_replica").map(|()| ExitCode::SUCCESS),
         Verb::Installs => test::scenario(&paths, "after_an_install").map(|()| ExitCode::SUCCESS),
+        Verb::Stack => stack::run(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Upgrades(earlier) => test::upgrades(&paths, &earlier).map(|()| ExitCode::SUCCESS),
         Verb::Bench => bench::run(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Codegen { check } => test::codegen(&paths, check).map(|()| ExitCode::SUCCESS),
@@ -94,7 +97,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Verb::Agent { version } => agent::move_to(&paths, &version).map(|()| ExitCode::SUCCESS),
         Verb::Tools => {
-            toolchain::ensure(&paths, &Tool::ALL)?;
+            toolchain::ensure(&paths, &Tool::TESTS)?;
             println!("{}", paths.bin().display());
             Ok(ExitCode::SUCCESS)
         }
@@ -165,6 +168,8 @@ enum Verb {
     Installs,
     /// Upgrade from the version before, roll back and upgrade again, with each Helm, while pods are created (about 10 min)
     Upgrades(test::Earlier),
+    /// Run the stack of deploy/stack on a cluster of its own, and look for one trace, its log lines and its metrics (about 10 min)
+    Stack,
     /// Let hostile clients at the server, for minutes; nobody else should use the machine meanwhile
     Hostile,
     /// Load the server with everything at once for an hour, and draw what it holds meanwhile
@@ -225,7 +230,7 @@ enum Verb {
         /// As in 2.33.1
         version: String,
     },
-    /// Build every tool that the other verbs use, and print the folder they are in
+    /// Build every tool that `test` uses, and print the folder they are in
     Tools,
 }
 

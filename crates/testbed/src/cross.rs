@@ -7,17 +7,18 @@
 //! Deliberately not here: any platform but `linux/arm64`. A release is made on amd64.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::packages::{self, Group};
 use crate::paths::{Paths, find_program};
 use crate::platform::Platform;
-use crate::process::{create_folder, lock_file, output, run_logged};
+use crate::process::{output, run_logged};
 use crate::progress::{self, Hint, note};
+use crate::roots;
 
 /// Debian's name of GCC for arm64; a root has it under the same.
 pub(crate) const C_COMPILER: &str = "aarch64-linux-gnu-gcc";
@@ -37,7 +38,7 @@ impl Toolchain {
         let mut command = match self {
             Self::Installed => Command::new("rustc"),
             Self::Root(root) => {
-                let mut command = inside(root, "/", &[], &[])?;
+                let mut command = roots::inside(root, "/", &[], &[])?;
                 command.arg("rustc");
                 command
             }
@@ -52,7 +53,7 @@ pub(crate) fn toolchain(paths: &Paths, platform: Platform) -> Result<Toolchain> 
         platform == Platform::Arm64,
         "programs for {platform} are not built on this machine: run it on one with that architecture"
     );
-    let made = root_folder(paths, platform);
+    let made = roots::folder(paths, &root_name(platform));
     if has_standard_library(platform)? {
         packages::ensure(paths, &[Group::Cross])?;
         return Ok(Toolchain::Installed);
@@ -115,130 +116,25 @@ fn fetch_standard_library(paths: &Paths, platform: Platform) -> Result<()> {
     Ok(())
 }
 
-fn root_folder(paths: &Paths, platform: Platform) -> PathBuf {
-    let name = format!("debian-sid-{}-{RECIPE}", platform.architecture());
-    paths.cache().join("roots").join(name)
+fn root_name(platform: Platform) -> String {
+    format!("debian-sid-{}-{RECIPE}", platform.architecture())
 }
 
 /// The root, made when it is missing.
 fn root(paths: &Paths, platform: Platform) -> Result<PathBuf> {
-    let root = root_folder(paths, platform);
-    ensure!(
-        rustix::process::geteuid().is_root(),
-        "making and entering a root needs the rights of root: run the same command as root"
-    );
-    packages::ensure(paths, &[Group::Root])?;
-    let _lock = lock_file(
-        &paths.cache().join("roots.lock"),
-        "Waiting for another xtask that makes a root",
-    )?;
-    if root.is_dir() {
-        return Ok(root);
-    }
-    let unfinished = root.with_added_extension("unfinished");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished)
-            .with_context(|| format!("failed to remove {}", unfinished.display()))?;
-    }
-    create_folder(&paths.cache().join("roots"))?;
-    fill(paths, platform, &unfinished)?;
-    fs::rename(&unfinished, &root)
-        .with_context(|| format!("failed to move the root to {}", root.display()))?;
-    Ok(root)
-}
-
-fn fill(paths: &Paths, platform: Platform, root: &Path) -> Result<()> {
-    let log = paths.build_log("root");
-    let hint = Hint {
-        first_time: Some(Duration::from_mins(6)),
-        log: Some(&log),
-    };
-    let mirror = packages::debian_mirror()?;
-    progress::step("Unpacking Debian's unstable distribution", hint, || {
-        run_logged(
-            Command::new("debootstrap")
-                .args(["--variant=minbase", "sid"])
-                .arg(root)
-                .arg(mirror),
-            &log,
-        )
-    })?;
-    let architecture = platform.architecture();
-    let log = paths.build_log("root-packages");
-    let hint = Hint {
-        first_time: Some(Duration::from_mins(4)),
-        log: Some(&log),
-    };
-    progress::step("Installing its compilers", hint, || {
-        let run = |words: &[&str]| -> Result<()> {
-            let silent = [("DEBIAN_FRONTEND", "noninteractive")];
-            let mut command = inside(root, "/", &[], &silent)?;
-            run_logged(command.args(words), &log)
+    roots::ensure(paths, &root_name(platform), "sid", |root, log| {
+        let hint = Hint {
+            first_time: Some(Duration::from_mins(4)),
+            log: Some(log),
         };
-        run(&["dpkg", "--add-architecture", architecture])?;
-        let dates = format!(
-            "Acquire::Check-Valid-Until={}",
-            packages::checks_dates_of_mirror()?
-        );
-        run(&["apt-get", "--quiet", "-o", &dates, "update"])?;
-        let library = format!("libstd-rust-dev:{architecture}");
-        let install = [
-            "apt-get",
-            "--quiet",
-            "install",
-            "--yes",
-            "--no-install-recommends",
-        ];
-        run(&[&install[..], &COMPILERS, &[&library]].concat())?;
-        run(&["apt-get", "clean"])
+        let architecture = platform.architecture();
+        progress::step("Installing its compilers", hint, || {
+            roots::run(root, log, &["dpkg", "--add-architecture", architecture])?;
+            let library = format!("libstd-rust-dev:{architecture}");
+            roots::install(root, log, &[&COMPILERS[..], &[&library]].concat())
+        })
     })
 }
-
-/// A command in a folder of a root, with folders of this machine at places in it, as long as it runs; the program and its
-/// arguments are to be added. It gets these variables, and nothing of this process's environment.
-pub(crate) fn inside(
-    root: &Path,
-    folder: &str,
-    places: &[(&Path, &str)],
-    variables: &[(&str, &str)],
-) -> Result<Command> {
-    let Some(unshare) = find_program("unshare") else {
-        bail!("unshare is not on PATH: install what Debian calls util-linux");
-    };
-    let mut command = Command::new(unshare);
-    command
-        .args(["--mount", "--propagation=private", "--"])
-        .args(["/bin/sh", "-e", "-c", ENTER, "enter"])
-        .arg(root);
-    for (outside, place) in places {
-        create_folder(&root.join(place))?;
-        command.arg(outside).arg(place);
-    }
-    command.args(["--", "/usr/bin/env", "-i"]);
-    command.arg(format!("--chdir={folder}"));
-    let usual = [
-        ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
-        ("HOME", "/root"),
-        ("LC_ALL", "C.UTF-8"),
-    ];
-    for (name, value) in usual.iter().chain(variables) {
-        command.arg(format!("{name}={value}"));
-    }
-    Ok(command)
-}
-
-/// Arguments: the root, pairs of a folder and its place, `--`, the command. What is mounted ends with the last process.
-const ENTER: &str = r#"
-root=$1
-shift
-mount -t proc proc "$root/proc"
-while [ "$1" != -- ]; do
-  mount --bind "$1" "$root/$2"
-  shift 2
-done
-shift
-exec chroot "$root" "$@"
-"#;
 
 const COMPILERS: [&str; 5] = [
     "rustc",

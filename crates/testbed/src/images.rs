@@ -1,9 +1,11 @@
 //! What is in each image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use sha2::{Digest as _, Sha256};
@@ -14,9 +16,10 @@ use crate::jdks::{self, Jdk};
 use crate::packages::{self, Group};
 use crate::paths::{Paths, find_program, variable};
 use crate::platform::Platform;
-use crate::process::{create_folder, output, read, run};
+use crate::process::{create_folder, output, read, run, run_logged};
 use crate::program::{self, check_static};
 use crate::progress::{self, Hint};
+use crate::roots;
 use crate::toolchain::{self, Tool};
 
 /// What holds a pod's namespaces open.
@@ -32,6 +35,11 @@ pub const WITNESS: &str = "localhost/javelin-witness:1";
 pub const RUNTIMES: &str = "localhost/javelin-runtimes:1";
 /// Java 8 and the same program, in a root of Debian's.
 pub const JAVA_8: &str = "localhost/javelin-java-8:1";
+
+/// The example, with its stock in databases.
+pub const SHOP_DATABASES: &str = "localhost/javelin-shop-databases:1";
+/// PostgreSQL, Redis and their exporters, of Debian's.
+pub const DATABASES: &str = "localhost/javelin-databases:1";
 
 /// What the example and the agent use of the JDK.
 const MODULES: &str = "java.base,java.instrument,java.logging,java.management,java.naming,java.net.http,java.sql,\
@@ -137,22 +145,102 @@ impl Product<'_> {
 /// The example: a small Java runtime, the libraries that it needs, and the compiled classes.
 pub fn shop(paths: &Paths) -> Result<Image> {
     packages::ensure(paths, &[Group::Java])?;
+    let sources = java_sources(&paths.root().join(SHOP_SOURCES).join("src"))?;
+    java_program(paths, "shop", SHOP, &sources, |classes| {
+        Layer::default().copy_tree("/app", classes)
+    })
+}
+
+/// The same with a stock that is in databases, and what that needs from Maven's repository.
+pub fn shop_with_databases(paths: &Paths) -> Result<Image> {
+    packages::ensure(paths, &[Group::Java, Group::Maven])?;
+    let own = paths.root().join(SHOP_SOURCES).join("databases");
+    let mut sources = java_sources(&paths.root().join(SHOP_SOURCES).join("src"))?;
+    sources.extend(java_sources(&own)?);
+    let jars = shop_jars(paths, &own.join("pom.xml"))?;
+    java_program(
+        paths,
+        "shop-databases",
+        SHOP_DATABASES,
+        &[sources, jars].concat(),
+        |classes| {
+            Layer::default().copy_tree("/app", classes)?.copy(
+                "/app/META-INF/services/Shelf",
+                0o444,
+                &own.join("META-INF/services/Shelf"),
+            )
+        },
+    )
+}
+
+/// The jars that the project names, with all that they need.
+fn shop_jars(paths: &Paths, project: &Path) -> Result<Vec<PathBuf>> {
+    let key: String = hex(&Sha256::digest(read(project)?))
+        .chars()
+        .take(12)
+        .collect();
+    let folder = paths.cache().join("shop-jars").join(key);
+    if !folder.is_dir() {
+        let unfinished = folder.with_added_extension("unfinished");
+        let log = paths.build_log("shop-jars");
+        let hint = Hint {
+            first_time: Some(Duration::from_secs(20)),
+            log: Some(&log),
+        };
+        progress::step(
+            "Fetching what the shop needs for its databases",
+            hint,
+            || {
+                let mut maven = Command::new("mvn");
+                maven
+                    .args(["--batch-mode", "--no-transfer-progress", "--file"])
+                    .arg(project)
+                    .arg("org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies")
+                    .arg(format!("-DoutputDirectory={}", unfinished.display()))
+                    .arg("-DincludeScope=runtime");
+                run_logged(&maven, &log)
+            },
+        )?;
+        fs::rename(&unfinished, &folder)
+            .with_context(|| format!("failed to move the jars to {}", folder.display()))?;
+    }
+    let mut jars: Vec<_> = fs::read_dir(&folder)?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    jars.sort();
+    Ok(jars)
+}
+
+/// A Java program that starts at the class `Shop`: its sources and jars, beside a runtime of [`MODULES`].
+fn java_program(
+    paths: &Paths,
+    name: &str,
+    reference: &str,
+    files: &[PathBuf],
+    application: impl FnOnce(&Path) -> Result<Layer>,
+) -> Result<Image> {
     let java_home = java_home()?;
-    let sources = java_sources(&paths.root().join("deploy/examples/shop/src"))?;
     let mut parts = vec![
         MODULES.as_bytes().to_vec(),
         read(&java_home.join("release"))?,
     ];
-    for source in &sources {
-        parts.push(read(source)?);
+    for file in files {
+        parts.push(read(file)?);
     }
-    cached(paths, "shop", &parts, |work| {
+    let (jars, sources): (Vec<_>, Vec<_>) = files
+        .iter()
+        .partition(|file| file.extension().is_some_and(|extension| extension == "jar"));
+    cached(paths, name, &parts, |work| {
         let classes = work.join("classes");
         let runtime = work.join("java");
+        let class_path = env::join_paths(&jars)?;
         run(Command::new(java_home.join("bin/javac"))
             .arg("-d")
             .arg(&classes)
-            .args(&sources))?;
+            .arg("-classpath")
+            .arg(class_path)
+            .args(sources))?;
         link(&java_home, MODULES, &runtime)?;
         let mut base = Layer::default()
             .folder("/tmp", 0o1777)
@@ -166,13 +254,17 @@ pub fn shop(paths: &Paths) -> Result<Image> {
         for library in libraries(&runtime)? {
             base = base.copy(&library.to_string_lossy(), 0o555, &library)?;
         }
-        let builder = ImageBuilder::new(SHOP)
-            .entrypoint(&["/opt/java/bin/java", "-cp", "/app", "Shop"])
+        let mut application = application(&classes)?;
+        for jar in jars {
+            let file = jar.file_name().unwrap_or_default().to_string_lossy();
+            application = application.copy(&format!("/app/{file}"), 0o444, jar)?;
+        }
+        Ok(ImageBuilder::new(reference)
+            .entrypoint(&["/opt/java/bin/java", "-cp", "/app:/app/*", "Shop"])
             .user(1000)
             .environment("JAVA_HOME", "/opt/java")
             .layer(base)
-            .layer(Layer::default().copy_tree("/app", &classes)?);
-        Ok(builder)
+            .layer(application))
     })
 }
 
@@ -285,6 +377,65 @@ pub fn collector(paths: &Paths) -> Result<Image> {
             Ok(builder)
         },
     )
+}
+
+/// A program of a tool's, under a name of its own.
+pub fn tool(paths: &Paths, tool: Tool, program: &str) -> Result<Image> {
+    let tools = toolchain::ensure(paths, &[tool])?;
+    let file = fs::canonicalize(tools.program(program))
+        .with_context(|| format!("{program} is gone from the cache"))?;
+    let key = file.to_string_lossy().into_owned().into_bytes();
+    cached(paths, program, &[key], |_| {
+        let inside = format!("/{program}");
+        let layer = Layer::default()
+            .folder("/tmp", 0o1777)
+            .copy(&inside, 0o555, &file)?;
+        Ok(ImageBuilder::new(format!("localhost/javelin-{program}:1"))
+            .entrypoint(&[&inside])
+            .user(65532)
+            .layer(layer))
+    })
+}
+
+/// A root of Debian's with PostgreSQL, Redis and their exporters.
+pub fn databases(paths: &Paths) -> Result<Image> {
+    let packages = [
+        "postgresql",
+        "redis-server",
+        "prometheus-postgres-exporter",
+        "prometheus-redis-exporter",
+    ];
+    let name = format!("debian-{DATABASES_FROM}-databases-{RECIPE}");
+    let root = roots::ensure(paths, &name, DATABASES_FROM, |root, log| {
+        let hint = Hint {
+            first_time: Some(Duration::from_mins(2)),
+            log: Some(log),
+        };
+        progress::step("Installing databases there", hint, || {
+            roots::install(root, log, &packages)
+        })
+    })?;
+    cached(paths, "databases", &[name.into_bytes()], |_| {
+        let mut layer = Layer::default()
+            .folder("/tmp", 0o1777)
+            .folder("/run", 0o755)
+            .folder("/data", 0o1777);
+        for folder in ["etc", "usr"] {
+            layer = layer.copy_tree(folder, &root.join(folder))?;
+        }
+        // The rest of it are links into /usr, and what a kernel or a person puts there.
+        for folder in ["bin", "lib", "lib64", "sbin"] {
+            layer = layer.link(folder, &Path::new("usr").join(folder));
+        }
+        let passwd = fs::read_to_string(root.join("etc/passwd"))?;
+        let user = "databases:x:1000:1000::/tmp:/bin/sh\n";
+        Ok(ImageBuilder::new(DATABASES)
+            .environment("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .environment("LC_ALL", "C.UTF-8")
+            .user(1000)
+            .layer(layer)
+            .layer(Layer::default().file("/etc/passwd", 0o444, passwd + user)))
+    })
 }
 
 /// One static program that waits.
@@ -443,6 +594,12 @@ fn libraries(runtime: &Path) -> Result<BTreeSet<PathBuf>> {
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Where the example's sources are.
+const SHOP_SOURCES: &str = "deploy/examples/shop";
+
+/// The distribution that has the databases and exporters.
+const DATABASES_FROM: &str = "bookworm";
 
 /// Bumped when what is put into an image changes otherwise than by its sources.
 const RECIPE: &str = "1";

@@ -2,10 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::cluster;
 use crate::image::Image;
@@ -91,6 +92,32 @@ impl Cluster {
     /// Runs `kubectl` and gives what it wrote to standard output.
     pub fn kubectl<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
         output(self.kubectl_command().args(arguments))
+    }
+
+    /// Applies manifests.
+    pub fn apply(&self, manifests: &str) -> Result<()> {
+        let mut command = self.kubectl_command();
+        command
+            .args(["apply", "--filename=-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        let mut child = command.spawn().context("kubectl did not start")?;
+        if let Some(mut input) = child.stdin.take() {
+            input
+                .write_all(manifests.as_bytes())
+                .context("kubectl did not read the manifests")?;
+        }
+        ensure!(child.wait()?.success(), "kubectl apply failed: see above");
+        Ok(())
+    }
+
+    /// Waits until a workload, such as `deployment/orders`, has rolled out.
+    pub fn wait_for_rollout(&self, namespace: &str, target: &str) -> Result<()> {
+        let namespace = format!("--namespace={namespace}");
+        progress::step(&format!("Waiting for {target}"), Hint::default(), || {
+            self.kubectl(&["rollout", "status", "--timeout=3m", target, &namespace])
+        })?;
+        Ok(())
     }
 
     /// Runs `helm` and gives what it wrote to standard output.

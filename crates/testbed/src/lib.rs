@@ -24,5 +24,6 @@ pub mod platform;
 pub mod process;
 pub mod program;
 pub mod progress;
+mod roots;
 pub mod spans;
 pub mod toolchain;

@@ -12,6 +12,7 @@ use crate::paths::{Paths, variable};
 use crate::platform::Platform;
 use crate::process::{create_folder, output, read, run_logged};
 use crate::progress::{self, Hint};
+use crate::roots;
 
 /// The release build for this machine.
 pub fn of_this_machine(paths: &Paths) -> Result<PathBuf> {
@@ -163,7 +164,7 @@ impl<'a> Job<'a> {
         if !jobs.is_empty() {
             variables.push(("CARGO_BUILD_JOBS", &jobs));
         }
-        let mut build = cross::inside(root, "/javelin", &places, &variables)?;
+        let mut build = roots::inside(root, "/javelin", &places, &variables)?;
         build
             .arg("/tools/cargo-auditable")
             .args(self.arguments())

@@ -1,5 +1,5 @@
 //! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`, crane with a registry, promtool,
-//! actionlint, and the judge of YAML.
+//! actionlint, the judge of YAML, and what `cargo xtask stack` runs.
 //!
 //! Each lives in the user cache under a key of its module's files and link flags, so a second run and a fresh clone
 //! cost nothing. A build happens in a temporary folder that is renamed into place when it is whole. One lock keeps two
@@ -46,6 +46,16 @@ pub enum Tool {
     Promtool,
     /// Lints workflows.
     Actionlint,
+    /// The store of metrics.
+    Prometheus,
+    /// That of several clusters.
+    Thanos,
+    /// A store of traces.
+    Jaeger,
+    /// A store of log lines.
+    VictoriaLogs,
+    /// A Collector with what the values of `deploy/stack` use.
+    StackCollector,
 }
 
 /// How a tool is built.
@@ -116,8 +126,8 @@ pub fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
 }
 
 impl Tool {
-    /// In the order in which they are built.
-    pub const ALL: [Self; 11] = [
+    /// What `cargo xtask test` uses, in the order in which they are built.
+    pub const TESTS: [Self; 11] = [
         Self::Kubernetes,
         Self::Containerd,
         Self::CoreDns,
@@ -257,6 +267,54 @@ impl Tool {
                 versioned_by: "github.com/rhysd/actionlint",
                 package: "tool",
                 programs: &[("actionlint", &["actionlint"])],
+                ..PLAIN
+            },
+            Self::Prometheus => Recipe {
+                module: "prometheus",
+                title: "Prometheus",
+                versioned_by: "github.com/prometheus/prometheus",
+                package: "tool",
+                // What it is told to scrape it is told by address.
+                tags: "remove_all_sd",
+                version_flags: "-X github.com/prometheus/common/version.Version={}",
+                programs: &[("prometheus", &["prometheus"])],
+                minutes: 8,
+            },
+            Self::Thanos => Recipe {
+                module: "thanos",
+                title: "Thanos",
+                versioned_by: "github.com/thanos-io/thanos",
+                package: "tool",
+                // As its releases are: with the other form of labels it panics at the first series that it receives.
+                tags: "slicelabels",
+                version_flags: "-X github.com/prometheus/common/version.Version={}",
+                programs: &[("thanos", &["thanos"])],
+                minutes: 4,
+            },
+            Self::Jaeger => Recipe {
+                module: "jaeger",
+                title: "Jaeger",
+                versioned_by: "github.com/jaegertracing/jaeger",
+                package: "tool",
+                programs: &[("jaeger", &["jaeger"])],
+                minutes: 8,
+                ..PLAIN
+            },
+            Self::VictoriaLogs => Recipe {
+                module: "victorialogs",
+                title: "VictoriaLogs",
+                versioned_by: "github.com/VictoriaMetrics/VictoriaLogs",
+                package: "tool",
+                programs: &[("victoria-logs", &["victoria-logs"])],
+                ..PLAIN
+            },
+            Self::StackCollector => Recipe {
+                module: "stackcollector",
+                title: "the Collector of the stack",
+                versioned_by: "go.opentelemetry.io/collector/otelcol",
+                version_flags: "-X main.version={}",
+                programs: &[("stackcollector", &["otelcol-contrib"])],
+                minutes: 4,
                 ..PLAIN
             },
         }

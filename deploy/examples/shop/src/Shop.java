@@ -8,11 +8,16 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
-import java.util.Map;
+import java.util.OptionalInt;
+import java.util.ServiceLoader;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -27,12 +32,15 @@ public final class Shop {
     private static final int LINGER_SECONDS = 2;
     private static final int STOP_SECONDS = 5;
 
+    private static final Logger LOG = Logger.getLogger("shop");
+
     public static void main(String[] args) throws IOException {
+        logLinesToStandardOutput();
         String role = System.getenv().getOrDefault("SHOP_ROLE", "");
         Service service;
         switch (role) {
             case "orders" -> service = new Orders(stockUrl());
-            case "stock" -> service = new Stock();
+            case "stock" -> service = new Stock(ServiceLoader.load(Shelf.class).findFirst().orElseGet(Shelf::inMemory));
             default -> {
                 System.err.println("SHOP_ROLE has to be orders or stock");
                 System.exit(2);
@@ -40,6 +48,31 @@ public final class Shop {
             }
         }
         serve(role, service);
+    }
+
+    /** A line is a message and nothing else; by default java.util.logging writes two, to standard error. */
+    private static void logLinesToStandardOutput() {
+        Logger root = Logger.getLogger("");
+        for (Handler handler : root.getHandlers()) {
+            root.removeHandler(handler);
+        }
+        root.addHandler(new Handler() {
+            @Override
+            public void publish(LogRecord line) {
+                System.out.println(line.getMessage());
+                if (line.getThrown() != null) {
+                    line.getThrown().printStackTrace(System.out);
+                }
+            }
+
+            @Override
+            public void flush() {
+                System.out.flush();
+            }
+
+            @Override
+            public void close() {}
+        });
     }
 
     private static URI stockUrl() {
@@ -58,12 +91,12 @@ public final class Shop {
         server.createContext("/", exchange -> handle(role, service, exchange));
         Runtime.getRuntime().addShutdownHook(new Thread(() -> stop(role, server, workers)));
         server.start();
-        System.out.println(role + " listens on " + PORT);
+        LOG.info(role + " listens on " + PORT);
     }
 
     /** Serves on for a moment, as callers learn late that this pod goes; then lets open requests finish. */
     private static void stop(String role, HttpServer server, ExecutorService workers) {
-        System.out.println(role + " stops");
+        LOG.info(role + " stops");
         try {
             TimeUnit.SECONDS.sleep(LINGER_SECONDS);
             workers.shutdown();
@@ -81,7 +114,7 @@ public final class Shop {
         try {
             answer = answer(service, exchange);
         } catch (RuntimeException e) {
-            e.printStackTrace();
+            LOG.log(Level.SEVERE, role + " failed", e);
             answer = Answer.error(500, "something went wrong here");
         }
         byte[] body = (answer.body() + "\n").getBytes(StandardCharsets.UTF_8);
@@ -102,7 +135,7 @@ public final class Shop {
         // The kubelet asks every few seconds; that is no news.
         if (!path.equals(HEALTH)) {
             long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start);
-            System.out.printf("%s %s %s %d %dms%n", role, exchange.getRequestMethod(), path, status, millis);
+            LOG.info("%s %s %s %d %dms".formatted(role, exchange.getRequestMethod(), path, status, millis));
         }
     }
 
@@ -139,7 +172,11 @@ public final class Shop {
     }
 
     private static final class Stock implements Service {
-        private static final Map<String, Integer> SHELF = Map.of("tea", 12, "coffee", 7, "honey", 3, "saffron", 0);
+        private final Shelf shelf;
+
+        Stock(Shelf shelf) {
+            this.shelf = shelf;
+        }
 
         @Override
         public String prefix() {
@@ -148,11 +185,11 @@ public final class Shop {
 
         @Override
         public Answer get(String item) {
-            Integer pieces = SHELF.get(item);
-            if (pieces == null) {
+            OptionalInt pieces = shelf.pieces(item);
+            if (pieces.isEmpty()) {
                 return Answer.error(404, "we do not sell " + item);
             }
-            return new Answer(200, "{\"item\":\"" + item + "\",\"pieces\":" + pieces + "}");
+            return new Answer(200, "{\"item\":\"" + item + "\",\"pieces\":" + pieces.getAsInt() + "}");
         }
     }
 
@@ -182,7 +219,7 @@ public final class Shop {
             try {
                 response = client.send(request, HttpResponse.BodyHandlers.ofString());
             } catch (IOException e) {
-                System.err.println("orders cannot reach stock at " + stock + ": " + e);
+                LOG.warning("orders cannot reach stock at " + stock + ": " + e);
                 return Answer.error(503, "the stock room does not answer");
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
@@ -193,7 +230,7 @@ public final class Shop {
             }
             Matcher pieces = PIECES.matcher(response.body());
             if (response.statusCode() != 200 || !pieces.find()) {
-                System.err.println("orders got " + response.statusCode() + " from stock at " + stock);
+                LOG.warning("orders got " + response.statusCode() + " from stock at " + stock);
                 return Answer.error(502, "the stock room gave no sensible answer");
             }
             if (Integer.parseInt(pieces.group(1)) == 0) {
