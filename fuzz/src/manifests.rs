@@ -131,7 +131,7 @@ pub fn ports(data: &[u8]) {
         };
         let report = within_steps(data.len(), || ports::report(&documents, options));
         match (report, ports::report(&backwards, options)) {
-            (Ok(report), Ok(other)) => assert_eq!(sorted(report), sorted(other)),
+            (Ok(report), Ok(other)) => assert_eq!(sorted(&report), sorted(&other)),
             (Err(problem), Err(_)) => {
                 assert!(!problem.place.is_empty() && !problem.remedy.is_empty());
             }
@@ -141,7 +141,7 @@ pub fn ports(data: &[u8]) {
 }
 
 /// Rows of a report, as lines that can be compared.
-fn sorted(report: PortsReport) -> Vec<String> {
+fn sorted(report: &PortsReport) -> Vec<String> {
     let mut lines: Vec<_> = report.rows.iter().map(|row| format!("{row:?}")).collect();
     lines.sort();
     lines.dedup();

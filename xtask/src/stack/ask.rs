@@ -42,7 +42,7 @@ impl Stores<'_> {
             .context("the store of log lines gave no JSON")
     }
 
-    /// What `PromQL` gives now: each series with its labels and its value.
+    /// What PromQL gives now: each series with its labels and its value.
     pub(super) fn series(&self, service: &str, query: &str) -> Result<Vec<Value>> {
         let answer = self.json(&series_path(service, query))?;
         let result = answer.pointer("/data/result").and_then(Value::as_array);
@@ -51,7 +51,7 @@ impl Stores<'_> {
             .clone())
     }
 
-    /// Exemplars of the last hour, each with its labels.
+    /// Exemplars, each with its labels.
     pub(super) fn exemplars(&self, query: &str) -> Result<Vec<Value>> {
         let answer = self.json(&exemplars_path(query))?;
         let series = answer.get("data").and_then(Value::as_array).cloned();
@@ -102,12 +102,10 @@ pub(super) fn series_path(service: &str, query: &str) -> String {
     )
 }
 
+/// Those of any time: the store keeps the newest ones alone.
 pub(super) fn exemplars_path(query: &str) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_secs();
-    let start = now.saturating_sub(3600);
     format!(
-        "{}/api/v1/query_exemplars?start={start}&end={now}&query={}",
+        "{}/api/v1/query_exemplars?start=0&end=9999999999&query={}",
         service_path("kps-prometheus"),
         encoded(query)
     )

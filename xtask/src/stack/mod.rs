@@ -5,13 +5,18 @@
 //! here: Jaeger and VictoriaLogs stand in for them behind the Collector's same exporters. Grafana is not here either; its
 //! data sources' queries and the dashboards' are asked of Prometheus.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON: what is read and is not there is null, and what is written to is an object of this checkout's files"
+)]
+
 mod ask;
 mod parts;
 mod proof;
 mod values;
 
 use std::fs;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -46,13 +51,13 @@ pub(crate) fn show(paths: &Paths) -> Result<()> {
         "\nFrom the command to all of it: {} s.",
         start.elapsed().as_secs()
     );
-    let mut proxy = Proxy::start(paths, &cluster)?;
-    proxy.tell(&found);
+    let mut page = serve_page(paths, &cluster)?;
+    print_links(&found);
     println!(
         "\n# Control-C ends the page. The cluster stays: cargo xtask cluster down\n{}",
         cluster.shell_lines()
     );
-    let status = proxy.child.wait()?;
+    let status = page.wait()?;
     ensure!(status.success(), "kubectl proxy ended with {status}");
     Ok(())
 }
@@ -172,38 +177,24 @@ fn install_javelin(paths: &Paths, values: &Values, cluster: &Cluster) -> Result<
 }
 
 /// `kubectl proxy`, which serves the page, and passes its questions on to the stores.
-struct Proxy {
-    child: Child,
+fn serve_page(paths: &Paths, cluster: &Cluster) -> Result<Child> {
+    let folder = paths.root().join("xtask/src/stack/page");
+    let mut command = cluster.kubectl_command();
+    command
+        .args(["proxy", "--port", PORT, "--www-prefix=/stack/", "--www"])
+        .arg(folder);
+    command.spawn().context("kubectl did not start")
 }
 
-impl Proxy {
-    fn start(paths: &Paths, cluster: &Cluster) -> Result<Self> {
-        let folder = paths.root().join("xtask/src/stack/page");
-        let mut command: Command = cluster.kubectl_command();
-        command
-            .args(["proxy", "--port", PORT, "--www-prefix=/stack/", "--www"])
-            .arg(folder);
-        let child = command.spawn().context("kubectl did not start")?;
-        Ok(Self { child })
-    }
-
-    fn tell(&self, found: &Found) {
-        let base = format!("http://127.0.0.1:{PORT}");
-        println!(
-            "\n== The trace, its log lines and its metrics, side by side\n{base}/stack/?trace={}",
-            found.trace
-        );
-        println!("\n== The same by hand");
-        for (what, question) in found.questions() {
-            println!("{what}:\n  curl '{base}{question}'");
-        }
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
+fn print_links(found: &Found) {
+    let base = format!("http://127.0.0.1:{PORT}");
+    println!(
+        "\n== The trace, its log lines and its metrics, side by side\n{base}/stack/?trace={}",
+        found.trace
+    );
+    println!("\n== The same by hand");
+    for (what, question) in found.questions() {
+        println!("{what}:\n  curl '{base}{question}'");
     }
 }
 

@@ -29,7 +29,7 @@ fn gateway(values: &Values) -> Result<Vec<Value>> {
     pod["automountServiceAccountToken"] = json!(false);
     Ok(vec![
         config_map("otel-collector", "config.yaml", &config.to_string()),
-        workload("Deployment", "otel-collector", pod),
+        workload("Deployment", "otel-collector", &pod),
         service(
             "otel-collector",
             &[("otlp", 4317), ("otlp-http", 4318), ("metrics", 8888)],
@@ -72,7 +72,7 @@ fn node_agent(values: &Values, pod_logs: &str) -> Result<Vec<Value>> {
         role,
         binding,
         config_map("otel-node", "config.yaml", &config.to_string()),
-        workload("DaemonSet", "otel-node", pod),
+        workload("DaemonSet", "otel-node", &pod),
     ])
 }
 
@@ -123,7 +123,7 @@ fn prometheus(values: &Values, name: &str, cluster: &str) -> Result<Vec<Value>> 
     });
     Ok(vec![
         config_map(name, "prometheus.yml", &prometheus.config.to_string()),
-        workload("Deployment", name, pod),
+        workload("Deployment", name, &pod),
         service(name, &[("http", 9090)]),
     ])
 }
@@ -199,7 +199,7 @@ fn exporter(
             "apiVersion": "v1", "kind": "Secret", "metadata": { "name": secret["name"] },
             "stringData": { key: "example" },
         }),
-        workload("Deployment", name, pod),
+        workload("Deployment", name, &pod),
         service(name, &[("http", port)]),
     ]
 }
@@ -245,7 +245,7 @@ fn add(object: &mut Value, key: &str, more: &Value) -> Result<()> {
     Ok(())
 }
 
-fn workload(kind: &str, name: &str, pod: Value) -> Value {
+fn workload(kind: &str, name: &str, pod: &Value) -> Value {
     let labels = json!({ "app.kubernetes.io/name": name });
     json!({
         "apiVersion": "apps/v1", "kind": kind, "metadata": { "name": name, "labels": labels },
