@@ -84,8 +84,8 @@ pub fn envelope(data: &[u8]) {
 }
 
 fn request_of(body: &[u8]) -> Option<Value> {
-    let mut review: Value = serde_json::from_slice(body).ok()?;
-    Some(review["request"].take())
+    let review: Value = serde_json::from_slice(body).ok()?;
+    review.get("request").cloned()
 }
 
 /// The patch of an answer, which has to be one that an API server takes.
@@ -108,12 +108,12 @@ fn patch_of(answer: &Answer, uid: Option<&Value>) -> Option<json_patch::Patch> {
 
 /// An object, the label of its namespace and a configuration, as JSON: `{"config": "…", "label": "true", "object": {…}}`.
 pub fn engine(data: &[u8]) {
-    let Ok(mut input) = serde_json::from_slice::<Value>(data) else {
+    let Ok(input) = serde_json::from_slice::<Value>(data) else {
         return;
     };
     let given = input["config"].as_str();
     let given = given.and_then(|text| Config::parse(text, "fuzz").ok());
-    let object = input["object"].take();
+    let object = input["object"].clone();
     let label = input["label"].as_str();
     judge(&object, given.as_ref().unwrap_or(config()), label);
 }
