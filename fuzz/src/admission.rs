@@ -203,20 +203,25 @@ fn is_of_kubernetes(kind: &str, object: &Value) -> bool {
         }
 }
 
-/// Has every container a name, and no two the same? A pod of which that is not so is refused after admission, and left alone
-/// by us.
+/// Has every container a name, and no two containers or volumes the same? A pod of which that is not so is refused after
+/// admission, and left alone by us.
 fn has_sound_names(value: &Value) -> bool {
     match value {
         Value::Object(map) => {
-            let lists = map
-                .iter()
-                .filter(|(key, _)| key.to_lowercase().ends_with("containers"));
-            let mut containers = lists.filter_map(|(_, list)| list.as_array()).flatten();
-            let mut names = HashSet::new();
-            containers.all(|container| {
-                let name = container["name"].as_str();
-                name.is_some_and(|name| !name.is_empty() && names.insert(name))
-            }) && map.values().all(has_sound_names)
+            let are_distinct = |suffix: &str| {
+                let lists = map
+                    .iter()
+                    .filter(|(key, _)| key.to_lowercase().ends_with(suffix));
+                let mut named = lists.filter_map(|(_, list)| list.as_array()).flatten();
+                let mut names = HashSet::new();
+                named.all(|each| {
+                    let name = each["name"].as_str();
+                    name.is_some_and(|name| !name.is_empty() && names.insert(name))
+                })
+            };
+            are_distinct("containers")
+                && are_distinct("volumes")
+                && map.values().all(has_sound_names)
         }
         Value::Array(items) => items.iter().all(has_sound_names),
         _ => true,

@@ -1,6 +1,6 @@
 //! Manifests as text.
 
-use std::io::BufReader;
+use std::{collections::HashSet, io::BufReader};
 
 use javelin::offline::document::Document;
 use javelin::ports::{self, PortsOptions, PortsReport};
@@ -123,6 +123,13 @@ pub fn ports(data: &[u8]) {
             value,
         })
         .collect();
+    // Of two objects with one name the first counts, and a namespace may be left out.
+    let mut names = HashSet::new();
+    let name = |document: &Document| document.value.pointer("/metadata/name").cloned();
+    let mut all = documents.iter();
+    if !all.all(|document| names.insert((document.kind().to_owned(), name(document)))) {
+        return;
+    }
     let backwards: Vec<_> = documents.iter().rev().cloned().collect();
     for stack in [false, true] {
         let options = PortsOptions {
@@ -131,7 +138,7 @@ pub fn ports(data: &[u8]) {
         };
         let report = within_steps(data.len(), || ports::report(&documents, options));
         match (report, ports::report(&backwards, options)) {
-            (Ok(report), Ok(other)) => assert_eq!(sorted(&report), sorted(&other)),
+            (Ok(report), Ok(other)) => assert_eq!(sorted(report), sorted(other)),
             (Err(problem), Err(_)) => {
                 assert!(!problem.place.is_empty() && !problem.remedy.is_empty());
             }
@@ -140,9 +147,13 @@ pub fn ports(data: &[u8]) {
     }
 }
 
-/// Rows of a report, as lines that can be compared.
-fn sorted(report: &PortsReport) -> Vec<String> {
-    let mut lines: Vec<_> = report.rows.iter().map(|row| format!("{row:?}")).collect();
+/// Rows of a report, as lines that can be compared. What they were read in is told in the objects' order.
+fn sorted(report: PortsReport) -> Vec<String> {
+    let lines = report.rows.into_iter().map(|mut row| {
+        row.read_in.sort();
+        format!("{row:?}")
+    });
+    let mut lines: Vec<_> = lines.collect();
     lines.sort();
     lines.dedup();
     lines

@@ -187,36 +187,7 @@ impl Demo<'_> {
         ] {
             self.wait_for(namespace, name)?;
         }
-        self.wait_for_webhook()
-    }
-
-    /// Ready pods are not yet reached: the API server learns of their addresses a moment later, and a label that comes
-    /// earlier is admitted without us.
-    fn wait_for_webhook(&self) -> Result<()> {
-        let label = format!("--labels={INJECT_TRUE}");
-        let try_out = [
-            "run",
-            "try-out",
-            "--image=try-out",
-            // Not one with a Pod Security level: this pod would not meet it.
-            "--namespace=default",
-            "--dry-run=server",
-            "--output=jsonpath={.metadata.annotations}",
-            label.as_str(),
-        ];
-        let what = "Waiting until the API server reaches Javelin";
-        progress::step(what, Hint::default(), || {
-            let deadline = Instant::now() + Duration::from_mins(1);
-            while Instant::now() < deadline {
-                if self.cluster.kubectl(&try_out)?.contains("javelin.dev/") {
-                    return Ok(());
-                }
-                sleep(Duration::from_millis(100));
-            }
-            bail!(
-                "the API server did not reach Javelin within a minute; is there a firewall between them?"
-            )
-        })
+        wait_for_webhook(self.cluster)
     }
 
     /// Nothing can be created in a namespace that is being deleted, as after an earlier demo that was interrupted.
@@ -310,6 +281,35 @@ impl Demo<'_> {
         })?;
         Ok(())
     }
+}
+
+/// Ready pods are not yet reached: the API server learns of their addresses a moment later, and a label that comes
+/// earlier is admitted without us.
+pub(crate) fn wait_for_webhook(cluster: &Cluster) -> Result<()> {
+    let label = format!("--labels={INJECT_TRUE}");
+    let try_out = [
+        "run",
+        "try-out",
+        "--image=try-out",
+        // Not one with a Pod Security level: this pod would not meet it.
+        "--namespace=default",
+        "--dry-run=server",
+        "--output=jsonpath={.metadata.annotations}",
+        label.as_str(),
+    ];
+    let what = "Waiting until the API server reaches Javelin";
+    progress::step(what, Hint::default(), || {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while Instant::now() < deadline {
+            if cluster.kubectl(&try_out)?.contains("javelin.dev/") {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(100));
+        }
+        bail!(
+            "the API server did not reach Javelin within a minute; is there a firewall between them?"
+        )
+    })
 }
 
 /// The pod's lines, those that were not there before marked.

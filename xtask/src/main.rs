@@ -6,7 +6,7 @@
 //! - [`agent`] is the way to another version of the agent.
 //! - [`plugin`] writes the archive and the manifest by which `kubectl krew` installs the command line.
 //! - [`release`] writes everything that a release has into one folder.
-//! - [`stack`] runs what `deploy/stack` is for: metrics, log lines and traces that lead to one another.
+//! - [`stack`] runs the stack of `deploy/stack` end to end: metrics, log lines and traces that lead to one another.
 //!
 //! What they run on, a Kubernetes and its tools and images, is [`testbed`].
 //!

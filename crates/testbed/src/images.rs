@@ -16,7 +16,7 @@ use crate::jdks::{self, Jdk};
 use crate::packages::{self, Group};
 use crate::paths::{Paths, find_program, variable};
 use crate::platform::Platform;
-use crate::process::{create_folder, output, read, run, run_logged};
+use crate::process::{create_folder, lock_file, output, read, run, run_logged};
 use crate::program::{self, check_static};
 use crate::progress::{self, Hint};
 use crate::roots;
@@ -158,16 +158,17 @@ pub fn shop_with_databases(paths: &Paths) -> Result<Image> {
     let mut sources = java_sources(&paths.root().join(SHOP_SOURCES).join("src"))?;
     sources.extend(java_sources(&own)?);
     let jars = shop_jars(paths, &own.join("pom.xml"))?;
+    let provider = own.join("META-INF/services/Shelf");
     java_program(
         paths,
         "shop-databases",
         SHOP_DATABASES,
-        &[sources, jars].concat(),
+        &[sources, jars, vec![provider.clone()]].concat(),
         |classes| {
             Layer::default().copy_tree("/app", classes)?.copy(
                 "/app/META-INF/services/Shelf",
                 0o444,
-                &own.join("META-INF/services/Shelf"),
+                &provider,
             )
         },
     )
@@ -180,39 +181,47 @@ fn shop_jars(paths: &Paths, project: &Path) -> Result<Vec<PathBuf>> {
         .take(12)
         .collect();
     let folder = paths.cache().join("shop-jars").join(key);
+    let _lock = lock_file(
+        &paths.cache().join("shop-jars.lock"),
+        "Waiting for another xtask that fetches jars",
+    )?;
     if !folder.is_dir() {
         let unfinished = folder.with_added_extension("unfinished");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished)
+                .with_context(|| format!("failed to remove {}", unfinished.display()))?;
+        }
         let log = paths.build_log("shop-jars");
         let hint = Hint {
             first_time: Some(Duration::from_secs(20)),
             log: Some(&log),
         };
-        progress::step(
-            "Fetching what the shop needs for its databases",
-            hint,
-            || {
-                let mut maven = Command::new("mvn");
-                maven
-                    .args(["--batch-mode", "--no-transfer-progress", "--file"])
-                    .arg(project)
-                    .arg("org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies")
-                    .arg(format!("-DoutputDirectory={}", unfinished.display()))
-                    .arg("-DincludeScope=runtime");
-                run_logged(&maven, &log)
-            },
-        )?;
+        progress::step("Fetching the shop's jars for its databases", hint, || {
+            let mut maven = Command::new("mvn");
+            maven
+                .args(["--batch-mode", "--no-transfer-progress", "--file"])
+                .arg(project)
+                .arg("org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies")
+                .arg(format!("-DoutputDirectory={}", unfinished.display()))
+                .arg("-DincludeScope=runtime");
+            run_logged(&maven, &log)
+        })?;
         fs::rename(&unfinished, &folder)
             .with_context(|| format!("failed to move the jars to {}", folder.display()))?;
     }
-    let mut jars: Vec<_> = fs::read_dir(&folder)?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
+    let files = fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
+    let mut jars: Vec<_> = files.filter(|file| has_extension(file, "jar")).collect();
+    ensure!(!jars.is_empty(), "{} has no jar", folder.display());
     jars.sort();
     Ok(jars)
 }
 
-/// A Java program that starts at the class `Shop`: its sources and jars, beside a runtime of [`MODULES`].
+fn has_extension(file: &Path, extension: &str) -> bool {
+    file.extension().is_some_and(|found| found == extension)
+}
+
+/// A Java program that starts at the class `Shop`, beside a runtime of [`MODULES`]. The image is made anew when one of the
+/// files changes, of which sources are compiled and jars copied.
 fn java_program(
     paths: &Paths,
     name: &str,
@@ -228,9 +237,11 @@ fn java_program(
     for file in files {
         parts.push(read(file)?);
     }
-    let (jars, sources): (Vec<_>, Vec<_>) = files
+    let jars: Vec<_> = files
         .iter()
-        .partition(|file| file.extension().is_some_and(|extension| extension == "jar"));
+        .filter(|file| has_extension(file, "jar"))
+        .collect();
+    let sources = files.iter().filter(|file| has_extension(file, "java"));
     cached(paths, name, &parts, |work| {
         let classes = work.join("classes");
         let runtime = work.join("java");
@@ -383,7 +394,7 @@ pub fn collector(paths: &Paths) -> Result<Image> {
 pub fn tool(paths: &Paths, tool: Tool, program: &str) -> Result<Image> {
     let tools = toolchain::ensure(paths, &[tool])?;
     let file = fs::canonicalize(tools.program(program))
-        .with_context(|| format!("{program} is gone from the cache"))?;
+        .with_context(|| format!("{program} is gone from the cache: run the same command again"))?;
     let key = file.to_string_lossy().into_owned().into_bytes();
     cached(paths, program, &[key], |_| {
         let inside = format!("/{program}");
@@ -397,7 +408,7 @@ pub fn tool(paths: &Paths, tool: Tool, program: &str) -> Result<Image> {
     })
 }
 
-/// A root of Debian's with PostgreSQL, Redis and their exporters.
+/// A Debian root file system with PostgreSQL, Redis and their exporters.
 pub fn databases(paths: &Paths) -> Result<Image> {
     let packages = [
         "postgresql",
@@ -405,7 +416,9 @@ pub fn databases(paths: &Paths) -> Result<Image> {
         "prometheus-postgres-exporter",
         "prometheus-redis-exporter",
     ];
-    let name = format!("debian-{DATABASES_FROM}-databases-{RECIPE}");
+    let key = hex(&Sha256::digest(packages.join(" ")));
+    let key: String = key.chars().take(12).collect();
+    let name = format!("debian-{DATABASES_FROM}-databases-{key}");
     let root = roots::ensure(paths, &name, DATABASES_FROM, |root, log| {
         let hint = Hint {
             first_time: Some(Duration::from_mins(2)),
@@ -423,7 +436,7 @@ pub fn databases(paths: &Paths) -> Result<Image> {
         for folder in ["etc", "usr"] {
             layer = layer.copy_tree(folder, &root.join(folder))?;
         }
-        // The rest of it are links into /usr, and what a kernel or a person puts there.
+        // The rest are links into /usr, and what a kernel or a person puts there.
         for folder in ["bin", "lib", "lib64", "sbin"] {
             layer = layer.link(folder, &Path::new("usr").join(folder));
         }
@@ -540,10 +553,7 @@ fn java_sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut sources: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "java")
-        })
+        .filter(|path| has_extension(path, "java"))
         .collect();
     sources.sort();
     ensure!(

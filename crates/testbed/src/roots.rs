@@ -1,4 +1,4 @@
-//! Roots of Debian's: folders with a distribution of their own, so that nothing of it comes near this system.
+//! Debian root file systems in folders of their own, apart from this system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ pub(crate) fn folder(paths: &Paths, name: &str) -> PathBuf {
     paths.cache().join("roots").join(name)
 }
 
-/// The root of this name, made when it is missing: a small system of a distribution, to which `fill` adds. It is given the
-/// folder and a file for the output of what it runs.
+/// The root of this name, made when it is missing: a small system of a distribution, to which `fill` adds. `fill` gets the
+/// folder and a log file.
 pub(crate) fn ensure(
     paths: &Paths,
     name: &str,

@@ -48,7 +48,7 @@ pub enum Tool {
     Actionlint,
     /// The store of metrics.
     Prometheus,
-    /// That of several clusters.
+    /// Metrics of several clusters.
     Thanos,
     /// A store of traces.
     Jaeger,
@@ -274,7 +274,7 @@ impl Tool {
                 title: "Prometheus",
                 versioned_by: "github.com/prometheus/prometheus",
                 package: "tool",
-                // What it is told to scrape it is told by address.
+                // No service discovery: targets are given by address.
                 tags: "remove_all_sd",
                 version_flags: "-X github.com/prometheus/common/version.Version={}",
                 programs: &[("prometheus", &["prometheus"])],
@@ -285,7 +285,7 @@ impl Tool {
                 title: "Thanos",
                 versioned_by: "github.com/thanos-io/thanos",
                 package: "tool",
-                // As its releases are: with the other form of labels it panics at the first series that it receives.
+                // The tag of its releases; without it, it panics at the first series that it receives.
                 tags: "slicelabels",
                 version_flags: "-X github.com/prometheus/common/version.Version={}",
                 programs: &[("thanos", &["thanos"])],

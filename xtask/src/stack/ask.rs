@@ -17,20 +17,20 @@ pub(super) struct Stores<'a> {
 impl Stores<'_> {
     /// A trace, with its spans and their processes; nothing where it is not known.
     pub(super) fn trace(&self, id: &str) -> Result<Option<Value>> {
-        // It answers 404 for a trace that it has not got, and kubectl fails with that.
-        let Ok(answer) = self.cluster.kubectl(&["get", "--raw", &trace_path(id)]) else {
-            return Ok(None);
-        };
-        let answer: Value = serde_json::from_str(&answer).context("Jaeger gave no JSON")?;
+        let path = trace_path(id);
+        let mut command = self.cluster.kubectl_command();
+        let output = command.args(["get", "--raw", &path]).output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            // Jaeger answers 404 for a trace that it does not have.
+            if said.contains("NotFound") {
+                return Ok(None);
+            }
+            bail!("{path}: {said}");
+        }
+        let answer: Value =
+            serde_json::from_slice(&output.stdout).context("Jaeger gave no JSON")?;
         Ok(answer.pointer("/data/0").cloned())
-    }
-
-    /// The newest traces that a service is in.
-    pub(super) fn traces_of(&self, service: &str) -> Result<Vec<Value>> {
-        let path = format!("{TRACES}/api/traces?service={service}&limit=40");
-        let answer = self.json(&path)?;
-        let traces = answer.get("data").and_then(Value::as_array);
-        Ok(traces.cloned().unwrap_or_default())
     }
 
     /// Log lines, by a query in the store's own language.
@@ -51,26 +51,15 @@ impl Stores<'_> {
             .clone())
     }
 
-    /// Exemplars, each with its labels.
-    pub(super) fn exemplars(&self, query: &str) -> Result<Vec<Value>> {
-        let answer = self.json(&exemplars_path(query))?;
+    /// The exemplars of a query, each with its labels.
+    pub(super) fn exemplars(&self, service: &str, query: &str) -> Result<Vec<Value>> {
+        let answer = self.json(&exemplars_path(service, query))?;
         let series = answer.get("data").and_then(Value::as_array).cloned();
         let exemplars = series.unwrap_or_default().into_iter().flat_map(|series| {
             let exemplars = series.get("exemplars").and_then(Value::as_array);
             exemplars.cloned().unwrap_or_default()
         });
         Ok(exemplars.collect())
-    }
-
-    /// An answer of the shop's, whatever its status is.
-    pub(super) fn order(&self, item: &str) -> Result<()> {
-        let path = format!("/api/v1/namespaces/shop/services/orders:http/proxy/order/{item}");
-        // An error of the shop's is one of kubectl's, and some orders are meant to fail.
-        self.cluster
-            .kubectl_command()
-            .args(["get", "--raw", &path])
-            .output()?;
-        Ok(())
     }
 
     fn json(&self, path: &str) -> Result<Value> {
@@ -83,13 +72,24 @@ impl Stores<'_> {
     }
 }
 
+/// Orders something, and gives what the shop said. Some orders are meant to fail, and an error of the shop's is one of
+/// kubectl's.
+pub(super) fn order(cluster: &Cluster, item: &str) -> Result<String> {
+    let path = format!("/api/v1/namespaces/shop/services/orders:http/proxy/order/{item}");
+    let mut command = cluster.kubectl_command();
+    let output = command.args(["get", "--raw", &path]).output()?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&said).trim().to_owned())
+}
+
 pub(super) fn trace_path(id: &str) -> String {
-    format!("{TRACES}/api/traces/{id}")
+    format!("{}/api/traces/{id}", service_path("tempo", "query"))
 }
 
 pub(super) fn lines_path(query: &str) -> String {
     format!(
-        "{LINES}/select/logsql/query?limit=100&query={}",
+        "{}/select/logsql/query?limit=100&query={}",
+        service_path("loki", "http"),
         encoded(query)
     )
 }
@@ -97,25 +97,25 @@ pub(super) fn lines_path(query: &str) -> String {
 pub(super) fn series_path(service: &str, query: &str) -> String {
     format!(
         "{}/api/v1/query?query={}",
-        service_path(service),
+        service_path(service, "http"),
         encoded(query)
     )
 }
 
-/// Those of any time: the store keeps the newest ones alone.
-pub(super) fn exemplars_path(query: &str) -> String {
+/// Without a range of time: Prometheus keeps only the newest exemplars anyway.
+pub(super) fn exemplars_path(service: &str, query: &str) -> String {
     format!(
         "{}/api/v1/query_exemplars?start=0&end=9999999999&query={}",
-        service_path("kps-prometheus"),
+        service_path(service, "http"),
         encoded(query)
     )
 }
 
-fn service_path(service: &str) -> String {
-    format!("/api/v1/namespaces/{NAMESPACE}/services/{service}:http/proxy")
+fn service_path(service: &str, port: &str) -> String {
+    format!("/api/v1/namespaces/{NAMESPACE}/services/{service}:{port}/proxy")
 }
 
-/// For a query of an address: what is not a letter or a digit is written by its bytes.
+/// Percent-encodes a query parameter.
 fn encoded(text: &str) -> String {
     let bytes = text.bytes().map(|byte| {
         if byte.is_ascii_alphanumeric() {
@@ -127,29 +127,22 @@ fn encoded(text: &str) -> String {
     bytes.collect()
 }
 
-/// Asks until there is an answer. An error is told when the time is over, and asked again before.
-pub(super) fn until<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+/// Retries until there is an answer; the last error is returned after three minutes.
+pub(super) fn until<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + Duration::from_mins(3);
     loop {
         let answer = ask();
-        if let Ok(Some(answer)) = answer {
-            return Ok(answer);
-        }
-        if Instant::now() > deadline {
-            answer.with_context(|| format!("{what}: not within three minutes"))?;
-            bail!("{what}: not within three minutes");
+        if answer.is_ok() || Instant::now() > deadline {
+            return answer.with_context(|| format!("{what}: not within three minutes"));
         }
         sleep(Duration::from_millis(500));
     }
 }
 
-const TRACES: &str = "/api/v1/namespaces/observability/services/tempo:query/proxy";
-const LINES: &str = "/api/v1/namespaces/observability/services/loki:http/proxy";
-
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_query_keeps_nothing_that_an_address_has_a_meaning_for() {
+    fn reserved_characters_are_percent_encoded() {
         assert_eq!(super::encoded("a{b=\"c\"}&d"), "a%7Bb%3D%22c%22%7D%26d");
     }
 }

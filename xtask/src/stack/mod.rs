@@ -2,39 +2,50 @@
 //! lines and its metrics.
 //!
 //! The Collectors, Prometheus, the exporters and Thanos are real, and run with what the values say. Tempo and Loki are not
-//! here: Jaeger and VictoriaLogs stand in for them behind the Collector's same exporters. Grafana is not here either; its
-//! data sources' queries and the dashboards' are asked of Prometheus.
+//! here: Jaeger and VictoriaLogs stand in for them behind the same exporters of the Collector. Grafana and Prometheus'
+//! operator are not here either: the queries of dashboards and of links from traces to metrics are asked of Prometheus,
+//! and what it scrapes it is told by address.
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "JSON: what is read and is not there is null, and what is written to is an object of this checkout's files"
+    reason = "reading a missing key of JSON gives null, and we only write into objects that we made or read from this checkout"
 )]
 
 mod ask;
+mod page;
 mod parts;
 mod proof;
 mod values;
 
+use std::fmt::Write as _;
 use std::fs;
-use std::process::Child;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::cluster;
 use testbed::images;
 use testbed::kube::Cluster;
 use testbed::paths::Paths;
+use testbed::process::{output, write};
 use testbed::progress::{self, Hint};
 use testbed::toolchain::Tool;
 
-use proof::Found;
+use crate::demo::wait_for_webhook;
+use page::Page;
 use values::{CLUSTER, Values};
 
 /// Sets everything up on a fresh cluster of our own, looks for what has to be found, and takes it away.
 pub(crate) fn run(paths: &Paths) -> Result<()> {
     let cluster = own_cluster(paths)?;
-    let outcome = set_up(paths, &cluster).and_then(|()| proof::prove(paths, &cluster));
+    let outcome = set_up(paths, &cluster).and_then(|()| {
+        let found = proof::prove(paths, &cluster)?;
+        Page::serve(paths, &cluster)?.check(&found)
+    });
+    let outcome = outcome.with_context(|| match keep_logs(paths, &cluster) {
+        Ok(file) => format!("how things were is in {file}"),
+        Err(error) => format!("how things were cannot be told: {error:#}"),
+    });
     let removed = cluster::down(paths);
     outcome?;
     removed
@@ -45,36 +56,37 @@ pub(crate) fn run(paths: &Paths) -> Result<()> {
 pub(crate) fn show(paths: &Paths) -> Result<()> {
     let start = Instant::now();
     let cluster = own_cluster(paths)?;
-    set_up(paths, &cluster)?;
-    let found = proof::prove(paths, &cluster)?;
-    println!(
-        "\nFrom the command to all of it: {} s.",
-        start.elapsed().as_secs()
-    );
-    let mut page = serve_page(paths, &cluster)?;
-    print_links(&found);
-    println!(
-        "\n# Control-C ends the page. The cluster stays: cargo xtask cluster down\n{}",
+    let stays = format!(
+        "the cluster stays up; to look at it:\n{}\n# to end it: cargo xtask cluster down",
         cluster.shell_lines()
     );
-    let status = page.wait()?;
-    ensure!(status.success(), "kubectl proxy ended with {status}");
-    Ok(())
+    let found = set_up(paths, &cluster).and_then(|()| proof::prove(paths, &cluster));
+    let found = found.with_context(|| stays.clone())?;
+    println!("\nReady after {} s.", start.elapsed().as_secs());
+    let page = Page::serve(paths, &cluster)?;
+    page.tell(&found);
+    println!("\nControl-C ends the page, and {stays}");
+    page.wait()
 }
 
-/// Others may have what this puts everywhere: it wants a cluster that nobody else uses.
+/// This installs cluster-wide objects, and fills all of a node: it takes no cluster that somebody uses.
 fn own_cluster(paths: &Paths) -> Result<Cluster> {
     if let Some(theirs) = Cluster::from_env(paths)? {
         ensure!(
             theirs.is_ours(),
-            "KUBECONFIG names a cluster: unset it, and one is started for this"
+            "KUBECONFIG names a cluster: unset it, because this starts its own"
         );
     }
-    cluster::down(paths)?;
+    ensure!(
+        !cluster::status(paths)?.is_up(),
+        "a cluster is up already: end it with `cargo xtask cluster down`, because this starts its own"
+    );
     cluster::up(paths)
 }
 
+/// The databases first: their image fails on a machine that is not Debian's, and all else takes half an hour.
 fn load_images(paths: &Paths, cluster: &Cluster) -> Result<()> {
+    cluster.load_image(&images::databases(paths)?)?;
     for (tool, program) in [
         (Tool::StackCollector, "otelcol-contrib"),
         (Tool::VictoriaLogs, "victoria-logs"),
@@ -88,30 +100,23 @@ fn load_images(paths: &Paths, cluster: &Cluster) -> Result<()> {
         images::javelin(paths)?,
         images::shop(paths)?,
         images::shop_with_databases(paths)?,
-        images::databases(paths)?,
     ] {
         cluster.load_image(&image)?;
     }
     Ok(())
 }
 
-/// Everything as a person would have it, with the shop's pods labelled and restarted in the end.
+/// Installs the stack, the shop and Javelin, and then labels and restarts the shop, as a person does.
 fn set_up(paths: &Paths, cluster: &Cluster) -> Result<()> {
     load_images(paths, cluster)?;
     let values = Values::new(paths);
-    let shop = fs::read_to_string(paths.root().join("deploy/examples/shop/databases.yaml"))?;
+    let shop = paths.root().join("deploy/examples/shop/databases.yaml");
+    let shop =
+        fs::read_to_string(&shop).with_context(|| format!("failed to read {}", shop.display()))?;
     cluster.apply(&shop)?;
-    for namespace in ["shop", "warehouse"] {
-        let label = "instrumentation.opentelemetry.io/inject-java=true";
-        cluster.kubectl(&["label", "namespace", namespace, label])?;
-    }
     cluster.apply(&stores(paths, &values)?)?;
     install_javelin(paths, &values, cluster)?;
-    for target in [
-        "deployment/orders",
-        "deployment/postgres",
-        "deployment/redis",
-    ] {
+    for target in ["deployment/postgres", "deployment/redis"] {
         cluster.wait_for_rollout("shop", target)?;
     }
     let workloads = "deployments,daemonsets,statefulsets";
@@ -119,19 +124,42 @@ fn set_up(paths: &Paths, cluster: &Cluster) -> Result<()> {
     for target in workloads.lines() {
         cluster.wait_for_rollout(NAMESPACE, target)?;
     }
-    for (namespace, deployment) in [
-        ("shop", "deployment/orders"),
-        ("warehouse", "deployment/stock"),
-    ] {
-        cluster.kubectl(&[
-            "rollout",
-            "restart",
-            deployment,
-            &format!("--namespace={namespace}"),
-        ])?;
-        cluster.wait_for_rollout(namespace, deployment)?;
+    wait_for_webhook(cluster)?;
+    for (namespace, name) in [("shop", "orders"), ("warehouse", "stock")] {
+        let label = "instrumentation.opentelemetry.io/inject-java=true";
+        cluster.kubectl(&["label", "namespace", namespace, label])?;
+        let target = format!("deployment/{name}");
+        let place = format!("--namespace={namespace}");
+        cluster.kubectl(&["rollout", "restart", &target, &place])?;
+        cluster.wait_for_rollout(namespace, &target)?;
+        let of_name = format!("--selector=app.kubernetes.io/name={name}");
+        let pods = cluster.kubectl(&["get", "pods", "--output=json", &place, &of_name])?;
+        ensure!(
+            pods.contains("javelin.dev/injected")
+                && pods.contains(&format!("k8s.cluster.name={CLUSTER}")),
+            "no pod of {target} has the agent and the cluster's name: {pods}"
+        );
     }
     Ok(())
+}
+
+/// What tells most about a failure, in a file that outlives the cluster.
+fn keep_logs(paths: &Paths, cluster: &Cluster) -> Result<String> {
+    let mut text = String::new();
+    for words in [
+        "get pods --all-namespaces --output=wide",
+        "get events --all-namespaces --sort-by=.lastTimestamp",
+        "logs --namespace=observability deployment/otel-collector --tail=50",
+        "logs --namespace=observability daemonset/otel-node --tail=50",
+        "logs --namespace=observability statefulset/thanos-receive --tail=50",
+    ] {
+        let said = output(cluster.kubectl_command().args(words.split(' ')));
+        let said = said.unwrap_or_else(|error| format!("{error:#}"));
+        writeln!(text, "=== kubectl {words}\n{said}")?;
+    }
+    let file = cluster::logs(paths).join("stack.txt");
+    write(&file, text)?;
+    Ok(file.display().to_string())
 }
 
 /// The namespace with everything in it, as one list.
@@ -141,7 +169,11 @@ fn stores(paths: &Paths, values: &Values) -> Result<String> {
     for text in include_str!("stores.yaml").split("\n---\n") {
         objects.push(serde_saphyr::from_str(text).context("stores.yaml is not YAML")?);
     }
-    for object in &mut objects {
+    let is_namespaced = |object: &Value| {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        !kind.starts_with("ClusterRole")
+    };
+    for object in objects.iter_mut().filter(|object| is_namespaced(object)) {
         object["metadata"]["namespace"] = json!(NAMESPACE);
     }
     objects.insert(
@@ -151,7 +183,7 @@ fn stores(paths: &Paths, values: &Values) -> Result<String> {
     Ok(json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string())
 }
 
-/// By the values of the stack, with the image of here.
+/// Installs the chart with the stack's values and the image built here.
 fn install_javelin(paths: &Paths, values: &Values, cluster: &Cluster) -> Result<()> {
     let chart = paths.root().join("deploy/chart").display().to_string();
     let files = [
@@ -176,33 +208,9 @@ fn install_javelin(paths: &Paths, values: &Values, cluster: &Cluster) -> Result<
     Ok(())
 }
 
-/// `kubectl proxy`, which serves the page, and passes its questions on to the stores.
-fn serve_page(paths: &Paths, cluster: &Cluster) -> Result<Child> {
-    let folder = paths.root().join("xtask/src/stack/page");
-    let mut command = cluster.kubectl_command();
-    command
-        .args(["proxy", "--port", PORT, "--www-prefix=/stack/", "--www"])
-        .arg(folder);
-    command.spawn().context("kubectl did not start")
-}
-
-fn print_links(found: &Found) {
-    let base = format!("http://127.0.0.1:{PORT}");
-    println!(
-        "\n== The trace, its log lines and its metrics, side by side\n{base}/stack/?trace={}",
-        found.trace
-    );
-    println!("\n== The same by hand");
-    for (what, question) in found.questions() {
-        println!("{what}:\n  curl '{base}{question}'");
-    }
-}
-
 /// Where the values put the stack, as `values/javelin.yaml` says.
 const NAMESPACE: &str = "observability";
 const IN_NAMESPACE: &str = "--namespace=observability";
 
 /// The second cluster's name in the central store of metrics.
 const WEST: &str = "west";
-
-const PORT: &str = "8001";

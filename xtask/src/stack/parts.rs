@@ -2,9 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use testbed::images;
 
 use super::NAMESPACE;
-use super::values::{CLUSTER, Values};
+use super::values::{CLUSTER, Values, need};
 
 /// All that is put into the stack's namespace. `pod_logs` is the node's folder of them, `west` the name of a second cluster.
 pub(super) fn objects(values: &Values, pod_logs: &str, west: &str) -> Result<Vec<Value>> {
@@ -20,20 +21,23 @@ pub(super) fn objects(values: &Values, pod_logs: &str, west: &str) -> Result<Vec
 
 /// The Collector of `values/opentelemetry-collector.yaml`, with the name of a cluster as its overlay gives it.
 fn gateway(values: &Values) -> Result<Vec<Value>> {
-    let config = values.collector("values/opentelemetry-collector.yaml")?;
-    let overlay = values.read(&format!("clusters/{CLUSTER}/opentelemetry-collector.yaml"))?;
-    let mut container = collector_container();
-    add(&mut container, "env", &overlay["extraEnvs"])?;
-    let mut pod =
-        json!({ "containers": [container], "volumes": [config_volume("otel-collector")] });
-    pod["automountServiceAccountToken"] = json!(false);
+    let file = "values/opentelemetry-collector.yaml";
+    let (own, config) = (values.read(file)?, values.collector(file)?);
+    let overlay_file = format!("clusters/{CLUSTER}/opentelemetry-collector.yaml");
+    let overlay = values.read(&overlay_file)?;
+    let mut container = collector_container(&own, file)?;
+    let named = need(&overlay, &overlay_file, "/extraEnvs")?;
+    add(&mut container, "env", named)?;
+    let pod = json!({
+        "automountServiceAccountToken": false,
+        "containers": [container],
+        "volumes": [config_volume("otel-collector")],
+    });
+    let ports = [("otlp", 4317), ("otlp-http", 4318), ("metrics", 8888)];
     Ok(vec![
         config_map("otel-collector", "config.yaml", &config.to_string()),
         workload("Deployment", "otel-collector", &pod),
-        service(
-            "otel-collector",
-            &[("otlp", 4317), ("otlp-http", 4318), ("metrics", 8888)],
-        ),
+        service("otel-collector", &ports),
     ])
 }
 
@@ -41,16 +45,16 @@ fn gateway(values: &Values) -> Result<Vec<Value>> {
 fn node_agent(values: &Values, pod_logs: &str) -> Result<Vec<Value>> {
     let file = "values/opentelemetry-collector-node.yaml";
     let (own, config) = (values.read(file)?, values.collector(file)?);
-    let mut container = collector_container();
-    add(&mut container, "env", &own["extraEnvs"])?;
-    add(&mut container, "volumeMounts", &own["extraVolumeMounts"])?;
-    container["securityContext"] = own["securityContext"].clone();
-    let mut volumes = own["extraVolumes"].clone();
-    for volume in volumes.as_array_mut().context("no extraVolumes")? {
+    let mut container = collector_container(&own, file)?;
+    add(&mut container, "env", need(&own, file, "/extraEnvs")?)?;
+    let mounts = need(&own, file, "/extraVolumeMounts")?;
+    add(&mut container, "volumeMounts", mounts)?;
+    let mut volumes = need(&own, file, "/extraVolumes")?.clone();
+    for volume in volumes.as_array_mut().context("extraVolumes is no list")? {
         match volume["name"].as_str() {
-            // The kubelet here keeps them elsewhere.
+            // This cluster's kubelet uses another folder for pod logs.
             Some("pods") => volume["hostPath"]["path"] = json!(pod_logs),
-            // Nothing is left on the machine.
+            // An emptyDir, so that nothing stays on the host.
             _ => *volume = json!({ "name": volume["name"], "emptyDir": {} }),
         }
     }
@@ -59,12 +63,12 @@ fn node_agent(values: &Values, pod_logs: &str) -> Result<Vec<Value>> {
     add(&mut pod, "volumes", &json!([config_volume("otel-node")]))?;
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-        "metadata": { "name": NODE_ROLE }, "rules": own["clusterRole"]["rules"],
+        "metadata": { "name": "otel-node" }, "rules": need(&own, file, "/clusterRole/rules")?,
     });
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": { "name": NODE_ROLE },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NODE_ROLE },
+        "metadata": { "name": "otel-node" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "otel-node" },
         "subjects": [{ "kind": "ServiceAccount", "name": "otel-node", "namespace": NAMESPACE }],
     });
     Ok(vec![
@@ -76,20 +80,24 @@ fn node_agent(values: &Values, pod_logs: &str) -> Result<Vec<Value>> {
     ])
 }
 
-/// What is bound to the whole cluster, and goes when the namespace has gone.
-pub(super) const NODE_ROLE: &str = "javelin-stack-otel-node";
-
-fn collector_container() -> Value {
-    json!({
+/// Limited as the values say: `memory_limiter` takes a share of that.
+fn collector_container(own: &Value, file: &str) -> Result<Value> {
+    Ok(json!({
         "name": "collector",
-        "image": "localhost/javelin-otelcol-contrib:1",
+        "image": image("otelcol-contrib"),
         "args": ["--config=/conf/config.yaml"],
         // The chart sets it.
         "env": [{ "name": "MY_POD_IP", "valueFrom": { "fieldRef": { "fieldPath": "status.podIP" } } }],
         "readinessProbe": { "httpGet": { "path": "/", "port": 13133 }, "periodSeconds": 2 },
-        "resources": { "limits": { "memory": "512Mi" } },
+        "resources": need(own, file, "/resources")?,
+        "securityContext": need(own, file, "/securityContext")?,
         "volumeMounts": [{ "name": "config", "mountPath": "/conf" }],
-    })
+    }))
+}
+
+/// An image of one of the toolchain's programs.
+fn image(program: &str) -> String {
+    format!("localhost/javelin-{program}:1")
 }
 
 /// A Prometheus as the values want it, that scrapes the exporters and the gateway.
@@ -114,7 +122,7 @@ fn prometheus(values: &Values, name: &str, cluster: &str) -> Result<Vec<Value>> 
         "securityContext": { "fsGroup": 65532 },
         "containers": [{
             "name": "prometheus",
-            "image": "localhost/javelin-prometheus:1",
+            "image": image("prometheus"),
             "args": arguments,
             "readinessProbe": { "httpGet": { "path": "/-/ready", "port": 9090 }, "periodSeconds": 2 },
             "volumeMounts": [{ "name": "config", "mountPath": "/conf" }, { "name": "data", "mountPath": "/data" }],
@@ -128,14 +136,14 @@ fn prometheus(values: &Values, name: &str, cluster: &str) -> Result<Vec<Value>> 
     ])
 }
 
-/// By the address, database and user of the values; the chart makes these variables of them.
+/// The chart turns `config.datasource` into these variables.
 fn postgres_exporter(values: &Values) -> Result<Vec<Value>> {
-    let own = values.read("values/prometheus-postgres-exporter.yaml")?;
-    let source = &own["config"]["datasource"];
+    let file = "values/prometheus-postgres-exporter.yaml";
+    let own = values.read(file)?;
     let text = |key: &str| {
-        source[key]
-            .as_str()
-            .with_context(|| format!("datasource.{key} is no text"))
+        let pointer = format!("/config/datasource/{key}");
+        let text = need(&own, file, &pointer)?.as_str();
+        text.with_context(|| format!("{pointer} of {file} is no text"))
     };
     let address = format!(
         "{}:{}/{}?sslmode={}",
@@ -144,67 +152,63 @@ fn postgres_exporter(values: &Values) -> Result<Vec<Value>> {
         text("database")?,
         text("sslmode")?
     );
+    let secret = need(&own, file, "/config/datasource/passwordSecret")?;
     let environment = json!([
         { "name": "DATA_SOURCE_URI", "value": address },
         { "name": "DATA_SOURCE_USER", "value": text("user")? },
-        { "name": "DATA_SOURCE_PASS", "valueFrom": { "secretKeyRef": source["passwordSecret"] } },
+        { "name": "DATA_SOURCE_PASS", "valueFrom": { "secretKeyRef": secret } },
     ]);
-    Ok(exporter(
-        &own,
-        "prometheus-postgres-exporter",
-        &source["passwordSecret"],
-        &environment,
-        9187,
-    ))
+    let program = "prometheus-postgres-exporter";
+    exporter((&own, file), program, secret, &environment, 9187)
 }
 
 fn redis_exporter(values: &Values) -> Result<Vec<Value>> {
-    let own = values.read("values/prometheus-redis-exporter.yaml")?;
-    let secret = &own["auth"]["secret"];
+    let file = "values/prometheus-redis-exporter.yaml";
+    let own = values.read(file)?;
+    let secret = need(&own, file, "/auth/secret")?;
     let environment = json!([
-        { "name": "REDIS_ADDR", "value": own["redisAddress"] },
+        { "name": "REDIS_ADDR", "value": need(&own, file, "/redisAddress")? },
         { "name": "REDIS_PASSWORD", "valueFrom": { "secretKeyRef": secret } },
     ]);
-    Ok(exporter(
-        &own,
-        "prometheus-redis-exporter",
-        secret,
-        &environment,
-        9121,
-    ))
+    let program = "prometheus-redis-exporter";
+    exporter((&own, file), program, secret, &environment, 9121)
 }
 
 /// With the Secret that a person makes by hand, as the values say.
 fn exporter(
-    own: &Value,
+    (own, file): (&Value, &str),
     program: &str,
     secret: &Value,
     environment: &Value,
     port: u16,
-) -> Vec<Value> {
-    let name = own["fullnameOverride"].as_str().unwrap_or_default();
-    let key = secret["key"].as_str().unwrap_or_default();
+) -> Result<Vec<Value>> {
+    let name = need(own, file, "/fullnameOverride")?;
+    let name = name.as_str().context("fullnameOverride is no text")?;
+    let key = secret["key"].as_str().context("the Secret has no key")?;
     let pod = json!({
         "automountServiceAccountToken": false,
+        "securityContext": own["podSecurityContext"],
         "containers": [{
             "name": "exporter",
-            "image": "localhost/javelin-databases:1",
+            "image": images::DATABASES,
             "command": [program],
             "env": environment,
+            "resources": need(own, file, "/resources")?,
+            "securityContext": own["securityContext"],
             "readinessProbe": { "tcpSocket": { "port": port }, "periodSeconds": 2 },
         }],
     });
-    vec![
+    Ok(vec![
         json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": { "name": secret["name"] },
             "stringData": { key: "example" },
         }),
         workload("Deployment", name, &pod),
         service(name, &[("http", port)]),
-    ]
+    ])
 }
 
-/// `central/thanos.yaml`, with the image of here, and a volume that ends with its pod: no storage is provisioned here.
+/// `central/thanos.yaml` with our image, and an emptyDir, because this cluster has no `StorageClass`.
 fn thanos(values: &Values) -> Result<Vec<Value>> {
     let mut objects = values.read_all("central/thanos.yaml")?;
     for object in &mut objects {
@@ -224,7 +228,7 @@ fn thanos(values: &Values) -> Result<Vec<Value>> {
             .into_iter()
             .flatten()
         {
-            container["image"] = json!("localhost/javelin-thanos:1");
+            container["image"] = json!(image("thanos"));
         }
     }
     Ok(objects)

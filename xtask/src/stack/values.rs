@@ -1,14 +1,14 @@
 //! From the values of `deploy/stack` to what the programs themselves read.
 //!
 //! The Collectors' configurations are in the values as they are. That of Prometheus is not: its operator makes it from a
-//! resource, and no operator runs here. A key of the values that is unknown here is an error, so that none is left untested
-//! without a word.
+//! resource, and no operator runs here. A key of `prometheusSpec` that is unknown here is an error, so that none is left
+//! untested silently.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use testbed::paths::Paths;
 
 /// The files of `deploy/stack`.
@@ -46,52 +46,50 @@ impl Values {
             .with_context(|| format!("{file} is not YAML"))
     }
 
-    /// What a Collector reads: the values' own, less the one address that another store of log lines has.
+    /// The Collector's configuration from the values. Only the address for log lines changes, because VictoriaLogs has
+    /// another path.
     pub(super) fn collector(&self, file: &str) -> Result<Value> {
         let values = self.read(file)?;
-        let config = values.get("alternateConfig");
-        let mut config = config
-            .with_context(|| format!("{file} has no alternateConfig"))?
-            .clone();
-        if let Some(endpoint) = config.pointer_mut("/exporters/otlp_http~1logs/endpoint") {
+        let mut config = need(&values, file, "/alternateConfig")?.clone();
+        if let Some(exporter) = config.pointer_mut("/exporters/otlp_http~1logs") {
+            let endpoint = &exporter["endpoint"];
             ensure!(
                 endpoint == LOKI_OTLP,
                 "{file} sends log lines to {endpoint}, and {LOKI_OTLP} is expected"
             );
-            *endpoint = json!(VICTORIA_LOGS_OTLP);
+            exporter["endpoint"] = json!(VICTORIA_LOGS_OTLP);
         }
         Ok(config)
     }
 
     /// How Prometheus is started and what it reads, with the external labels of a cluster.
     pub(super) fn prometheus(&self, cluster: &str) -> Result<Prometheus> {
-        let own = self.read("values/kube-prometheus-stack.yaml")?;
-        let spec = section(&own, "/prometheus/prometheusSpec")?;
+        let (own, overlay) = (
+            "values/kube-prometheus-stack.yaml",
+            format!("clusters/{CLUSTER}/kube-prometheus-stack.yaml"),
+        );
+        let mut values = self.read(own)?;
+        // As Helm merges values files.
+        json_patch::merge(&mut values, &self.read(&overlay)?);
+        // Both servers use this overlay; only the cluster's name differs.
+        let label = "/prometheus/prometheusSpec/externalLabels/cluster";
+        let label = values.pointer_mut(label);
+        *label.with_context(|| format!("{overlay} names no cluster"))? = json!(cluster);
+        let spec = need(&values, own, "/prometheus/prometheusSpec")?.as_object();
         let mut prometheus = Prometheus::default();
-        for (key, value) in spec {
+        for (key, value) in spec.context("prometheusSpec is no object")? {
             prometheus
                 .take(key, value)
-                .with_context(|| format!("prometheusSpec.{key} of the values"))?;
+                .with_context(|| format!("prometheusSpec.{key} of {own} or {overlay}"))?;
         }
-        let file = format!("clusters/{CLUSTER}/kube-prometheus-stack.yaml");
-        let overlay = self.read(&file)?;
-        for (key, value) in section(&overlay, "/prometheus/prometheusSpec")? {
-            prometheus
-                .take(key, value)
-                .with_context(|| format!("prometheusSpec.{key} of {file}"))?;
-        }
-        // The overlay's own name is that of the first; the other's is all that differs.
-        let labels = prometheus
-            .config
-            .pointer_mut("/global/external_labels/cluster");
-        *labels.with_context(|| format!("{file} names no cluster"))? = json!(cluster);
         Ok(prometheus)
     }
 }
 
-fn section<'a>(values: &'a Value, pointer: &str) -> Result<&'a Map<String, Value>> {
-    let section = values.pointer(pointer).and_then(Value::as_object);
-    section.with_context(|| format!("there is no {pointer} in the values"))
+/// What has to be in a file at a JSON pointer.
+pub(super) fn need<'a>(values: &'a Value, file: &str, pointer: &str) -> Result<&'a Value> {
+    let found = values.pointer(pointer).filter(|found| !found.is_null());
+    found.with_context(|| format!("{file} has nothing at {pointer}"))
 }
 
 /// How a Prometheus is started.
@@ -138,7 +136,7 @@ impl Prometheus {
                 let writes = writes.iter().map(to_thanos).collect::<Result<Vec<_>>>()?;
                 self.set("remote_write", Value::Array(writes));
             }
-            // Which monitors there are is the operator's, and what a pod has is Kubernetes'.
+            // Only the operator or Kubernetes reads these.
             "serviceMonitorSelectorNilUsesHelmValues"
             | "podMonitorSelectorNilUsesHelmValues"
             | "ruleSelectorNilUsesHelmValues"
@@ -166,7 +164,7 @@ impl Prometheus {
     }
 }
 
-/// An entry of the values for a central store elsewhere, which wants a password: here it is next door.
+/// The values write to a remote store with a password; here Thanos is in the same namespace.
 fn to_thanos(write: &Value) -> Result<Value> {
     let mut write = write.as_object().context("not an object")?.clone();
     let url = write.get("url").and_then(Value::as_str).unwrap_or_default();
@@ -180,7 +178,7 @@ fn to_thanos(write: &Value) -> Result<Value> {
     Ok(snake_case(&Value::Object(write)))
 }
 
-/// Keys as Prometheus writes them. Those of maps that a person names do not come here.
+/// Keys as Prometheus writes them. Not for maps with keys of a person's choice, such as `externalLabels`.
 fn snake_case(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -205,7 +203,7 @@ fn snake(key: &str) -> String {
     snake
 }
 
-/// The overlay that is tried.
+/// The overlay in `clusters/` that is run.
 pub(super) const CLUSTER: &str = "example";
 
 const LOKI_OTLP: &str = "http://loki:3100/otlp";
@@ -246,11 +244,11 @@ mod tests {
             prometheus.config["remote_write"][0]["url"],
             "http://thanos-receive:19291/api/v1/receive"
         );
-        for file in [
-            "values/opentelemetry-collector.yaml",
-            "values/opentelemetry-collector-node.yaml",
-        ] {
-            values.collector(file).unwrap();
-        }
+        let gateway = values.collector("values/opentelemetry-collector.yaml");
+        let logs = gateway.unwrap()["exporters"]["otlp_http/logs"]["endpoint"].clone();
+        assert_eq!(logs, VICTORIA_LOGS_OTLP);
+        values
+            .collector("values/opentelemetry-collector-node.yaml")
+            .unwrap();
     }
 }

@@ -8,7 +8,7 @@ import java.util.logging.Logger;
 import redis.clients.jedis.RedisClient;
 import redis.clients.jedis.params.SetParams;
 
-/** The shelf in PostgreSQL, with what was asked for in the last two seconds in Redis. The environment says where both are. */
+/** PostgreSQL, with a cache of two seconds in Redis. The environment says where both are. */
 public final class DatabaseShelf implements Shelf {
     private static final Logger LOG = Logger.getLogger("shop.shelf");
     private static final int CACHED_SECONDS = 2;

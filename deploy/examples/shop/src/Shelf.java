@@ -1,7 +1,7 @@
 import java.util.Map;
 import java.util.OptionalInt;
 
-/** What is on the shelf. The one in memory is for those who have no database; {@link java.util.ServiceLoader} finds others. */
+/** What is on the shelf: in memory by default, or what {@link java.util.ServiceLoader} finds, such as a database. */
 public interface Shelf {
     /** How many pieces of an item there are; empty where it is not sold. */
     OptionalInt pieces(String item);
