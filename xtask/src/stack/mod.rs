@@ -137,7 +137,7 @@ fn set_up(paths: &Paths, cluster: &Cluster) -> Result<()> {
         ensure!(
             pods.contains("javelin.dev/injected")
                 && pods.contains(&format!("k8s.cluster.name={CLUSTER}")),
-            "no pod of {target} has the agent and the cluster's name: {pods}"
+            "the pod of {target} has no agent, or not the cluster's name: look at `javelin check -n {namespace}`"
         );
     }
     Ok(())
