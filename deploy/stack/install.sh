@@ -102,7 +102,8 @@ release() {
   esac
   command="$action $name $chart --namespace $in"
   if [ "$action" = template ]; then
-    command="$command${KUBE_VERSION:+ --kube-version $KUBE_VERSION}"
+    # What kube-prometheus-stack brings: without it the chart of the Redis exporter leaves its ServiceMonitor out.
+    command="$command --api-versions monitoring.coreos.com/v1${KUBE_VERSION:+ --kube-version $KUBE_VERSION}"
   else
     command="$command --create-namespace"
   fi
