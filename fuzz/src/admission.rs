@@ -212,9 +212,9 @@ fn has_sound_names(value: &Value) -> bool {
                 let lists = map
                     .iter()
                     .filter(|(key, _)| key.to_lowercase().ends_with(suffix));
-                let mut named = lists.filter_map(|(_, list)| list.as_array()).flatten();
+                let mut elements = lists.filter_map(|(_, list)| list.as_array()).flatten();
                 let mut names = HashSet::new();
-                named.all(|each| {
+                elements.all(|each| {
                     let name = each["name"].as_str();
                     name.is_some_and(|name| !name.is_empty() && names.insert(name))
                 })
