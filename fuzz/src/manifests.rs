@@ -6,7 +6,8 @@ use javelin::offline::document::Document;
 use javelin::ports::{self, PortsOptions, PortsReport};
 use javelin::probe::advice::Platform;
 use javelin_manifest::{Documents, Piece, Syntax, Tree};
-use serde_json::Value;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use crate::{
     mutator::{Numbers, change_value},
@@ -31,10 +32,12 @@ pub fn splitter(data: &[u8]) {
         line += piece.text.matches('\n').count();
         whole.push_str(&piece.text);
         if piece.is_json {
-            let json = piece.text.trim_start_matches('\u{feff}');
+            // Whatever kubectl passes over around what it takes for JSON.
+            let json = piece.text.trim_start_matches('\u{feff}').trim();
             let json = json.lines().filter(|line| !line.starts_with(['#', '%']));
             let json: Vec<_> = json.collect();
-            let is_json = serde_json::from_str::<Value>(&json.join("\n")).is_ok();
+            // A number may be too large for a value, and is one all the same.
+            let is_json = serde_json::from_str::<IgnoredAny>(&json.join("\n")).is_ok();
             assert!(is_json || piece.text.contains(['#', '%']), "{piece:?}");
         }
     }
@@ -62,10 +65,16 @@ pub fn editor(data: &[u8]) {
     let Ok(tree) = within_steps(text.len(), || Tree::parse(text)) else {
         return;
     };
-    // Nobody writes these: a carriage return alone as the end of a line, explicit keys, and keys that are empty. Some of
-    // their documents are refused.
-    let is_odd = text.replace("\r\n", "\n").contains('\r') || text.contains("? ");
-    if is_odd || !tree.value.is_object() || has_empty_key(&tree.value) {
+    // Nobody writes these: a carriage return alone as the end of a line, explicit keys, keys that are empty or of several lines, tags on
+    // lines of their own, and tabs. Some of their documents are refused; so are some changes to what
+    // merge keys share.
+    let is_tag = |line: &str| line.trim_start().starts_with('!');
+    let is_odd = text.replace("\r\n", "\n").contains('\r')
+        || text.contains("? ")
+        || text.contains("<<")
+        || !piece.is_json && text.contains('\t')
+        || text.lines().any(is_tag);
+    if is_odd || !tree.value.is_object() || has_odd_key(&tree.value) {
         return;
     }
     let syntax = if piece.is_json {
@@ -82,16 +91,25 @@ pub fn editor(data: &[u8]) {
     for _ in 0..=numbers.below(3) {
         change_value(&mut new, &mut numbers);
     }
-    if !new.is_object() {
+    // What has no key is no manifest.
+    if new.as_object().is_none_or(Map::is_empty) || has_odd_key(&new) {
         return;
     }
     let edited = within_steps(text.len(), || {
         javelin_manifest::edit(text, &tree, &new, syntax)
     });
-    let edited = edited.unwrap_or_else(|| panic!("cannot be made to say {new}:\n{text}"));
+    let Some(edited) = edited else {
+        // Not every text of several lines can be put everywhere, and then the whole change is refused.
+        let is_of_lines = has_line_break(&tree.value) || has_line_break(&new);
+        assert!(is_of_lines, "cannot be made to say {new}:\n{text}");
+        return;
+    };
     let read = Tree::parse(&edited.text).expect("it can be read again");
     assert_eq!(read.value, new, "{}", edited.text);
-    let count = pieces(edited.text.as_bytes()).map(|pieces| pieces.len());
+    // Behind a `{…}` blank lines and comments are a piece of their own.
+    let says = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let is_said = |piece: &&Piece| piece.text.lines().any(says);
+    let count = pieces(edited.text.as_bytes()).map(|pieces| pieces.iter().filter(is_said).count());
     assert!(
         matches!(count, Ok(1)),
         "{count:?} documents:\n{}",
@@ -99,13 +117,23 @@ pub fn editor(data: &[u8]) {
     );
 }
 
-/// Is there a key without a name, which reads as null?
-fn has_empty_key(value: &Value) -> bool {
+/// Is there a key without a name, or of several lines? One that was left out reads as null.
+fn has_odd_key(value: &Value) -> bool {
+    let is_odd = |key: &str| key == "null" || key.is_empty() || key.contains(char::is_control);
     match value {
         Value::Object(map) => map
             .iter()
-            .any(|(key, value)| key == "null" || has_empty_key(value)),
-        Value::Array(items) => items.iter().any(has_empty_key),
+            .any(|(key, value)| is_odd(key) || has_odd_key(value)),
+        Value::Array(items) => items.iter().any(has_odd_key),
+        _ => false,
+    }
+}
+
+fn has_line_break(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\n'),
+        Value::Object(map) => map.values().any(has_line_break),
+        Value::Array(items) => items.iter().any(has_line_break),
         _ => false,
     }
 }
