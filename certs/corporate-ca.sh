@@ -2,9 +2,10 @@
 # An example of a corporate authority, for tests and for trying things out: a root, an intermediate that it signs, and a
 # certificate for the webhook that the intermediate signs. All keys are P-256.
 #
-#   certs/corporate-ca.sh FOLDER [NAME]
+#   certs/corporate-ca.sh FOLDER [NAME [DAYS]]
 #
-# FOLDER is made; NAME is the Service's, javelin.javelin-system.svc unless given. In the end there are
+# FOLDER is made; NAME is the Service's, javelin.javelin-system.svc unless given; the certificate ends after DAYS, 90
+# unless given. In the end there are
 #   ca.crt           the root: for tls.caBundle
 #   tls.crt tls.key  the certificate with its intermediate, and its key: for the Secret
 #   the keys of both authorities, and the certificates one by one
@@ -12,11 +13,12 @@
 set -eu
 umask 077
 
-if [ $# -lt 1 ] || [ $# -gt 2 ]; then
-    echo "usage: $0 FOLDER [NAME]" >&2
+if [ $# -lt 1 ] || [ $# -gt 3 ]; then
+    echo "usage: $0 FOLDER [NAME [DAYS]]" >&2
     exit 2
 fi
 name=${2:-javelin.javelin-system.svc}
+days=${3:-90}
 checkout=$(cd "$(dirname "$0")/.." && pwd -P)
 mkdir -p "$1"
 cd "$1"
@@ -53,7 +55,7 @@ keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid' root
 fi
-issue leaf "/O=Example Corporation/CN=javelin webhook" 90 \
+issue leaf "/O=Example Corporation/CN=javelin webhook" "$days" \
     "basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth

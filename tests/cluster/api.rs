@@ -63,6 +63,13 @@ impl Api {
         Ok(answers.into_iter().map(Answer::from).collect())
     }
 
+    /// What is at a path.
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
+        let answers = self.exchange([Request::get(path).body(Body::empty())].into_iter())?;
+        let answer = answers.into_iter().next().ok_or("no answer")?;
+        Answer::from(answer).admitted().cloned()
+    }
+
     /// Creates a pod; `then` gets the answer, some time later and on another thread.
     pub(crate) fn create(
         &self,

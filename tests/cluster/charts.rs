@@ -618,7 +618,7 @@ pub(crate) fn values_in(file: &NamedTempFile) -> String {
 }
 
 /// A valid authority that is not ours.
-fn cluster_ca() -> Result<String> {
+pub(crate) fn cluster_ca() -> Result<String> {
     let published = get(&["configmap", "kube-root-ca.crt", "-n", "default"])?;
     let certificate = published["data"]["ca.crt"].as_str();
     certificate

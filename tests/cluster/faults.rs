@@ -3,12 +3,7 @@
 //! Pods are created all the time while replicas are killed, run out of memory, fall silent, or vanish with their node.
 //! Only on a cluster of our own, whose processes and packets are this machine's.
 
-use std::{
-    fmt, fs,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Duration};
 
 use serde_json::Value;
 
@@ -17,6 +12,7 @@ use crate::{
     figures,
     kube::{Result, checkout, ensure, eventually, helm, kubectl, pods},
     load::{self, Tally},
+    process::Process,
     settled::javelin_is_rolled_out,
 };
 
@@ -173,74 +169,6 @@ impl fmt::Display for Fault {
             Self::NodeGone => "silent for 50 s and still an endpoint, as on a lost node",
         })
     }
-}
-
-/// The process of a replica, on this machine.
-struct Process(String);
-
-impl Process {
-    fn of(pod: &Value) -> Result<Self> {
-        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
-        let found = run("pgrep", &["-f", "--", &format!("--pod-uid={uid}")])?;
-        let first = found.lines().next();
-        Ok(Self(first.ok_or("the replica has no process")?.to_owned()))
-    }
-
-    fn kill(&self) -> Result {
-        run("kill", &["-KILL", &self.0]).map(drop)
-    }
-
-    /// Something else in its cgroup takes all the memory that there is, and the kernel kills this process for it.
-    fn take_its_memory(&self) -> Result {
-        let groups = fs::read_to_string(format!("/proc/{}/cgroup", self.0));
-        let groups = groups.map_err(|error| error.to_string())?;
-        // Of version 1, or of version 2 alone.
-        let first = groups.lines().find_map(|line| line.split_once(":memory:"));
-        let folder = match (first, groups.trim().strip_prefix("0::")) {
-            (Some((_, group)), _) => format!("/sys/fs/cgroup/memory{group}"),
-            (None, Some(group)) => format!("/sys/fs/cgroup{group}"),
-            (None, None) => return Err(format!("no cgroup of memory in {groups}")),
-        };
-        // The likeliest of the two, whatever the kubelet said.
-        let likelihood = format!("/proc/{}/oom_score_adj", self.0);
-        fs::write(likelihood, "1000").map_err(|error| error.to_string())?;
-        let take = format!("echo $$ >{folder}/cgroup.procs && exec tail /dev/zero");
-        let mut taking = Command::new("sh");
-        let taking = taking.args(["-c", &take]).spawn();
-        let mut taking = taking.map_err(|error| error.to_string())?;
-        let outcome = eventually("the kernel has killed it", SOON, || {
-            let is_gone = fs::metadata(format!("/proc/{}", self.0)).is_err();
-            ensure!(is_gone, "it runs on, with {folder}");
-            Ok(())
-        });
-        let _ = taking.kill();
-        let _ = taking.wait();
-        outcome
-    }
-
-    /// Those that match, in its network namespace, for so long.
-    fn drop_packets(&self, which: &[&str], time: Duration) -> Result {
-        let rule = |change: &str| {
-            let enter = ["-t", &self.0, "-n", "iptables", "-w", change, "INPUT"];
-            run("nsenter", &[&enter[..], which, &["-j", "DROP"]].concat())
-        };
-        let until = Instant::now() + time;
-        rule("-I")?;
-        // Nothing is waited for here: this is how long it lasts.
-        thread::sleep(until.saturating_duration_since(Instant::now()));
-        rule("-D").map(drop)
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
-    ensure!(
-        output.status.success(),
-        "{program} {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Pods a second.

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
@@ -99,6 +99,23 @@ pub(crate) fn kubectl_with(arguments: &[&str], manifest: &str) -> Result<(String
         "kubectl {arguments:?} failed: {stderr}{stdout}"
     );
     Ok((stdout, stderr))
+}
+
+/// What a line of a page shows a person at a terminal who has our programs, whatever comes of it.
+pub(crate) fn shell(line: &str) -> Result<String> {
+    let own = Path::new(env!("CARGO_BIN_EXE_javelin")).parent();
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = own.map(Path::to_path_buf).into_iter();
+    let folders = folders.chain(env::var_os("JAVELIN_TOOLS").map(PathBuf::from));
+    let path = env::join_paths(folders.chain(env::split_paths(&path)));
+    let path = path.map_err(|error| error.to_string())?;
+    let output = Command::new("sh")
+        .args(["-c", line])
+        .env("PATH", path)
+        .output();
+    let output = output.map_err(|error| error.to_string())?;
+    let both = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&both).into_owned())
 }
 
 pub(crate) fn apply(manifest: &str) -> Result<(String, String)> {

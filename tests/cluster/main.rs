@@ -11,6 +11,7 @@
     reason = "a test: it fails by panics, and prints"
 )]
 
+mod alerts;
 mod api;
 mod audit;
 mod cases;
@@ -32,6 +33,7 @@ mod own_certificate;
 mod policy;
 mod ports;
 mod preview_live;
+mod process;
 mod profiles;
 mod reach;
 mod resources;
@@ -166,7 +168,11 @@ fn circumstances(began: Option<&load::LogPosition>) -> String {
 type Case = fn() -> kube::Result;
 
 /// What takes longer than a test may, and is run by name.
-const SCENARIOS: [(&str, Case); 3] = [
+const SCENARIOS: [(&str, Case); 4] = [
+    (
+        "each_alert_fires_by_its_fault_and_resolves",
+        alerts::each_fires_and_resolves,
+    ),
     (
         "a_dying_replica_costs_ten_times_fewer_pods_with_second_chances",
         faults::dying_replicas,

@@ -43,7 +43,7 @@ pub(crate) fn there_and_back() -> Result {
     let replicas = replicas()?;
     let first = not_after()?;
     let key = corporate.read("tls.key")?;
-    corporate.issue()?;
+    corporate.issue(MONTHS)?;
     corporate.store()?;
     let created = bench.while_creating("the new certificate is served", || {
         let now = not_after()?;
@@ -54,9 +54,8 @@ pub(crate) fn there_and_back() -> Result {
         "own certificate renewed: {created} pods created meanwhile, all with the agent"
     ));
 
-    // The key of the one before.
-    let change = json!({ "data": { "tls.key": BASE64.encode(key) } });
-    patch(&change)?;
+    // That of the one before.
+    replace_key(&key)?;
     let served = not_after()?;
     bench.while_creating("a wrong pair is noticed", || last_reload(0))?;
     ensure!(not_after()? == served, "something else is served");
@@ -91,18 +90,20 @@ pub(crate) fn there_and_back() -> Result {
 // === The certificate
 
 /// An example authority, and what it has issued last.
-struct Corporate(TempDir);
+pub(crate) struct Corporate(TempDir);
 
 impl Corporate {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let corporate = Self(tempfile::tempdir().map_err(|error| error.to_string())?);
-        corporate.issue()?;
+        corporate.issue(MONTHS)?;
         Ok(corporate)
     }
 
-    fn issue(&self) -> Result {
+    /// One that ends after so many days.
+    pub(crate) fn issue(&self, days: u32) -> Result {
         let output = Command::new(checkout("certs/corporate-ca.sh"))
             .arg(self.0.path())
+            .args(["javelin.javelin-system.svc", &days.to_string()])
             .output()
             .map_err(|error| error.to_string())?;
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -110,7 +111,7 @@ impl Corporate {
         Ok(())
     }
 
-    fn read(&self, file: &str) -> Result<Vec<u8>> {
+    pub(crate) fn read(&self, file: &str) -> Result<Vec<u8>> {
         let path = self.file(file);
         fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
     }
@@ -120,7 +121,7 @@ impl Corporate {
     }
 
     /// Into the Secret, and the kubelets hurry to bring it.
-    fn store(&self) -> Result {
+    pub(crate) fn store(&self) -> Result {
         let option = |name: &str, path: &Path| format!("--{name}={}", path.display());
         let (certificate, key) = (
             option("cert", &self.file("tls.crt")),
@@ -134,8 +135,9 @@ impl Corporate {
     }
 }
 
-fn patch(change: &Value) -> Result {
-    let change = change.to_string();
+/// By one that the certificate is not for.
+pub(crate) fn replace_key(key: &[u8]) -> Result {
+    let change = json!({ "data": { "tls.key": BASE64.encode(key) } }).to_string();
     kubectl(&["patch", "secret", SECRET, "-n", SYSTEM, "-p", &change])?;
     hurry_kubelets()
 }
@@ -143,7 +145,7 @@ fn patch(change: &Value) -> Result {
 // === The installation
 
 /// Put back when dropped, whatever came between.
-struct Bench {
+pub(crate) struct Bench {
     api: Api,
     /// Labelled `true`.
     namespace: Namespace,
@@ -152,7 +154,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             api: Api::new()?,
             namespace: Namespace::new("t-own-certificate", &[(INJECT, "true")])?,
@@ -161,7 +163,7 @@ impl Bench {
         })
     }
 
-    fn switch(&self, corporate: &Corporate) -> Result {
+    pub(crate) fn switch(&self, corporate: &Corporate) -> Result {
         corporate.store()?;
         let bundle = corporate.file("ca.crt");
         let bundle = format!("--set-file=tls.caBundle={}", bundle.display());
@@ -170,7 +172,7 @@ impl Bench {
         self.upgrade(&["--force-conflicts", &secret, &bundle])
     }
 
-    fn go_back(&mut self) -> Result {
+    pub(crate) fn go_back(&mut self) -> Result {
         self.upgrade(&[])?;
         kubectl(&[
             "delete",
@@ -296,6 +298,9 @@ fn each_metric(name: &str, mut is_right: impl FnMut(i64) -> bool) -> Result {
 }
 
 const SECRET: &str = "javelin-webhook";
+
+/// Days that nobody has to think of a certificate for.
+pub(crate) const MONTHS: u32 = 90;
 
 const BATCH: usize = 10;
 

@@ -34,11 +34,6 @@ pub(crate) fn causes() -> Result {
     )?;
 
     changed.forbid_patches()?;
-    eventually("the API server knows that it may not", SOON, || {
-        let may = may(&["patch", "mutatingwebhookconfigurations/javelin"])?;
-        ensure!(!may, "it may");
-        Ok(())
-    })?;
     wipe_bundle()?;
     Changed::target_port(&changed.port["targetPort"])?;
     finding(
@@ -106,27 +101,27 @@ fn finding(code: &str, words: &str, within: Duration) -> Result {
 }
 
 /// What was changed, as it was before. Put back when dropped, whatever came between.
-struct Changed {
+pub(crate) struct Changed {
     port: Value,
     rules: Value,
 }
 
 impl Changed {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             port: get(&["service", "javelin", "-n", SYSTEM])?["spec"]["ports"][0].clone(),
             rules: get(&["clusterrole", "javelin"])?["rules"].clone(),
         })
     }
 
-    fn target_port(target: &Value) -> Result {
+    pub(crate) fn target_port(target: &Value) -> Result {
         let pointer = "/spec/ports/0/targetPort";
         let change = json!([{ "op": "replace", "path": pointer, "value": target }]);
         patch(&["service", "javelin", "-n", SYSTEM], "json", &change)
     }
 
-    /// Or Javelin would repair what is done to its entry.
-    fn forbid_patches(&self) -> Result {
+    /// Or Javelin would repair what is done to its entries.
+    pub(crate) fn forbid_patches(&self) -> Result {
         let mut rules = self.rules.clone();
         for rule in rules.as_array_mut().into_iter().flatten() {
             if rule["resources"] == json!(["mutatingwebhookconfigurations"]) {
@@ -134,7 +129,12 @@ impl Changed {
             }
         }
         ensure!(rules != self.rules, "no rule allows it: {rules}");
-        Self::allow(&rules)
+        Self::allow(&rules)?;
+        eventually("the API server knows that it may not", SOON, || {
+            let may = may(&["patch", "mutatingwebhookconfigurations/javelin"])?;
+            ensure!(!may, "it may");
+            Ok(())
+        })
     }
 
     fn allow(rules: &Value) -> Result {
@@ -180,4 +180,4 @@ fn patch(object: &[&str], kind: &str, change: &Value) -> Result {
 }
 
 /// Where nothing listens in Javelin's pods.
-const CLOSED: u16 = 10251;
+pub(crate) const CLOSED: u16 = 10251;

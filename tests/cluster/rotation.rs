@@ -322,10 +322,10 @@ enum Step {
 }
 
 /// The Secret with the authorities.
-struct Secret(Value);
+pub(crate) struct Secret(Value);
 
 impl Secret {
-    fn read() -> Result<Self> {
+    pub(crate) fn read() -> Result<Self> {
         Ok(Self(get(&["secret", SECRET, "-n", SYSTEM])?))
     }
 
@@ -350,7 +350,7 @@ impl Secret {
     }
 
     /// The certificate that signs.
-    fn signing(&self) -> Result<String> {
+    pub(crate) fn signing(&self) -> Result<String> {
         let key = self.data("ca.key").unwrap_or_default();
         ensure!(key.contains("PRIVATE KEY"), "there is no key");
         self.data("ca.crt")
@@ -380,7 +380,7 @@ impl Secret {
     }
 }
 
-fn request_rotation() -> Result {
+pub(crate) fn request_rotation() -> Result {
     eventually("the Secret can be annotated", SOON, || {
         kubectl(&[
             "annotate",
@@ -439,7 +439,7 @@ fn kill_a_replica(which: usize) -> Result {
     Ok(())
 }
 
-fn scale(replicas: u32) -> Result {
+pub(crate) fn scale(replicas: u32) -> Result {
     kubectl(&[
         "scale",
         "deployment",

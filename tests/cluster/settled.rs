@@ -196,8 +196,13 @@ pub(crate) fn replicas_know(profile: &str) -> Result {
 
 /// A kubelet brings the files of a pod up to date when the pod changes, else once a minute.
 pub(crate) fn hurry_kubelets() -> Result {
+    hurry_kubelets_for(SYSTEM)
+}
+
+/// The same for the pods of another namespace.
+pub(crate) fn hurry_kubelets_for(namespace: &str) -> Result {
     for annotation in ["t-hurry=changed", "t-hurry-"] {
-        kubectl(&["annotate", "pods", "--all", "-n", SYSTEM, annotation])?;
+        kubectl(&["annotate", "pods", "--all", "-n", namespace, annotation])?;
     }
     Ok(())
 }

@@ -41,8 +41,11 @@ pub(crate) struct Webhooks {
 impl Webhooks {
     /// `change` does to a pod what the webhook of that path does.
     pub(crate) fn serve(network: PathBuf, change: fn(&str, &mut Value)) -> Result<Self> {
-        let listener = thread::spawn(move || listen_in(network)).join();
-        let listener = listener.map_err(|_| "the thread that listens panicked")??;
+        let listener = inside(network, || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(said)?;
+            listener.set_nonblocking(true).map_err(said)?;
+            Ok(listener)
+        })?;
         let port = listener.local_addr().map_err(said)?.port();
         let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).map_err(said)?;
         let key = PrivateKeyDer::try_from(own.signing_key.serialize_der())?;
@@ -97,13 +100,19 @@ pub(crate) fn network() -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// A thread of its own, which ends in there: the socket stays.
-fn listen_in(network: PathBuf) -> Result<TcpListener> {
-    let network = File::open(network).map_err(said)?;
-    move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).map_err(said)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(said)?;
-    listener.set_nonblocking(true).map_err(said)?;
-    Ok(listener)
+/// By a thread of its own, which ends in there: the sockets that it gives back stay.
+pub(crate) fn inside<T: Send + 'static>(
+    network: PathBuf,
+    act: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let thread = thread::spawn(move || {
+        let network = File::open(network).map_err(said)?;
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(said)?;
+        act()
+    });
+    let outcome = thread.join();
+    outcome.map_err(|_| "the thread in the network panicked")?
 }
 
 async fn answer(

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use testbed::paths::Paths;
 use testbed::process::{create_folder, output, read, write};
+use testbed::promql;
 use testbed::toolchain::{self, Tool, Toolchain};
 
 use crate::test::{program_of_tests, succeed};
@@ -497,7 +498,7 @@ impl Bench<'_> {
         let rules: Vec<_> = queries
             .iter()
             .enumerate()
-            .map(|(at, query)| json!({ "record": format!("query:{at}"), "expr": dashboard::with_times(query) }))
+            .map(|(at, query)| json!({ "record": format!("query:{at}"), "expr": promql::with_values(query) }))
             .collect();
         let rules = json!({ "groups": [{ "name": "dashboard", "rules": rules }] });
         let rules = self.file("dashboard.yaml", rules.to_string())?;

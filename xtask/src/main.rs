@@ -61,6 +61,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.verb {
         Verb::Demo(options) => demo::run(&paths, &options).map(|()| ExitCode::SUCCESS),
         Verb::Test(options) => test::run(&paths, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Alerts => test::alerts(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Faults => test::scenario(&paths, "dying_replica").map(|()| ExitCode::SUCCESS),
         Verb::Installs => test::scenario(&paths, "after_an_install").map(|()| ExitCode::SUCCESS),
         Verb::Stack => stack::run(&paths).map(|()| ExitCode::SUCCESS),
@@ -162,6 +163,8 @@ enum Verb {
     Demo(demo::Options),
     /// Run everything that has to pass
     Test(test::Options),
+    /// Have each of the chart's alerts fire on a real Prometheus, by the fault that its runbook names, and resolve (about 35 min)
+    Alerts,
     /// Measure what dying replicas cost, with second chances and without (about 30 min)
     Faults,
     /// Install 200 times, and create a pod right after each (about 45 min)

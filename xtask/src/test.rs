@@ -530,6 +530,21 @@ pub(crate) fn scenario(paths: &Paths, name: &str) -> Result<()> {
     on_a_cluster(paths, Some(name), &["--ignored"], &[])
 }
 
+/// The scenario in which each alert fires, with the Prometheus that it does so on.
+pub(crate) fn alerts(paths: &Paths) -> Result<()> {
+    let images = [
+        images::tool(paths, Tool::Prometheus, "prometheus")?,
+        images::tool(paths, Tool::KubeStateMetrics, "kube-state-metrics")?,
+    ];
+    let cluster = cluster::up(paths)?;
+    for image in images {
+        if !cluster.has_image(&image)? {
+            cluster.load_image(&image)?;
+        }
+    }
+    scenario(paths, "each_alert")
+}
+
 /// What was released before.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Earlier {

@@ -7,6 +7,7 @@
 //!   standard library for it.
 //! - [`agent`] is the jar that `agent.lock` names.
 //! - [`kube`] is the handle that everything else uses on a cluster, ours or the user's.
+//! - [`promql`] puts questions to a Prometheus into words.
 //!
 //! Progress goes to standard error.
 #![expect(clippy::print_stderr, reason = "what takes minutes says so")]
@@ -24,6 +25,7 @@ pub mod platform;
 pub mod process;
 pub mod program;
 pub mod progress;
+pub mod promql;
 mod roots;
 pub mod spans;
 pub mod toolchain;

@@ -1,5 +1,5 @@
 //! Tools built from Go modules: Kubernetes, containerd, Helm, kustomize, a Collector, `CoreDNS`, crane with a registry, promtool,
-//! actionlint, the judge of YAML, and what `cargo xtask stack` runs.
+//! actionlint, the judge of YAML, and what `cargo xtask stack` and `cargo xtask alerts` run.
 //!
 //! Each lives in the user cache under a key of its module's files and link flags, so a second run and a fresh clone
 //! cost nothing. A build happens in a temporary folder that is renamed into place when it is whole. One lock keeps two
@@ -48,6 +48,8 @@ pub enum Tool {
     Actionlint,
     /// The store of metrics.
     Prometheus,
+    /// Tells Prometheus of the API server's objects.
+    KubeStateMetrics,
     /// Metrics of several clusters.
     Thanos,
     /// A store of traces.
@@ -274,11 +276,21 @@ impl Tool {
                 title: "Prometheus",
                 versioned_by: "github.com/prometheus/prometheus",
                 package: "tool",
-                // No service discovery: targets are given by address.
-                tags: "remove_all_sd",
+                // It finds what it scrapes by address, or in the cluster that it is in.
+                tags: "remove_all_sd enable_kubernetes_sd",
                 version_flags: "-X github.com/prometheus/common/version.Version={}",
                 programs: &[("prometheus", &["prometheus"])],
                 minutes: 8,
+            },
+            Self::KubeStateMetrics => Recipe {
+                module: "kubestatemetrics",
+                title: "kube-state-metrics",
+                versioned_by: "k8s.io/kube-state-metrics/v2",
+                package: "tool",
+                version_flags: "-X github.com/prometheus/common/version.Version={}",
+                programs: &[("kube-state-metrics", &["kube-state-metrics"])],
+                minutes: 3,
+                ..PLAIN
             },
             Self::Thanos => Recipe {
                 module: "thanos",

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use testbed::kube::Cluster;
+use testbed::promql::encoded;
 
 use super::NAMESPACE;
 
@@ -115,18 +116,6 @@ fn service_path(service: &str, port: &str) -> String {
     format!("/api/v1/namespaces/{NAMESPACE}/services/{service}:{port}/proxy")
 }
 
-/// Percent-encodes a query parameter.
-fn encoded(text: &str) -> String {
-    let bytes = text.bytes().map(|byte| {
-        if byte.is_ascii_alphanumeric() {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    });
-    bytes.collect()
-}
-
 /// Retries until there is an answer; the last error is returned after three minutes.
 pub(super) fn until<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + Duration::from_mins(3);
@@ -136,13 +125,5 @@ pub(super) fn until<T>(what: &str, mut ask: impl FnMut() -> Result<T>) -> Result
             return answer.with_context(|| format!("{what}: not within three minutes"));
         }
         sleep(Duration::from_millis(500));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn reserved_characters_are_percent_encoded() {
-        assert_eq!(super::encoded("a{b=\"c\"}&d"), "a%7Bb%3D%22c%22%7D%26d");
     }
 }
