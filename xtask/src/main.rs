@@ -163,7 +163,7 @@ enum Verb {
     Demo(demo::Options),
     /// Run everything that has to pass
     Test(test::Options),
-    /// Have each of the chart's alerts fire on a real Prometheus, by the fault that its runbook names, and resolve (about 35 min)
+    /// Have each of the chart's alerts fire on a real Prometheus, by the fault that its runbook names, and resolve (about 22 min)
     Alerts,
     /// Measure what dying replicas cost, with second chances and without (about 30 min)
     Faults,
