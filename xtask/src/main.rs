@@ -171,7 +171,7 @@ enum Verb {
     Installs,
     /// Upgrade from the version before, roll back and upgrade again, with each Helm, while pods are created (about 10 min)
     Upgrades(test::Earlier),
-    /// Run the stack of deploy/stack on a cluster of its own, and look for one trace, its log lines and its metrics (about 10 min)
+    /// Run the stack of deploy/stack on a cluster of its own, and look for one trace, its log lines and its metrics (about 4 min once its tools are built)
     Stack,
     /// Let hostile clients at the server, for minutes; nobody else should use the machine meanwhile
     Hostile,

@@ -16,7 +16,7 @@ use crate::jdks::{self, Jdk};
 use crate::packages::{self, Group};
 use crate::paths::{Paths, find_program, variable};
 use crate::platform::Platform;
-use crate::process::{create_folder, lock_file, output, read, run, run_logged};
+use crate::process::{create_folder, make_folder_once, output, read, run, run_logged};
 use crate::program::{self, check_static};
 use crate::progress::{self, Hint};
 use crate::roots;
@@ -176,21 +176,10 @@ pub fn shop_with_databases(paths: &Paths) -> Result<Image> {
 
 /// The jars that the project names, with all that they need.
 fn shop_jars(paths: &Paths, project: &Path) -> Result<Vec<PathBuf>> {
-    let key: String = hex(&Sha256::digest(read(project)?))
-        .chars()
-        .take(12)
-        .collect();
+    let key = short(&Sha256::digest(read(project)?));
     let folder = paths.cache().join("shop-jars").join(key);
-    let _lock = lock_file(
-        &paths.cache().join("shop-jars.lock"),
-        "Waiting for another xtask that fetches jars",
-    )?;
-    if !folder.is_dir() {
-        let unfinished = folder.with_added_extension("unfinished");
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished)
-                .with_context(|| format!("failed to remove {}", unfinished.display()))?;
-        }
+    let waiting = "Waiting for another xtask that fetches jars";
+    make_folder_once(&folder, waiting, |unfinished| {
         let log = paths.build_log("shop-jars");
         let hint = Hint {
             first_time: Some(Duration::from_secs(20)),
@@ -205,10 +194,8 @@ fn shop_jars(paths: &Paths, project: &Path) -> Result<Vec<PathBuf>> {
                 .arg(format!("-DoutputDirectory={}", unfinished.display()))
                 .arg("-DincludeScope=runtime");
             run_logged(&maven, &log)
-        })?;
-        fs::rename(&unfinished, &folder)
-            .with_context(|| format!("failed to move the jars to {}", folder.display()))?;
-    }
+        })
+    })?;
     let files = fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
     let mut jars: Vec<_> = files.filter(|file| has_extension(file, "jar")).collect();
     ensure!(!jars.is_empty(), "{} has no jar", folder.display());
@@ -416,8 +403,7 @@ pub fn databases(paths: &Paths) -> Result<Image> {
         "prometheus-postgres-exporter",
         "prometheus-redis-exporter",
     ];
-    let key = hex(&Sha256::digest(packages.join(" ")));
-    let key: String = key.chars().take(12).collect();
+    let key = short(&Sha256::digest(packages.join(" ")));
     let name = format!("debian-{DATABASES_FROM}-databases-{key}");
     let root = roots::ensure(paths, &name, DATABASES_FROM, |root, log| {
         let hint = Hint {
@@ -495,7 +481,7 @@ fn cached(
         hash.update(part);
     }
     hash.update(RECIPE);
-    let key: String = hex(&hash.finalize()).chars().take(12).collect();
+    let key = short(&hash.finalize());
     let archive = archive(paths, name, &key);
     if let Some(image) = Image::cached(&archive) {
         return Ok(image);
@@ -514,6 +500,11 @@ fn cached(
             image
         },
     )
+}
+
+/// Enough of a digest to tell one recipe's result from another's.
+fn short(digest: &[u8]) -> String {
+    hex(digest).chars().take(12).collect()
 }
 
 fn archive(paths: &Paths, name: &str, key: &str) -> PathBuf {

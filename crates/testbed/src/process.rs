@@ -63,6 +63,27 @@ pub fn create_folder(folder: &Path) -> Result<()> {
         .with_context(|| format!("failed to create {}: make it writable", folder.display()))
 }
 
+/// A folder that is made once, and is there only when it is whole: `make` is given another name to fill. What a killed run
+/// has left under that is removed first. The lock file beside it keeps two runs apart; `waiting` is what the second one says.
+pub fn make_folder_once(
+    folder: &Path,
+    waiting: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let _lock = lock_file(&folder.with_added_extension("lock"), waiting)?;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let unfinished = folder.with_added_extension("unfinished");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished)
+            .with_context(|| format!("failed to remove {}", unfinished.display()))?;
+    }
+    make(&unfinished)?;
+    fs::rename(&unfinished, folder)
+        .with_context(|| format!("failed to move what was made to {}", folder.display()))
+}
+
 /// In place of what is there.
 pub fn write(file: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
     fs::write(file, contents).with_context(|| format!("failed to write {}", file.display()))
@@ -172,4 +193,32 @@ fn tail(bytes: &[u8]) -> String {
         .map(|line| format!("    {line}"))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_once_and_never_by_half() {
+        let work = tempfile::tempdir().unwrap();
+        let folder = work.path().join("deep/made-1.2");
+        let fill = |name: &'static str| {
+            move |unfinished: &Path| {
+                create_folder(unfinished)?;
+                write(&unfinished.join(name), "")
+            }
+        };
+        let half = |unfinished: &Path| {
+            fill("half")(unfinished)?;
+            bail!("killed")
+        };
+        make_folder_once(&folder, "", half).unwrap_err();
+        assert!(!folder.exists());
+        make_folder_once(&folder, "", fill("whole")).unwrap();
+        make_folder_once(&folder, "", fill("again")).unwrap();
+        let files: Vec<_> = fs::read_dir(&folder).unwrap().flatten().collect();
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].file_name(), "whole");
+    }
 }

@@ -1,15 +1,14 @@
 //! Debian root file systems in folders of their own, apart from this system.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::packages::{self, Group};
 use crate::paths::{Paths, find_program};
-use crate::process::{create_folder, lock_file, run_logged};
+use crate::process::{create_folder, make_folder_once, run_logged};
 use crate::progress::{self, Hint};
 
 /// Where the root of this name is, or would be.
@@ -31,23 +30,11 @@ pub(crate) fn ensure(
         "making and entering a root needs the rights of root: run the same command as root"
     );
     packages::ensure(paths, &[Group::Root])?;
-    let _lock = lock_file(
-        &paths.cache().join("roots.lock"),
-        "Waiting for another xtask that makes a root",
-    )?;
-    if root.is_dir() {
-        return Ok(root);
-    }
-    let unfinished = root.with_added_extension("unfinished");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished)
-            .with_context(|| format!("failed to remove {}", unfinished.display()))?;
-    }
-    create_folder(&paths.cache().join("roots"))?;
-    bootstrap(paths, distribution, &unfinished)?;
-    fill(&unfinished, &paths.build_log("root-packages"))?;
-    fs::rename(&unfinished, &root)
-        .with_context(|| format!("failed to move the root to {}", root.display()))?;
+    let waiting = "Waiting for another xtask that makes a root";
+    make_folder_once(&root, waiting, |unfinished| {
+        bootstrap(paths, distribution, unfinished)?;
+        fill(unfinished, &paths.build_log("root-packages"))
+    })?;
     Ok(root)
 }
 
