@@ -12,7 +12,7 @@ use crate::diagnose::check::{Check, Section};
 fn sentences(check: Check) -> (&'static str, &'static str) {
     match check {
         Check::KubernetesVersion => (
-            "The API server's `/version`. Javelin is made for Kubernetes 1.33 and later.",
+            "The API server's `/version`. Javelin is made for Kubernetes 1.30 and later.",
             "Update the cluster. An older one may work; try a pod with `javelin check -n NAMESPACE` first.",
         ),
         Check::ImageVolumes => (

@@ -64,6 +64,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Alerts => test::alerts(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Faults => test::scenario(&paths, "dying_replica").map(|()| ExitCode::SUCCESS),
         Verb::Installs => test::scenario(&paths, "after_an_install").map(|()| ExitCode::SUCCESS),
+        Verb::Matrix => test::matrix(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Stack => stack::run(&paths).map(|()| ExitCode::SUCCESS),
         Verb::Upgrades(earlier) => test::upgrades(&paths, &earlier).map(|()| ExitCode::SUCCESS),
         Verb::Bench => bench::run(&paths).map(|()| ExitCode::SUCCESS),
@@ -171,6 +172,8 @@ enum Verb {
     Installs,
     /// Upgrade from the version before, roll back and upgrade again, with each Helm, while pods are created (about 10 min)
     Upgrades(test::Earlier),
+    /// Run the cluster suite on the oldest Kubernetes that the chart allows (about 25 min once its tools are built)
+    Matrix,
     /// Run the stack of deploy/stack on a cluster of its own, and look for one trace, its log lines and its metrics (about 4 min once its tools are built)
     Stack,
     /// Let hostile clients at the server, for minutes; nobody else should use the machine meanwhile

@@ -571,6 +571,11 @@ fn cluster_suite(paths: &Paths, pattern: Option<&str>) -> Result<()> {
     on_a_cluster(paths, pattern, &[], &[])
 }
 
+/// The suite in `tests/cluster`, on the oldest Kubernetes that the chart allows. Each case that needs a newer one says so.
+pub(crate) fn matrix(paths: &Paths) -> Result<()> {
+    cluster_suite(&paths.with_oldest_kubernetes(), None)
+}
+
 /// What is in `tests/cluster`, on a fresh cluster of our own or on the one that `KUBECONFIG` names.
 ///
 /// With a pattern, on our own as it is, when it is up: the suite then puts Javelin there anew as its first case would.

@@ -12,6 +12,16 @@ pub struct Paths {
     root: PathBuf,
     cache: PathBuf,
     state: PathBuf,
+    kubernetes: Kubernetes,
+}
+
+/// Which Kubernetes the cluster is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kubernetes {
+    /// The one that everything is tried on.
+    Newest,
+    /// The oldest that the chart allows.
+    Oldest,
 }
 
 impl Paths {
@@ -29,7 +39,22 @@ impl Paths {
             root,
             cache: user_folder("XDG_CACHE_HOME", ".cache")?,
             state: user_folder("XDG_STATE_HOME", ".local/state")?,
+            kubernetes: Kubernetes::from_environment()?,
         })
+    }
+
+    /// The same, with the oldest Kubernetes.
+    #[must_use]
+    pub fn with_oldest_kubernetes(&self) -> Self {
+        Self {
+            kubernetes: Kubernetes::Oldest,
+            ..self.clone()
+        }
+    }
+
+    /// Which Kubernetes the cluster is made of.
+    pub fn kubernetes(&self) -> Kubernetes {
+        self.kubernetes
     }
 
     /// The root of the checkout.
@@ -44,7 +69,10 @@ impl Paths {
 
     /// The tools under their usual names.
     pub fn bin(&self) -> PathBuf {
-        self.cache.join("bin")
+        self.cache.join(match self.kubernetes {
+            Kubernetes::Newest => "bin",
+            Kubernetes::Oldest => "bin-oldest-kubernetes",
+        })
     }
 
     /// The logs of noisy builds.
@@ -57,6 +85,25 @@ impl Paths {
         self.state.join("cluster")
     }
 }
+
+impl Kubernetes {
+    fn from_environment() -> Result<Self> {
+        let Some(value) = variable(KUBERNETES) else {
+            return Ok(Self::Newest);
+        };
+        match value.to_str() {
+            Some("newest") => Ok(Self::Newest),
+            Some("oldest") => Ok(Self::Oldest),
+            _ => bail!(
+                "{KUBERNETES} is \"{}\": it is either newest or oldest",
+                value.display()
+            ),
+        }
+    }
+}
+
+/// The variable that says which Kubernetes the cluster is made of.
+const KUBERNETES: &str = "JAVELIN_KUBERNETES";
 
 /// A variable that is set and not empty.
 pub fn variable(name: &str) -> Option<OsString> {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-use crate::paths::{Paths, find_program};
+use crate::paths::{Kubernetes, Paths, find_program};
 use crate::process::{create_folder, lock_file, output, run_logged};
 use crate::progress::{self, Hint};
 
@@ -24,8 +24,10 @@ const RECIPE: &str = "1";
 /// What can be built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
-    /// API server, kubelet, `kubectl` and the rest.
+    /// API server, kubelet, `kubectl` and the rest. With [`Kubernetes::Oldest`] those of [`Tool::OldestKubernetes`] take their places.
     Kubernetes,
+    /// The same programs, but for `etcd`, of the oldest version that the chart allows.
+    OldestKubernetes,
     /// With runc and what it needs of the network.
     Containerd,
     /// Names in the cluster.
@@ -78,6 +80,10 @@ struct Recipe {
     minutes: u64,
 }
 
+const KUBERNETES_VERSION: &str = "-X k8s.io/component-base/version.gitVersion=v{} \
+    -X k8s.io/component-base/version.gitMajor={major} \
+    -X k8s.io/component-base/version.gitMinor={minor}";
+
 /// What few tools have anything to say to.
 const PLAIN: Recipe = Recipe {
     module: "",
@@ -108,6 +114,10 @@ pub fn ensure(paths: &Paths, tools: &[Tool]) -> Result<Toolchain> {
     let mut builds = Vec::new();
     for tool in tools {
         builds.push(Build::of(*tool, paths)?);
+        // After the newest, whose links it replaces.
+        if *tool == Tool::Kubernetes && paths.kubernetes() == Kubernetes::Oldest {
+            builds.push(Build::of(Tool::OldestKubernetes, paths)?);
+        }
     }
     if builds.iter().any(|build| !build.is_done()) {
         let _lock = lock_file(
@@ -158,9 +168,7 @@ impl Tool {
                 module: "kubernetes",
                 title: "Kubernetes",
                 versioned_by: "k8s.io/kubernetes",
-                version_flags: "-X k8s.io/component-base/version.gitVersion=v{} \
-                     -X k8s.io/component-base/version.gitMajor={major} \
-                     -X k8s.io/component-base/version.gitMinor={minor}",
+                version_flags: KUBERNETES_VERSION,
                 programs: &[(
                     "kubernetes",
                     &[
@@ -174,6 +182,23 @@ impl Tool {
                         "cluster-pki",
                     ],
                 )],
+                minutes: 10,
+                ..PLAIN
+            },
+            Self::OldestKubernetes => Recipe {
+                module: "kubernetes-oldest",
+                title: "Kubernetes",
+                versioned_by: "k8s.io/kubernetes",
+                package: "tool",
+                version_flags: KUBERNETES_VERSION,
+                programs: &[
+                    ("kube-apiserver", &["kube-apiserver"]),
+                    ("kube-controller-manager", &["kube-controller-manager"]),
+                    ("kube-scheduler", &["kube-scheduler"]),
+                    ("kube-proxy", &["kube-proxy"]),
+                    ("kubelet", &["kubelet"]),
+                    ("kubectl", &["kubectl"]),
+                ],
                 minutes: 10,
                 ..PLAIN
             },

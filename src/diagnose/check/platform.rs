@@ -196,8 +196,9 @@ pub(super) fn minor(version: &str) -> Option<u32> {
     (major == "1").then(|| digits.parse().ok())?
 }
 
-/// As the chart has it in `kubeVersion`.
-const OLDEST: u32 = 33;
+/// As the chart has it in `kubeVersion`: of what the chart makes, `matchConditions` is the newest, and without a feature gate since then.
+/// <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#matching-requests-matchconditions>
+pub(super) const OLDEST: u32 = 30;
 
 /// From here on the gate `ImageVolume` is beta, and off.
 const GATE_THERE: u32 = 33;

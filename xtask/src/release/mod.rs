@@ -237,7 +237,7 @@ impl Release<'_> {
                 .arg(chart)
                 .args(["--namespace=javelin-system", "--no-hooks"])
                 // The oldest that the chart allows.
-                .arg("--kube-version=1.33.0")
+                .arg("--kube-version=1.30.0")
                 .arg(format!("--set=image.registry={REGISTRY}"))
                 .arg(format!("--set=default.otlp.endpoint={ENDPOINT}"))
                 .arg("--set=tests.enabled=false"),
