@@ -131,8 +131,8 @@ impl Metrics {
                     outcome,
                 };
                 metrics.reviews.get_or_create(&labels).inc_by(0);
-                // Only what fails open is tried again.
-                if *entry != Entry::Probe {
+                // Only what decides, and fails open, is tried again.
+                if *entry != Entry::Probe && !entry.only_warns() {
                     metrics.second_chances.get_or_create(&labels).inc_by(0);
                 }
             }
@@ -470,11 +470,13 @@ const PREFIX: &str = "javelin";
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// One of each kind: their labels are all that there are.
-pub(crate) const ENTRIES: [Entry; 5] = [
+pub(crate) const ENTRIES: [Entry; 7] = [
     Entry::Pod,
     Entry::Namespace(String::new()),
     Entry::UnknownNamespace,
     Entry::Workload,
+    Entry::WorkloadWarning(String::new()),
+    Entry::UnknownWorkloadWarning,
     Entry::Probe,
 ];
 
@@ -485,6 +487,8 @@ pub fn entry_label(entry: &Entry) -> &'static str {
         Entry::Namespace(_) => "namespace",
         Entry::UnknownNamespace => "namespace-unknown",
         Entry::Workload => "workload",
+        Entry::WorkloadWarning(_) => "workload-warning",
+        Entry::UnknownWorkloadWarning => "workload-warning-unknown",
         Entry::Probe => "probe",
     }
 }

@@ -35,11 +35,13 @@ pub fn envelope(data: &[u8]) {
         Entry::Namespace("checkout".to_owned()),
         Entry::UnknownNamespace,
         Entry::Workload,
+        Entry::WorkloadWarning("checkout".to_owned()),
+        Entry::UnknownWorkloadWarning,
         Entry::Probe,
     ] {
         let answer = within_steps(data.len(), || review::answer(&entry, data, config));
-        assert_eq!(answer.is_ok(), review::undecided(data).is_ok());
-        assert_eq!(answer.is_ok(), review::internal_error(data).is_ok());
+        assert_eq!(answer.is_ok(), review::undecided(&entry, data).is_ok());
+        assert_eq!(answer.is_ok(), review::internal_error(&entry, data).is_ok());
         let Ok(answer) = answer else { return };
         assert!(
             entry.outcomes().contains(&answer.outcome.code),
@@ -50,13 +52,17 @@ pub fn envelope(data: &[u8]) {
         let request = request_of(data);
         let uid = uid_of(&request);
         let patch = patch_of(&answer, uid.as_ref());
-        for other in [review::undecided(data), review::internal_error(data)] {
+        assert!(patch.is_none() || !entry.only_warns(), "{entry:?}");
+        for other in [
+            review::undecided(&entry, data),
+            review::internal_error(&entry, data),
+        ] {
             let other = other.expect("the same body");
             assert_eq!(patch_of(&other, uid.as_ref()), None);
         }
         let object = request.as_ref().map(|request| &request["object"]);
         let kind = match &entry {
-            Entry::Workload => request
+            Entry::Workload | Entry::WorkloadWarning(_) | Entry::UnknownWorkloadWarning => request
                 .as_ref()
                 .and_then(|request| request["kind"]["kind"].as_str()),
             // Only an object can have its annotation, and that is what it is asked about.

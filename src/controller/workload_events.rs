@@ -60,9 +60,9 @@ impl WorkloadEvents {
         }
     }
 
-    /// Counts a decision, if it is one that people are told of. `body` is the review.
-    pub fn decided(&self, outcome: &Outcome, body: &[u8]) {
-        if outcome.dry_run {
+    /// Counts a decision on a pod, if it is one that people are told of. `body` is the review that came by `entry`.
+    pub fn decided(&self, entry: &review::Entry, outcome: &Outcome, body: &[u8]) {
+        if outcome.dry_run || !entry.is_for_pods() {
             return;
         }
         let told = match &outcome.profile {

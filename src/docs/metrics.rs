@@ -175,6 +175,10 @@ fn entries() -> String {
         Entry::Namespace(_) => "a pod in a namespace whose label names a profile",
         Entry::UnknownNamespace => "a pod in a namespace whose label names no profile",
         Entry::Workload => "a workload with the label: it is copied into the pod template",
+        Entry::WorkloadWarning(_) => {
+            "a workload without the label, in a namespace whose label names a profile: where `webhook.workloadWarnings` is on"
+        }
+        Entry::UnknownWorkloadWarning => "the same, in a namespace whose label names no profile",
         Entry::Probe => "Javelin's own test whether it is reached",
     };
     let rows = ENTRIES.map(|entry| value(entry_label(&entry), of(&entry)));
@@ -369,6 +373,8 @@ Of `javelin_reviews_total` and `javelin_second_chances_total`. The codes of [rea
 |---|---|
 | `injected` | the pod got the agent |
 | `probed` | Javelin's own test call was answered |
+| `warned` | a workload without the label: whoever applied it was told what becomes of its pods |
+| `nothing-to-say` | a workload without the label: there was nothing to tell |
 ";
 
 const REFUSALS: &str = "

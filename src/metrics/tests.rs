@@ -98,6 +98,8 @@ fn reviews_and_injections_are_there_before_the_first() {
         r#"javelin_reviews_total{entry="namespace-unknown",outcome="unknown-profile"} 0"#,
         r#"javelin_reviews_total{entry="workload",outcome="labelled"} 0"#,
         r#"javelin_reviews_total{entry="probe",outcome="probed"} 0"#,
+        r#"javelin_reviews_total{entry="workload-warning",outcome="warned"} 0"#,
+        r#"javelin_reviews_total{entry="workload-warning-unknown",outcome="nothing-to-say"} 0"#,
         r#"javelin_second_chances_total{entry="namespace",outcome="injected"} 0"#,
         r#"javelin_review_duration_seconds_count{entry="workload"} 0"#,
         r#"javelin_injections_total{profile="default"} 0"#,
@@ -108,7 +110,10 @@ fn reviews_and_injections_are_there_before_the_first() {
             "{line} is missing in:\n{text}"
         );
     }
-    assert!(!text.contains(r#"javelin_second_chances_total{entry="probe""#));
+    for entry in ["probe", "workload-warning"] {
+        let series = format!("javelin_second_chances_total{{entry=\"{entry}");
+        assert!(!text.contains(&series), "{series}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! peers              what one address may hold
 //! connection         TLS handshake, HTTP/1.1, clocks                    one task each
 //! tls                the certificate in use, trust in it                the only file that names rustls
-//! routes             /mutate/..., /probe -> review::answer
+//! routes             /mutate/..., /warn/..., /probe -> review::answer
 //! write_limit        a client that does not take its answer
 //! body               a request's body, and memory for what has come of it
 //! pool               threads that decide, and until when

@@ -125,6 +125,16 @@ impl Reviews {
             .nest("/mutate", entries())
             .nest("/second-chance", entries().layer(Extension(SecondChance)))
             .route(
+                "/warn/workload/{profile}",
+                post(|state, Path(profile), request| {
+                    handle(state, Entry::WorkloadWarning(profile), request)
+                }),
+            )
+            .route(
+                "/warn/workload",
+                post(|state, request| handle(state, Entry::UnknownWorkloadWarning, request)),
+            )
+            .route(
                 "/probe",
                 post(|state, request| handle(state, Entry::Probe, request)),
             )
@@ -138,7 +148,7 @@ impl Reviews {
         catch_unwind(AssertUnwindSafe(|| {
             let answer = (self.engine)(entry, body, &config)?;
             if let Some(events) = &self.workload_events {
-                events.decided(&answer.outcome, body);
+                events.decided(entry, &answer.outcome, body);
             }
             Ok(answer)
         }))
@@ -149,7 +159,7 @@ impl Reviews {
                 entry = entry_label(entry),
                 "the review could not be decided, because of a panic"
             );
-            review::internal_error(body)
+            review::internal_error(entry, body)
         })
     }
 }
@@ -252,11 +262,11 @@ impl Reviews {
             Err(refusal) if *entry != Entry::Probe => {
                 self.refusals.note(refusal);
                 if is_ordinary {
-                    return Ok(review::undecided(&body.bytes));
+                    return Ok(review::undecided(entry, &body.bytes));
                 }
                 // Even finding the UID takes a while in 8 MiB.
-                let body = Arc::clone(body);
-                let work = move || review::undecided(&body.bytes);
+                let (entry, body) = (entry.clone(), Arc::clone(body));
+                let work = move || review::undecided(&entry, &body.bytes);
                 self.unchanged.run(from, patience.to_answer, work).await
             }
             other => other,

@@ -186,6 +186,11 @@ async fn every_path_is_its_entry_and_a_query_is_ignored() {
         ),
         ("/second-chance/namespace", "UnknownNamespace"),
         ("/second-chance/workload", "Workload"),
+        (
+            "/warn/workload/checkout?timeout=1s",
+            r#"WorkloadWarning("checkout")"#,
+        ),
+        ("/warn/workload?timeout=1s", "UnknownWorkloadWarning"),
         ("/probe", "Probe"),
     ] {
         // One connection for all: it is kept open.
@@ -208,6 +213,10 @@ async fn every_path_is_its_entry_and_a_query_is_ignored() {
         let series =
             format!(r#"javelin_second_chances_total{{entry="{entry}",outcome="injected"}}"#);
         assert_eq!(server.count(&series), times, "{series}");
+    }
+    for entry in ["workload-warning", "workload-warning-unknown"] {
+        let series = format!(r#"javelin_reviews_total{{entry="{entry}",outcome="injected"}}"#);
+        assert_eq!(server.count(&series), 1, "{series}");
     }
     assert_eq!(server.count("javelin_open_connections"), 1);
 }
@@ -237,6 +246,12 @@ async fn everything_else_is_refused() {
             StatusCode::METHOD_NOT_ALLOWED,
         ),
         (Method::POST, "/second-chance/probe", StatusCode::NOT_FOUND),
+        (Method::POST, "/warn/pod", StatusCode::NOT_FOUND),
+        (
+            Method::GET,
+            "/warn/workload/checkout",
+            StatusCode::METHOD_NOT_ALLOWED,
+        ),
         (Method::GET, "/metrics", StatusCode::NOT_FOUND),
     ] {
         assert_eq!(

@@ -45,24 +45,29 @@ impl PodCase {
             config,
             facts,
         } = self;
-        let text = |key: &str| facts[key].as_str();
         let pod = Pod::from_value(place.of(document).expect("a pod")).expect("a readable pod");
         let (owners, from_workload) = workload::inputs(*place, document, &pod);
         let subject = Subject {
             pod: &pod,
-            namespace: Namespace {
-                name: text("namespace"),
-                inject: match text("namespaceLabel") {
-                    None => InjectLabel::Absent,
-                    Some("(no profile)") => InjectLabel::NoProfile,
-                    Some(value) => InjectLabel::Value(value),
-                },
-            },
+            namespace: namespace(facts),
             owners,
             from_workload,
             claims: workload::claims(*place, document),
         };
         Mutation::of(&subject, document, *place, config)
+    }
+}
+
+/// What `facts.yaml` tells of the namespace.
+pub(crate) fn namespace(facts: &Value) -> Namespace<'_> {
+    let text = |key: &str| facts[key].as_str();
+    Namespace {
+        name: text("namespace"),
+        inject: match text("namespaceLabel") {
+            None => InjectLabel::Absent,
+            Some("(no profile)") => InjectLabel::NoProfile,
+            Some(value) => InjectLabel::Value(value),
+        },
     }
 }
 

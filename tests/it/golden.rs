@@ -4,7 +4,8 @@
 //! engine is told of the namespace), and `expected`: the decision, its warnings and the patch, an operation a
 //! line. `again/NAME/` has the same, and `change.yaml`: what another webhook does to the injected pod (a JSON Patch)
 //! before the API server calls a second time; `expected` is the second answer. `workload/NAME/` holds `object.yaml`,
-//! optionally `old.yaml`, and `expected`, for the label rule. `ports/NAME/` has `objects.yaml`, optionally `options.yaml`, and
+//! optionally `old.yaml`, and `expected`, for the label rule. `warning/NAME/` holds `object.yaml`, `facts.yaml` and `expected`:
+//! what is said of a workload without the label. `ports/NAME/` has `objects.yaml`, optionally `options.yaml`, and
 //! `expected`: what `javelin ports` finds.
 //!
 //! `cargo xtask bless` writes `expected` anew; read the difference before you commit it.
@@ -36,6 +37,11 @@ fn a_pod_that_comes_back_is_completed() {
 #[test]
 fn the_label_rule_does_what_is_expected() {
     check_all("workload", workload_case);
+}
+
+#[test]
+fn a_workload_without_the_label_is_warned_of_as_expected() {
+    check_all("warning", warning_case);
 }
 
 #[test]
@@ -113,6 +119,26 @@ fn workload_case(folder: &Path) -> String {
         warnings.collect::<String>(),
         operations(&labelling.patch)
     )
+}
+
+fn warning_case(folder: &Path) -> String {
+    let document = yaml(&folder.join("object.yaml"));
+    let kind = Kind::of(&document).expect("a kind that can be labelled");
+    let workload = Workload::from_value(kind, &document).expect("a readable workload");
+    let facts = yaml(&folder.join("facts.yaml"));
+    let warnings = workload::warnings_of_unlabelled(
+        &workload,
+        &document,
+        golden_case::namespace(&facts),
+        &golden_case::config(folder),
+    );
+    if warnings.is_empty() {
+        return "nothing to say\n".to_owned();
+    }
+    let lines = warnings
+        .iter()
+        .map(|warning| format!("warning: {warning}\n"));
+    lines.collect()
 }
 
 fn ports_case(folder: &Path) -> String {

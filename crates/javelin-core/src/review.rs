@@ -45,6 +45,10 @@ pub enum Entry {
     UnknownNamespace,
     /// `/mutate/workload`: the label rule.
     Workload,
+    /// `/warn/workload/<profile>`: a workload without the label, in a namespace whose label names the profile.
+    WorkloadWarning(String),
+    /// `/warn/workload`: the same, in a namespace whose label names no profile.
+    UnknownWorkloadWarning,
     /// `/probe`: does the API server reach us?
     Probe,
 }
@@ -54,17 +58,37 @@ impl Entry {
     pub fn outcomes(&self) -> Vec<&'static str> {
         // Of an object that is none, and of a defect.
         let of_any = [OVERLOADED, "unreadable", "internal-error"];
+        // Of a kind that has no label to be copied.
+        let not_selected = ["not-selected"];
         match self {
             Self::Pod | Self::Namespace(_) | Self::UnknownNamespace => {
                 [&[INJECTED, OVERLOADED], &Reason::CODES[..]].concat()
             }
             Self::Workload => {
-                // The last of a kind that has no label to be copied.
                 let changes = Change::ALL.map(Change::code);
-                [&changes[..], &["not-selected"], &of_any].concat()
+                [&changes[..], &not_selected, &of_any].concat()
+            }
+            Self::WorkloadWarning(_) | Self::UnknownWorkloadWarning => {
+                [&[WARNED, NOTHING_TO_SAY], &not_selected[..], &of_any].concat()
             }
             Self::Probe => [&[PROBED], &of_any[..]].concat(),
         }
+    }
+
+    /// Does it send pods, whose agent the answer decides on?
+    pub fn is_for_pods(&self) -> bool {
+        matches!(
+            self,
+            Self::Pod | Self::Namespace(_) | Self::UnknownNamespace
+        )
+    }
+
+    /// Is it there for warnings alone? Then an answer never has a patch, and no second chance repeats a call.
+    pub fn only_warns(&self) -> bool {
+        matches!(
+            self,
+            Self::WorkloadWarning(_) | Self::UnknownWorkloadWarning
+        )
     }
 }
 
@@ -82,7 +106,7 @@ pub struct Answer {
 /// One review in words that a metric and a log line may carry: no pod contents, so no sentence of a reason either.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// `injected`, `labelled`, `unlabelled`, `unchanged`, `probed`, `overloaded` or a skip's code: a closed set.
+    /// One of [`Entry::outcomes`]: a closed set.
     pub code: &'static str,
     /// Namespace of the object.
     pub namespace: String,
@@ -106,25 +130,33 @@ pub fn answer(entry: &Entry, body: &[u8], config: &Config) -> Result<Answer, Mal
     Engine::OURS.answer(entry, body, config)
 }
 
-/// The answer after a panic inside [`answer`]: allowed, untouched, with a warning.
-pub fn internal_error(body: &[u8]) -> Result<Answer, Malformed> {
+/// The answer after a panic inside [`answer`]: allowed, untouched, with a warning, unless its entry [only
+/// warns](Entry::only_warns).
+pub fn internal_error(entry: &Entry, body: &[u8]) -> Result<Answer, Malformed> {
     let reason = Reason::Internal("see the server's log".to_owned());
-    Ok(Request::from_body(body)?.answer(Verdict::skip(&reason), String::new()))
+    let verdict = Verdict::skip(&reason).unless_only_warning(entry);
+    Ok(Request::from_body(body)?.answer(verdict, String::new()))
 }
 
-/// The answer when there is no time for [`answer`]: allowed, untouched, with a warning.
-pub fn undecided(body: &[u8]) -> Result<Answer, Malformed> {
+/// The answer when there is no time for [`answer`]: allowed, untouched, with a warning, unless its entry [only
+/// warns](Entry::only_warns).
+pub fn undecided(entry: &Entry, body: &[u8]) -> Result<Answer, Malformed> {
     let verdict = Verdict {
         code: OVERLOADED,
         profile: None,
         patch: None,
         warnings: vec![format!("no agent: {OVERLOADED}: {NO_TIME}")],
     };
+    let verdict = verdict.unless_only_warning(entry);
     Ok(Request::from_body(body)?.answer(verdict, String::new()))
 }
 
 /// The code of a pod that gets the agent.
 const INJECTED: &str = "injected";
+
+/// The codes of an entry that only warns: there was something to say, or not.
+const WARNED: &str = "warned";
+const NOTHING_TO_SAY: &str = "nothing-to-say";
 
 /// The code of the probe.
 const PROBED: &str = "probed";
@@ -155,16 +187,21 @@ impl Engine {
     pub fn answer(self, entry: &Entry, body: &[u8], config: &Config) -> Result<Answer, Malformed> {
         let request = Request::from_body(body)?;
         let on_pod = |inject| self.on_pod(&request, inject, config);
+        let warning = |inject| workload_warning(&request, inject, config);
         let judged = match entry {
             Entry::Probe => self.on_probe(&request),
             Entry::Workload => self.on_workload(&request, config),
             Entry::Pod => on_pod(InjectLabel::Absent),
             Entry::Namespace(profile) => on_pod(InjectLabel::Value(profile)),
             Entry::UnknownNamespace => on_pod(InjectLabel::NoProfile),
+            Entry::WorkloadWarning(profile) => warning(InjectLabel::Value(profile)),
+            Entry::UnknownWorkloadWarning => warning(InjectLabel::NoProfile),
         };
         // A reason has no patch, and its sentence always serialises.
-        let (verdict, name) =
-            judged.unwrap_or_else(|reason| (Verdict::skip(&reason), String::new()));
+        let (verdict, name) = judged.unwrap_or_else(|reason| {
+            let verdict = Verdict::skip(&reason).unless_only_warning(entry);
+            (verdict, String::new())
+        });
         Ok(request.answer(verdict, name))
     }
 
@@ -214,12 +251,7 @@ impl Engine {
     }
 
     fn on_workload(self, request: &Request<'_>, config: &Config) -> Judged {
-        let Kind { group, kind } = &request.kind;
-        let kind = kinds::Kind::named(group.as_deref(), kind);
-        let kind = kind.filter(|kind| kind.is_label_copied_on(&request.operation));
-        let kind = kind.ok_or(Reason::NotSelected)?;
-        let document = request.document()?;
-        let workload = Workload::from_value(kind, &document).map_err(unreadable)?;
+        let (workload, document) = request.workload()?;
         let old = request
             .old_object
             .and_then(|old| serde_json::from_str::<Old>(old.get()).ok());
@@ -274,6 +306,30 @@ impl Engine {
         }
         Ok(Some(Base64(json)))
     }
+}
+
+/// What a workload is warned of that the label rule has nothing to do with. Nothing of it is changed.
+fn workload_warning(request: &Request<'_>, inject: InjectLabel<'_>, config: &Config) -> Judged {
+    let (workload, document) = request.workload()?;
+    let namespace = Namespace {
+        name: request.namespace.as_deref(),
+        inject,
+    };
+    let warnings = workload::warnings_of_unlabelled(&workload, &document, namespace, config);
+    let code = if warnings.is_empty() {
+        NOTHING_TO_SAY
+    } else {
+        WARNED
+    };
+    Ok((
+        Verdict {
+            code,
+            profile: None,
+            patch: None,
+            warnings,
+        },
+        display_name(workload.metadata()),
+    ))
 }
 
 /// The request of an AdmissionReview, borrowed from the body.
@@ -401,6 +457,17 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
+    /// The object as a workload whose label is copied on the operation, and decoded.
+    fn workload(&self) -> Result<(Workload, Value), Reason> {
+        let Kind { group, kind } = &self.kind;
+        let kind = kinds::Kind::named(group.as_deref(), kind);
+        let kind = kind.filter(|kind| kind.is_label_copied_on(&self.operation));
+        let kind = kind.ok_or(Reason::NotSelected)?;
+        let document = self.document()?;
+        let workload = Workload::from_value(kind, &document).map_err(unreadable)?;
+        Ok((workload, document))
+    }
+
     /// The object, decoded.
     fn document(&self) -> Result<Value, Reason> {
         object::decode(self.object()?).map_err(unreadable)
@@ -482,6 +549,17 @@ impl Verdict {
             patch: None,
             warnings: warning.into_iter().collect(),
         }
+    }
+
+    /// What a call comes to that has decided nothing. It says that there is no agent, which is not so where the entry only
+    /// warns: what pods get does not depend on such a call.
+    fn unless_only_warning(self, entry: &Entry) -> Self {
+        let warnings = if entry.only_warns() {
+            Vec::new()
+        } else {
+            self.warnings
+        };
+        Self { warnings, ..self }
     }
 }
 

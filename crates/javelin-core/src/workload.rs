@@ -8,6 +8,9 @@
 //!
 //! The value is copied as it stands, also one that names no profile: else a pod whose workload says nonsense would
 //! fall back to what its namespace says.
+//!
+//! Whoever labels a workload is told what becomes of its pods. Of one without the label, in a namespace with it, the same is
+//! told where the chart has it sent ([`warnings_of_unlabelled`]).
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -82,6 +85,17 @@ impl Workload {
     fn label(&self, key: &str) -> Option<&str> {
         self.metadata.labels.as_ref()?.get(key).map(String::as_str)
     }
+
+    fn is_owned(&self) -> bool {
+        let mut owners = self.metadata.owner_references.iter().flatten();
+        owners.any(|owner| owner.controller == Some(true))
+    }
+
+    /// Has a Deployment left it behind? It still has its hash; one that is made anew takes it over, if it is as it was.
+    fn is_left(&self) -> bool {
+        let hashes = [keys::POD_TEMPLATE_HASH, keys::ROLLOUT_TEMPLATE_HASH];
+        self.kind.is_derived && hashes.iter().any(|key| self.label(key).is_some())
+    }
 }
 
 impl Change {
@@ -146,15 +160,9 @@ pub fn apply_label_rule(
         patch,
         warnings: Vec::new(),
     };
-    let owners = workload.metadata.owner_references.iter().flatten();
-    // What a Deployment left behind still has its hash; one that is made anew takes it over, if it is as it was.
-    let hashes = [keys::POD_TEMPLATE_HASH, keys::ROLLOUT_TEMPLATE_HASH];
-    let is_left = hashes.iter().any(|key| workload.label(key).is_some());
-    let is_owned = owners
-        .into_iter()
-        .any(|owner| owner.controller == Some(true));
     if namespace.is_some_and(|name| config.excludes(name))
-        || (workload.kind.is_derived && (is_owned || is_left))
+        || (workload.kind.is_derived && workload.is_owned())
+        || workload.is_left()
     {
         return Ok(unchanged(Patch::default()));
     }
@@ -181,7 +189,17 @@ pub fn apply_label_rule(
         (false, Some(_)) => Change::Labelled,
         (false, None) => Change::Unlabelled,
     };
-    let warnings = outlook(workload, document, label, namespace, config);
+    let mut template = workload.template.clone();
+    // Our copy, as it was before: the new value is handed over apart.
+    let labels = template.metadata.labels.get_or_insert_default();
+    labels.remove(keys::FROM_WORKLOAD);
+    // What the namespace asks for is not known here.
+    let namespace = Namespace {
+        name: namespace,
+        inject: InjectLabel::Absent,
+    };
+    let subject = subject(workload, &template, document, namespace, label);
+    let warnings = outlook(workload, mutate::decide(&subject, config), label.is_some());
     Ok(Labelling {
         change,
         patch,
@@ -189,40 +207,53 @@ pub fn apply_label_rule(
     })
 }
 
-/// What will happen to the pods, and what is in the way. What the namespace asks for is not known here.
-fn outlook(
+/// What whoever creates or changes a workload without the label is told, in a namespace that asks for the agent itself: what
+/// becomes of its pods, as their own reviews will decide, and what is in the way. Where those are silent, as somebody wants
+/// it so, this is, too; and so it is of what a controller makes, for no person would read it.
+pub fn warnings_of_unlabelled(
     workload: &Workload,
     document: &Value,
-    label: Option<&str>,
-    namespace: Option<&str>,
+    namespace: Namespace<'_>,
     config: &Config,
 ) -> Vec<String> {
-    let mut template = workload.template.clone();
-    // Our copy, as it was before: the new value is handed over apart.
-    template
-        .metadata
-        .labels
-        .get_or_insert_default()
-        .remove(keys::FROM_WORKLOAD);
+    if workload.is_owned() || workload.is_left() {
+        return Vec::new();
+    }
+    let subject = subject(workload, &workload.template, document, namespace, None);
+    match mutate::decide(&subject, config) {
+        Decision::Skip(reason) if reason.is_expected() => Vec::new(),
+        decision => outlook(workload, decision, false),
+    }
+}
+
+/// A pod of the workload's template, and what is known beside it.
+fn subject<'a>(
+    workload: &Workload,
+    template: &'a Pod,
+    document: &'a Value,
+    namespace: Namespace<'a>,
+    label: Option<&'a str>,
+) -> Subject<'a> {
     let name = workload.metadata.name.as_deref().unwrap_or_default();
-    let subject = Subject {
-        pod: &template,
-        namespace: Namespace {
-            name: namespace,
-            inject: InjectLabel::Absent,
-        },
+    Subject {
+        pod: template,
+        namespace,
         owners: Owners::of_workload(workload.kind.name, name),
         from_workload: label,
         claims: claims(workload.kind.place, document),
-    };
-    let mut warnings = match mutate::decide(&subject, config) {
+    }
+}
+
+/// What will happen to the pods, and what is in the way.
+fn outlook(workload: &Workload, decision: Decision, is_labelled: bool) -> Vec<String> {
+    let mut warnings = match decision {
         Decision::Skip(reason) if !reason.is_expected() => {
             vec![format!("no agent: {}: {reason}", reason.code())]
         }
         Decision::Skip(mutate::Reason::AlreadyInjected) => {
             vec!["its template has the agent already, and keeps it".to_owned()]
         }
-        Decision::Skip(_) if label.is_some() => vec!["new pods start without the agent".to_owned()],
+        Decision::Skip(_) if is_labelled => vec!["new pods start without the agent".to_owned()],
         Decision::Skip(_) => {
             vec!["new pods start without the agent, unless their namespace asks for it".to_owned()]
         }

@@ -91,12 +91,13 @@ fn only_what_somebody_asked_for_is_told_and_no_dry_run() {
     let owners = json!([{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u", "controller": true }]);
     let of_workload = review(&owners);
     let metrics = Arc::new(Metrics::new());
-    let counted = |outcome: &Outcome, body: &[u8]| {
+    let counted_of = |entry: &review::Entry, outcome: &Outcome, body: &[u8]| {
         let events = WorkloadEvents::new(Arc::clone(&metrics));
-        events.decided(outcome, body);
+        events.decided(entry, outcome, body);
         let mut tally = events.tally.lock().unwrap();
         tally.due(Instant::now()).len()
     };
+    let counted = |outcome: &Outcome, body: &[u8]| counted_of(&review::Entry::Pod, outcome, body);
     assert_eq!(
         counted(
             &outcome("injected", Some("default"), true, false),
@@ -126,6 +127,14 @@ fn only_what_somebody_asked_for_is_told_and_no_dry_run() {
         ),
         0
     );
+    // A workload that has an owner itself, as operators make them, is no pod.
+    for entry in [
+        review::Entry::Workload,
+        review::Entry::WorkloadWarning("default".to_owned()),
+    ] {
+        let told = outcome("labelled", None, true, false);
+        assert_eq!(counted_of(&entry, &told, &of_workload), 0, "{entry:?}");
+    }
     let of_nobody = review(&json!([]));
     assert_eq!(
         counted(

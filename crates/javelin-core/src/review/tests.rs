@@ -44,7 +44,7 @@ fn ask(entry: &Entry, review: &Value) -> (Answer, Value) {
 
 #[test]
 fn what_there_is_no_time_for_is_allowed_with_a_warning() {
-    let answer = undecided(request(&pod()).to_string().as_bytes()).unwrap();
+    let answer = undecided(&Entry::Pod, request(&pod()).to_string().as_bytes()).unwrap();
     assert_eq!(answer.outcome.code, OVERLOADED);
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     let response = &body["response"];
@@ -55,6 +55,29 @@ fn what_there_is_no_time_for_is_allowed_with_a_warning() {
         response["warnings"][0],
         format!("javelin: no agent: {OVERLOADED}: {NO_TIME}")
     );
+}
+
+/// There is an agent all the same.
+#[test]
+fn a_call_that_only_warns_and_comes_to_nothing_says_nothing() {
+    let entry = Entry::WorkloadWarning("default".to_owned());
+    let mut review = request(&json!({ "kind": "Deployment", "metadata": {} }));
+    review["request"]["kind"] = json!({ "group": "apps", "kind": "Deployment" });
+    let body = review.to_string();
+    for (answered, code) in [
+        (undecided(&entry, body.as_bytes()), OVERLOADED),
+        (internal_error(&entry, body.as_bytes()), "internal-error"),
+        (
+            answer(&entry, body.as_bytes(), &Config::default()),
+            "unreadable",
+        ),
+    ] {
+        let answered = answered.unwrap();
+        assert_eq!(answered.outcome.code, code);
+        let body: Value = serde_json::from_slice(&answered.body).unwrap();
+        assert_eq!(body["response"]["allowed"], true);
+        assert!(body["response"]["warnings"].is_null(), "{body}");
+    }
 }
 
 /// The API server would apply it, and then not be able to store the pod.
@@ -150,6 +173,7 @@ fn whatever_the_object_is_it_is_allowed() {
             Entry::Pod,
             Entry::Namespace("true".to_owned()),
             Entry::Workload,
+            Entry::UnknownWorkloadWarning,
             Entry::Probe,
         ] {
             ask(&entry, &request(&object));
@@ -158,6 +182,7 @@ fn whatever_the_object_is_it_is_allowed() {
         update["request"]["kind"] = json!({ "group": "apps", "kind": "Deployment" });
         update["request"]["oldObject"] = json!(3);
         ask(&Entry::Workload, &update);
+        ask(&Entry::UnknownWorkloadWarning, &update);
     }
     let mut without = request(&json!(null));
     without["request"].as_object_mut().unwrap().remove("object");
@@ -224,7 +249,10 @@ fn a_body_without_a_uid_gets_no_answer() {
             answer(&Entry::Pod, body.as_bytes(), &Config::default()).is_err(),
             "{body}"
         );
-        assert!(internal_error(body.as_bytes()).is_err(), "{body}");
+        assert!(
+            internal_error(&Entry::Pod, body.as_bytes()).is_err(),
+            "{body}"
+        );
     }
 }
 
@@ -240,7 +268,7 @@ fn an_escaped_uid_comes_back_as_it_is_meant() {
 #[test]
 fn a_panic_is_answered_with_a_warning_and_no_patch() {
     let body = request(&pod()).to_string();
-    let answer = internal_error(body.as_bytes()).unwrap();
+    let answer = internal_error(&Entry::Pod, body.as_bytes()).unwrap();
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(body["response"]["allowed"], true);
     assert!(body["response"]["patch"].is_null());
@@ -305,6 +333,90 @@ fn a_workload_gets_its_label_copied_and_the_copy_taken_away_again() {
         .remove(keys::INJECT);
     let (code, copy, _, _) = ask("UPDATE", &without, &labelled);
     assert_eq!((code, copy), ("unlabelled", json!(null)));
+}
+
+/// What the entry for the label rule says of the same pods, and a pod's own review.
+#[test]
+fn a_workload_that_is_only_warned_of_is_never_changed() {
+    let ask = |entry: &Entry, object: &Value| {
+        let mut review = request(object);
+        review["request"]["kind"] = json!({ "group": "apps", "kind": "Deployment" });
+        let (answer, response) = ask(entry, &review);
+        let Outcome {
+            code,
+            profile,
+            warned,
+            ..
+        } = answer.outcome;
+        assert!(entry.outcomes().contains(&code), "{code}");
+        // Else it would count as a pod with the agent.
+        assert_eq!(profile, None);
+        assert_eq!(warned, response["warnings"].is_array());
+        (
+            code,
+            response["patch"].clone(),
+            response["warnings"].clone(),
+        )
+    };
+    let of_namespace = Entry::WorkloadWarning("default".to_owned());
+    let mut tight = deployment();
+    tight["spec"]["template"]["spec"]["containers"][0]["resources"] =
+        json!({ "limits": { "memory": "200Mi" } });
+    let mut taken = deployment();
+    taken["spec"]["template"]["spec"]["volumes"] = json!([{ "name": keys::AGENT_NAME }]);
+    for labelled in [deployment(), tight, taken] {
+        let (code, patch, expected) = ask(&Entry::Workload, &labelled);
+        assert!(code == "labelled" && patch.is_string());
+        let mut unlabelled = labelled.clone();
+        unlabelled["metadata"]["labels"] = json!({});
+        assert_eq!(
+            ask(&of_namespace, &unlabelled),
+            ("warned", Value::Null, expected.clone())
+        );
+        let (_, response) = self::ask(
+            &Entry::Namespace("default".to_owned()),
+            &request(&unlabelled["spec"]["template"]),
+        );
+        // Whoever labels a workload also reads that all is well, which is no news of a pod.
+        let all = expected.as_array().unwrap().iter();
+        let is_start = |warning: &&Value| warning.as_str().unwrap().contains("new pods start with");
+        let of_pod: Vec<_> = all.filter(|warning| !is_start(warning)).collect();
+        assert_eq!(
+            response["warnings"].as_array().cloned().unwrap_or_default(),
+            of_pod.into_iter().cloned().collect::<Vec<_>>()
+        );
+    }
+    let mut plain = deployment();
+    plain["metadata"]["labels"] = json!({});
+    let (code, _, warnings) = ask(&Entry::UnknownWorkloadWarning, &plain);
+    assert_eq!(code, "warned");
+    let warning = warnings[0].as_str().unwrap();
+    assert!(warning.starts_with("javelin: no agent: unknown-profile: the namespace's label"));
+
+    plain["spec"]["template"]["metadata"]["labels"] = json!({ keys::INJECT: "false" });
+    assert_eq!(
+        ask(&of_namespace, &plain),
+        ("nothing-to-say", Value::Null, Value::Null)
+    );
+}
+
+/// Its pods are never made anew, and an update of it says nothing.
+#[test]
+fn a_job_is_warned_of_when_it_is_created() {
+    let job = json!({
+        "kind": "Job",
+        "metadata": { "name": "j" },
+        "spec": { "template": deployment()["spec"]["template"] },
+    });
+    for (operation, code) in [("CREATE", "warned"), ("UPDATE", "not-selected")] {
+        let mut review = request(&job);
+        review["request"]["kind"] = json!({ "group": "batch", "kind": "Job" });
+        review["request"]["operation"] = json!(operation);
+        let entry = Entry::WorkloadWarning("default".to_owned());
+        let (answer, response) = ask(&entry, &review);
+        assert_eq!(answer.outcome.code, code);
+        assert_eq!(response["warnings"].is_null(), operation == "UPDATE");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn asked(engine: Engine, entry: &Entry, object: &Value) -> Value {
         engine.answer(entry, body.as_bytes(), &config)
     }));
     // What the server does with a panic.
-    let answer = answer.unwrap_or_else(|_| internal_error(body.as_bytes()));
+    let answer = answer.unwrap_or_else(|_| internal_error(entry, body.as_bytes()));
     let answer: Value = serde_json::from_slice(&answer.unwrap().body).unwrap();
     answer["response"].clone()
 }

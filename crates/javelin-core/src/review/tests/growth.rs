@@ -304,6 +304,16 @@ fn twice_the_workload_is_twice_the_work() {
 }
 
 #[test]
+fn twice_the_workload_is_twice_the_warning() {
+    assert_growth(&[MAX_ANNOTATIONS], |pod| {
+        let template = json!({ "metadata": pod["metadata"], "spec": { "template": pod } });
+        let mut review = request(&template);
+        review["request"]["kind"] = json!({ "group": "apps", "kind": "Deployment" });
+        ask(&Entry::WorkloadWarning("default".to_owned()), &review);
+    });
+}
+
+#[test]
 fn twice_the_pod_is_twice_the_explanation() {
     let config = Config::default();
     assert_growth(&[MAX_ANNOTATIONS], |pod| {
