@@ -10,7 +10,7 @@ use super::objects::{
     Addresses, Callee, ClientConfig, Labelled, MatchCondition, MutatingWebhook, Node, Rule,
     Selector, WebhookConfiguration,
 };
-use super::webhook::expected::Expected;
+use super::webhook::expected::{Expected, Switches};
 use super::*;
 
 const CONFIG: &str = "
@@ -255,6 +255,29 @@ fn second_chances_are_known_and_a_missing_one_fails() {
 }
 
 #[test]
+fn entries_that_only_warn_are_known_and_a_missing_one_is_a_warning() {
+    let unknown = "namespace-unknown.workload-warning.javelin.dev";
+    for name in [
+        unknown,
+        "namespace-default.workload-warning.javelin.dev",
+        "namespace-checkout.workload-warning.javelin.dev",
+    ] {
+        let told = broken(|facts| entries(facts).retain(|entry| entry.name != name));
+        assert_eq!(told, [(Check::WebhookEntries, Status::Warning)], "{name}");
+    }
+    let told = broken(|facts| {
+        let mut entries = entries(facts).iter_mut();
+        let entry = entries.find(|entry| entry.name == unknown).unwrap();
+        let conditions = &mut entry.match_conditions;
+        conditions.retain(|condition| condition.name != "template-is-new");
+    });
+    assert_eq!(told, [(Check::WebhookSelectors, Status::Failed)]);
+    // As with `webhook.workloadWarnings: false`.
+    let told = broken(|facts| entries(facts).retain(|entry| !entry.name.contains("warning")));
+    assert_eq!(told, []);
+}
+
+#[test]
 fn a_profile_without_an_entry_fails_and_an_entry_without_a_profile_is_a_warning() {
     let told = broken(|facts| {
         entries(facts).retain(|entry| !entry.name.starts_with("namespace-checkout."));
@@ -266,6 +289,10 @@ fn a_profile_without_an_entry_fails_and_an_entry_without_a_profile_is_a_warning(
             (
                 "namespace-old.second-chance.javelin.dev",
                 "/second-chance/namespace/old",
+            ),
+            (
+                "namespace-old.workload-warning.javelin.dev",
+                "/warn/workload/old",
             ),
         ] {
             let mut stale = entries(facts)[0].clone();
@@ -649,10 +676,13 @@ fn calling(namespace: &str, name: &str, path: &str) -> ClientConfig {
     }
 }
 
-/// Everything as it should be.
-pub(super) fn good() -> Facts {
-    let config = Config::parse(CONFIG, "").unwrap();
-    let webhooks = webhook::expected::entries(&config, "javelin-system", 2).into_iter();
+/// Every entry that there can be.
+fn as_the_chart_makes_it(config: &Config) -> WebhookConfiguration {
+    let switches = Switches {
+        second_chances: 2,
+        workload_warnings: true,
+    };
+    let webhooks = webhook::expected::entries(config, "javelin-system", switches).into_iter();
     let webhooks = webhooks.map(
         |Expected {
              name,
@@ -686,6 +716,13 @@ pub(super) fn good() -> Facts {
         ..Default::default()
     };
     configuration.metadata.name = Some("javelin".to_owned());
+    configuration
+}
+
+/// Everything as it should be.
+pub(super) fn good() -> Facts {
+    let config = Config::parse(CONFIG, "").unwrap();
+    let configuration = as_the_chart_makes_it(&config);
     let service = |ports: Value| serde_json::from_value(json!({"spec": {"ports": ports}})).unwrap();
     let ready = || Addresses {
         ready: 2,

@@ -12,7 +12,7 @@ use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
 
 pub(super) mod expected;
 
-use expected::{Expected, OUR_ENTRIES, expression};
+use expected::{Expected, OUR_ENTRIES, Switches, expression};
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     let name = &facts.names.configuration;
@@ -58,9 +58,10 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
         return;
     };
     let present = configuration.webhooks.iter().map(|entry| &*entry.name);
-    let second_chances = expected::second_chances(&present.collect::<Vec<_>>());
-    let expected = expected::entries(config, &facts.names.namespace, second_chances);
+    let switches = Switches::of(&present.collect::<Vec<_>>());
+    let expected = expected::entries(config, &facts.names.namespace, switches);
     let (mut gone, mut without_entry) = (Vec::new(), BTreeSet::new());
+    let mut silent = Vec::new();
     let mut selectors_differ = false;
     for each in &expected {
         let Some(entry) = configuration
@@ -69,6 +70,7 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
             .find(|entry| entry.name == each.name)
         else {
             match profile(&each.path) {
+                _ if each.only_warns() => silent.push(each),
                 Some(profile) if profile != DEFAULT_PROFILE => {
                     without_entry.insert(profile.to_owned());
                 }
@@ -89,7 +91,14 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
             _ => foreign.push(entry.name.clone()),
         }
     }
-    names(&gone, &foreign, findings);
+    // Of a profile without any entry it is told as such.
+    let is_told = |each: &&Expected| {
+        let profile = profile(&each.path);
+        profile.is_some_and(|profile| without_entry.contains(profile))
+    };
+    silent.retain(|each| !is_told(each));
+    let silent: Vec<_> = silent.iter().map(|each| each.name.clone()).collect();
+    names(&gone, &silent, &foreign, findings);
     let [without_entry, stale] = [without_entry, stale].map(Vec::from_iter);
     profiles(&without_entry, &stale, findings);
     if !selectors_differ {
@@ -101,13 +110,20 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
 }
 
 /// Entries that are missing, and those of somebody else.
-fn names(gone: &[String], foreign: &[String], findings: &mut Findings) {
+fn names(gone: &[String], silent: &[String], foreign: &[String], findings: &mut Findings) {
     if !gone.is_empty() {
         let message = format!(
             "missing entries: {}; what they select does not get the agent",
             some(gone)
         );
         findings.fail(Check::WebhookEntries, message, UPGRADE);
+    }
+    if !silent.is_empty() {
+        let message = format!(
+            "missing entries: {}; nobody who applies a workload there is warned, and pods get the agent all the same",
+            some(silent)
+        );
+        findings.warn(Check::WebhookEntries, message, UPGRADE);
     }
     if !foreign.is_empty() {
         findings.warn(
@@ -117,7 +133,7 @@ fn names(gone: &[String], foreign: &[String], findings: &mut Findings) {
              --show-managed-fields`",
         );
     }
-    if gone.is_empty() && foreign.is_empty() {
+    if [gone, silent, foreign].iter().all(|names| names.is_empty()) {
         findings.ok(Check::WebhookEntries, "the entries are those of the chart");
     }
 }
@@ -399,7 +415,11 @@ fn path(entry: &MutatingWebhook) -> Option<&str> {
 
 /// The profile in a path of an entry for namespaces.
 fn profile(path: &str) -> Option<&str> {
-    let prefixes = ["/mutate/namespace/", "/second-chance/namespace/"];
+    let prefixes = [
+        "/mutate/namespace/",
+        "/second-chance/namespace/",
+        "/warn/workload/",
+    ];
     prefixes.iter().find_map(|prefix| path.strip_prefix(prefix))
 }
 

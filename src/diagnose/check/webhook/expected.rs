@@ -16,13 +16,43 @@ pub(in crate::diagnose::check) struct Expected {
     pub(in crate::diagnose::check) conditions: Vec<&'static str>,
 }
 
-/// All of them. `own_namespace` is Javelin's; `second_chances` has each entry that often again, for what a failed call
-/// has left undecided.
+impl Expected {
+    /// Does the agent of no pod depend on it?
+    pub(super) fn only_warns(&self) -> bool {
+        self.path.starts_with("/warn/")
+    }
+}
+
+/// What values of the chart say of the entries, and the configuration does not.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::diagnose::check) struct Switches {
+    /// How often each entry is there again, for what a failed call has left undecided; the chart allows no more than
+    /// [`MOST_SECOND_CHANCES`].
+    pub(in crate::diagnose::check) second_chances: usize,
+    /// Are there entries that only warn?
+    pub(in crate::diagnose::check) workload_warnings: bool,
+}
+
+impl Switches {
+    /// As the names of the entries tell.
+    pub(super) fn of(names: &[&str]) -> Self {
+        let is_there = |suffix: &str| names.iter().any(|name| name.ends_with(suffix));
+        let second_chances =
+            (1..=MOST_SECOND_CHANCES).take_while(|attempt| is_there(&second_chance(*attempt)));
+        Self {
+            second_chances: second_chances.count(),
+            workload_warnings: is_there(WORKLOAD_WARNING),
+        }
+    }
+}
+
+/// All of them. `own_namespace` is Javelin's.
 pub(in crate::diagnose::check) fn entries(
     config: &Config,
     own_namespace: &str,
-    second_chances: usize,
+    switches: Switches,
 ) -> Vec<Expected> {
+    let second_chances = switches.second_chances;
     let mut pods = of_pods(config);
     pods.extend(of_namespaces(config));
     let opt_out = config
@@ -34,6 +64,9 @@ pub(in crate::diagnose::check) fn entries(
         second_chances,
         None,
     ));
+    if switches.workload_warnings {
+        all.extend(of_workload_warnings(config));
+    }
     for entry in &mut all {
         let elsewhere = expression(NAME_OF_NAMESPACE, "NotIn", config.excluded_namespaces());
         entry.namespace.push(elsewhere);
@@ -68,16 +101,6 @@ fn with_second_chances(
         std::iter::once(entry).chain(again)
     };
     entries.into_iter().flat_map(each).collect()
-}
-
-/// How often the entries of these names are repeated; the chart allows no more than [`MOST_SECOND_CHANCES`].
-pub(super) fn second_chances(names: &[&str]) -> usize {
-    (1..=MOST_SECOND_CHANCES)
-        .take_while(|attempt| {
-            let suffix = second_chance(*attempt);
-            names.iter().any(|name| name.ends_with(&suffix))
-        })
-        .count()
 }
 
 /// How the name of an entry ends that is there for the `attempt`th time after the first.
@@ -164,6 +187,26 @@ fn of_workloads() -> [Expected; 2] {
     })
 }
 
+/// Workloads without the label in labelled namespaces, of which somebody is told: in each namespace that its pods are sent from.
+fn of_workload_warnings(config: &Config) -> impl Iterator<Item = Expected> {
+    of_namespaces(config).into_iter().map(|entry| {
+        let name = entry.name.strip_suffix(OUR_ENTRIES).unwrap_or(&entry.name);
+        Expected {
+            name: format!("{name}{WORKLOAD_WARNING}"),
+            path: entry
+                .path
+                .replacen("/mutate/namespace", "/warn/workload", 1),
+            namespace: entry.namespace,
+            object: vec![is_absent(), expression(FROM_WORKLOAD, "DoesNotExist", [])],
+            conditions: vec![
+                "not-labelled",
+                "not-made-by-a-controller",
+                "template-is-new",
+            ],
+        }
+    })
+}
+
 fn entry(name: &str, path: &str, namespace: &[Expression], object: &[Expression]) -> Expected {
     Expected {
         name: format!("{name}{OUR_ENTRIES}"),
@@ -204,6 +247,9 @@ pub(super) fn expression<'a>(
 
 /// How the chart's entries end.
 pub(super) const OUR_ENTRIES: &str = ".javelin.dev";
+
+/// How those end that only warn.
+const WORKLOAD_WARNING: &str = ".workload-warning.javelin.dev";
 
 /// As `values.schema.json` has it.
 const MOST_SECOND_CHANCES: usize = 3;
