@@ -295,6 +295,7 @@ impl Bench<'_> {
                     .with_context(|| format!("{}, by {helm}", of_case()))?;
             }
             let whole = self.render_values("helm", &case.values, &case.arguments)?;
+            names_of_entries(&whole).with_context(of_case)?;
             for leaf in leaves(&case.values) {
                 let rest = without(&case.values, &leaf);
                 // What remains may not go together; then the value did something, too.
@@ -520,6 +521,33 @@ impl Rendered {
         }
         Ok(())
     }
+}
+
+/// API servers take a DNS subdomain with three labels at least; and no label of one may have more than 63 characters.
+fn names_of_entries(rendered: &str) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for document in rendered.split("\n---\n") {
+        let object: Value = serde_saphyr::from_str(document)?;
+        let entries = object.get("webhooks").and_then(Value::as_array);
+        for entry in entries.into_iter().flatten() {
+            let name = entry.get("name").and_then(Value::as_str);
+            let name = name.context("an entry without a name")?;
+            let is_sound = |label: &str| {
+                let is_of_dns = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                (1..=63).contains(&label.len())
+                    && label.chars().all(is_of_dns)
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+            };
+            ensure!(
+                name.len() <= 253 && count(name, ".") >= 2 && name.split('.').all(is_sound),
+                "{name} cannot be the name of an entry"
+            );
+            ensure!(names.insert(name.to_owned()), "two entries {name}");
+        }
+    }
+    ensure!(names.len() > 5, "only {names:?}");
+    Ok(())
 }
 
 /// A caBundle in each entry, and nothing that asks the API server for anything.
