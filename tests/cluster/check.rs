@@ -62,6 +62,7 @@ pub(crate) fn all_is_well() -> Result {
     let upgrade = |more: &[&str]| upgrade_with(&[&["--reset-values", ENDPOINT], more].concat());
     upgrade(&[
         "--set=annotations=true",
+        "--set=webhook.workloadWarnings=true",
         "--set=profiles.checkout.propagators={b3}",
     ])?;
     let told = eventually(

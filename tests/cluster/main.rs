@@ -50,6 +50,7 @@ mod ugly;
 mod upgrades;
 mod webhooks;
 mod workload_events;
+mod workload_warnings;
 
 use std::{
     any::Any,
@@ -187,7 +188,7 @@ const SCENARIOS: [(&str, Case); 4] = [
     ),
 ];
 
-const CASES: [(&str, Case); 67] = [
+const CASES: [(&str, Case); 68] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -419,6 +420,10 @@ const CASES: [(&str, Case); 67] = [
     (
         "events_tell_workloads_what_became_of_their_pods",
         workload_events::on_a_deployment,
+    ),
+    (
+        "whoever_applies_a_workload_in_a_labelled_namespace_is_warned_once",
+        workload_warnings::reach_the_terminal,
     ),
     (
         "an_audit_tells_of_pods_that_were_missed_or_crash_with_the_agent",
