@@ -6,6 +6,8 @@
 //! put into the template is never touched, and a removal that was missed while we were away is made up for
 //! at the next update, because the second webhook entry selects by our key.
 //!
+//! Where the audit's guard has taken the agent back, the label counts as `false` ([`guard`]).
+//!
 //! The value is copied as it stands, also one that names no profile: else a pod whose workload says nonsense would
 //! fall back to what its namespace says.
 
@@ -14,9 +16,10 @@ use serde_json::Value;
 
 use crate::{
     config::Config,
+    guard,
     kinds::Kind,
     mutate::{
-        self, Decision, InjectLabel, Namespace, Owners, Subject, keys,
+        self, Decision, InjectLabel, Namespace, Owners, Reason, Source, Subject, keys,
         pod::{Metadata, Pod, PodError, StringMap},
     },
     patch::{Patch, PatchError, PodPath},
@@ -82,6 +85,12 @@ impl Workload {
     fn label(&self, key: &str) -> Option<&str> {
         self.metadata.labels.as_ref()?.get(key).map(String::as_str)
     }
+
+    /// What the guard has left on it.
+    fn guard(&self) -> Option<&str> {
+        let annotations = self.metadata.annotations.as_ref()?;
+        annotations.get(keys::GUARDED).map(String::as_str)
+    }
 }
 
 impl Change {
@@ -123,6 +132,15 @@ pub fn inputs<'a>(place: PodPath, document: &'a Value, pod: &Pod) -> (Owners, Op
         .get("labels")
         .and_then(|labels| labels.get(keys::INJECT))
         .and_then(Value::as_str);
+    let annotation = metadata
+        .get("annotations")
+        .and_then(|annotations| annotations.get(keys::GUARDED))
+        .and_then(Value::as_str);
+    let label = if guard::holds(annotation, label) {
+        Some(guard::VALUE)
+    } else {
+        label
+    };
     let kind = Kind::of(document);
     (
         Owners::of_workload(kind.map_or("", |kind| kind.name), name),
@@ -158,21 +176,26 @@ pub fn apply_label_rule(
     {
         return Ok(unchanged(Patch::default()));
     }
-    let label = workload.label(keys::INJECT);
+    let own = workload.label(keys::INJECT);
+    let is_guarded = guard::holds(workload.guard(), own);
+    let label = if is_guarded { Some(guard::VALUE) } else { own };
     let copy = label.map(|value| (keys::FROM_WORKLOAD.to_owned(), value.to_owned()));
     let gone: &[_] = if label.is_none() {
         &[keys::FROM_WORKLOAD]
     } else {
         &[]
     };
+    // A guard that holds no more is not to hold again when the label comes back.
+    let stale: &[_] = if is_guarded { &[] } else { &[keys::GUARDED] };
     let patch = Patch::for_labels(
         place,
         &copy.into_iter().collect::<StringMap>(),
         gone,
+        stale,
         document,
     )?;
-    // A word on every update would fill the logs of GitOps tools.
-    let is_news = label.is_some() && label != old;
+    // A word on every update would fill the logs of GitOps tools; but of one that is guarded somebody has to hear.
+    let is_news = is_guarded || (label.is_some() && label != old);
     if patch.is_empty() && !is_news {
         return Ok(unchanged(patch));
     }
@@ -215,18 +238,24 @@ fn outlook(
         from_workload: label,
         claims: claims(workload.kind.place, document),
     };
-    let mut warnings = match mutate::decide(&subject, config) {
-        Decision::Skip(reason) if !reason.is_expected() => {
+    let of_guard = guard::sentence(document, namespace);
+    let mut warnings = match (mutate::decide(&subject, config), of_guard) {
+        (Decision::Skip(Reason::OptedOut(Source::Workload)), Some(sentence)) => {
+            vec![format!("no agent: {}: {sentence}", guard::CODE)]
+        }
+        (Decision::Skip(reason), _) if !reason.is_expected() => {
             vec![format!("no agent: {}: {reason}", reason.code())]
         }
-        Decision::Skip(mutate::Reason::AlreadyInjected) => {
+        (Decision::Skip(Reason::AlreadyInjected), _) => {
             vec!["its template has the agent already, and keeps it".to_owned()]
         }
-        Decision::Skip(_) if label.is_some() => vec!["new pods start without the agent".to_owned()],
-        Decision::Skip(_) => {
+        (Decision::Skip(_), _) if label.is_some() => {
+            vec!["new pods start without the agent".to_owned()]
+        }
+        (Decision::Skip(_), _) => {
             vec!["new pods start without the agent, unless their namespace asks for it".to_owned()]
         }
-        Decision::Inject(plan) => {
+        (Decision::Inject(plan), _) => {
             let names: Vec<_> = plan
                 .containers
                 .iter()
