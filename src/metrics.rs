@@ -30,7 +30,7 @@ mod audit;
 mod process;
 pub mod served;
 
-pub use audit::AuditResult;
+pub use audit::{AuditResult, GuardResult};
 pub use process::most_descriptors;
 
 /// The process's metrics. Cheap to share behind an `Arc`; every field can be used through a shared reference.
@@ -273,6 +273,11 @@ impl Metrics {
     /// Another replica audits: what this one had found counts no more.
     pub fn audited_elsewhere(&self) {
         self.audit.found(audit::nothing(), 0, Duration::ZERO);
+    }
+
+    /// Counts a workload that the audit's guard has looked at, by what came of it.
+    pub fn guarded(&self, result: GuardResult) {
+        self.audit.guarded(result);
     }
 
     /// Counts a round of the audit.

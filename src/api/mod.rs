@@ -9,7 +9,7 @@
 //! `MutatingWebhookConfiguration`; `create` on the Secret, which an apply needs to bring it back; `create`, `patch` on
 //! one `ConfigMap` (a dry run; nothing is stored). And `create` on Events of its own namespace. There is no `list`: a
 //! watch from resource version 0 begins with the object as it is. Events on workloads and the audit have further rights, where
-//! the chart switches them on (`docs/adr`, 17 and 18).
+//! the chart switches them on, and so has the audit's guard (`docs/adr`, 17 to 19).
 
 pub mod client;
 pub mod reader;

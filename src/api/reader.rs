@@ -2,7 +2,7 @@
 //! rights that it has for that alone.
 //!
 //! Invariants: each request has a time limit; lists come in pages, and of each object only the asked-for fields are kept.
-//! Nothing is written but what [`Reader::restart`] and the dry run of [`Reader::try_pod`] say.
+//! Nothing is written but what [`Reader::restart`], [`Reader::change_template`] and the dry run of [`Reader::try_pod`] say.
 //!
 //! Deliberately not here: which objects (`gather`, `inventory`), and what to make of them ([`check`](crate::diagnose::check),
 //! [`status`](crate::diagnose::status), [`audit`](crate::controller::audit)). No review asks for anything of this.
@@ -281,9 +281,19 @@ impl Reader {
         change: &Value,
         dry_run: bool,
     ) -> Result<(), ClusterError> {
-        let target = target("path", path);
         let dry_run = if dry_run { "&dryRun=All" } else { "" };
-        let request = Request::patch(format!("{path}?fieldManager=javelin-cli{dry_run}"))
+        self.merge(path, &format!("fieldManager=javelin-cli{dry_run}"), change)
+            .await
+    }
+
+    /// Changes the pod template of a workload, and what stands on the workload about it, on behalf of the audit's guard.
+    pub async fn change_template(&self, path: &str, change: &Value) -> Result<(), ClusterError> {
+        self.merge(path, "fieldManager=javelin-guard", change).await
+    }
+
+    async fn merge(&self, path: &str, query: &str, change: &Value) -> Result<(), ClusterError> {
+        let target = target("path", path);
+        let request = Request::patch(format!("{path}?{query}"))
             .header(header::CONTENT_TYPE, "application/merge-patch+json");
         let body = change.to_string().into_bytes();
         let answer = self.send(request, body, REQUEST, &target).await?;

@@ -9,8 +9,9 @@ use std::{fs, io::Write, iter, path::PathBuf};
 use anyhow::Context as _;
 use javelin_core::{
     config::Config,
+    guard,
     kinds::{self, Kind},
-    mutate::{self, Decision, InjectLabel, Namespace, Reason, Step, Subject, pod::Pod},
+    mutate::{self, Decision, InjectLabel, Namespace, Reason, Source, Step, Subject, pod::Pod},
     patch::{Mutation, PodPath},
     workload::{self, Workload},
 };
@@ -92,6 +93,8 @@ struct Mutated {
     /// What its pods are measured against, as far as the manifests tell.
     restrictions: Vec<String>,
     dry_run: Option<Acceptance>,
+    /// Why its label counts as `false`, where nothing else keeps the agent away.
+    guarded: Option<String>,
     /// Why `javelin inject` leaves it as it is, if the webhook does not.
     not_by_inject: Option<String>,
     /// Is it the first pod of its object?
@@ -231,6 +234,12 @@ impl Mutated {
         let Decision::Skip(reason) = &self.mutation.decision else {
             return None;
         };
+        if let Some(why) = self.guarded.clone() {
+            return Some(Skip {
+                code: guard::CODE,
+                why,
+            });
+        }
         let not_copied = kinds::label_not_copied(&self.document.value);
         Some(
             match not_copied.filter(|_| *reason == Reason::NotSelected) {
@@ -333,7 +342,14 @@ fn mutate(
         _ => Vec::new(),
     };
     let restrictions = inputs.restrictions(name).map(str::to_owned);
+    let guarded = match &mutation.decision {
+        Decision::Skip(Reason::OptedOut(Source::Workload)) => {
+            guard::sentence(&document.value, name)
+        }
+        _ => None,
+    };
     Ok(Mutated {
+        guarded,
         lints,
         steps,
         restrictions: restrictions.collect(),

@@ -119,6 +119,11 @@ pub(super) struct Args {
     )]
     audit: bool,
 
+    /// Take the agent back from workloads whose pods crash with it while older ones without it are ready; takes the further
+    /// right to change workloads, which the chart grants with audit.guard
+    #[arg(long, env = "JAVELIN_AUDIT_GUARD", requires = "audit")]
+    audit_guard: bool,
+
     /// How long after a round of the audit the next one begins
     #[arg(long, env = "JAVELIN_AUDIT_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
     audit_interval: Duration,
@@ -198,6 +203,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         pod_uid,
         workload_events,
         audit,
+        audit_guard,
         audit_interval,
         audit_pause,
         clock_offset,
@@ -228,6 +234,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
                 interval: audit_interval.max(SHORTEST_INTERVAL),
                 pause: audit_pause,
             }),
+            audit_guard,
         })),
     };
     time::set_offset(clock_offset);

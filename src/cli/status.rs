@@ -72,6 +72,7 @@ async fn show(args: Args) -> Result<Exit> {
     }
     if output == Format::Table && !missed {
         notes_on_crashes(&rows);
+        notes_on_guarded(&rows);
     }
     let is_bad = rows.iter().any(|row| row.missed > 0 || row.crashing > 0);
     Ok(if check && is_bad {
@@ -94,6 +95,21 @@ fn notes_on_crashes(rows: &[WorkloadStatus]) {
             ));
         }
         note(&format!("  Back: {way_back}"));
+    }
+}
+
+/// Of the first workload that the audit has taken the agent back from.
+fn notes_on_guarded(rows: &[WorkloadStatus]) {
+    let guarded = rows.iter().find_map(|row| Some((row, row.try_again()?)));
+    if let Some((row, try_again)) = guarded {
+        let (namespace, resource) = (&row.namespace, row.resource());
+        note(&format!(
+            "\n{resource} starts without the agent, which the audit has taken back."
+        ));
+        note(&format!(
+            "  Why:   kubectl describe -n {namespace} {resource}"
+        ));
+        note(&format!("  Again: {try_again}"));
     }
 }
 

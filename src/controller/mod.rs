@@ -6,10 +6,11 @@
 //! - [`coverage`] compares profiles with webhook entries.
 //! - [`events`] tells people what happened: log, Event, counter. [`workload_events`] tells on workloads what became of
 //!   their pods.
-//! - [`audit`] looks for pods that were missed, or do not run with the agent, where that is switched on.
+//! - [`audit`] looks for pods that were missed, or do not run with the agent, where that is switched on; its guard takes
+//!   agents back, where that is.
 //!
 //! Invariants: no leader election. Every write is a compare-and-swap on the resource version, and every replica computes
-//! the same content from the same Secret, so that two of them cannot fight. No object of anybody else is touched.
+//! the same content from the same Secret, so that two of them cannot fight. No object of anybody else is touched, but workloads by the guard.
 
 pub mod audit;
 pub mod backoff;

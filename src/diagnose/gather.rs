@@ -48,6 +48,7 @@ pub async fn gather(
     let duties = Duties {
         workload_events: is_started_with("--workload-events"),
         audit: is_started_with("--audit"),
+        guard: is_started_with("--audit-guard"),
     };
     let names = ObjectNames {
         namespace: cluster.names().service.namespace().to_owned(),
@@ -175,6 +176,7 @@ async fn addresses(reader: &Reader, namespace: &str, name: &str) -> Seen<Address
 struct Duties {
     workload_events: bool,
     audit: bool,
+    guard: bool,
 }
 
 /// Asks for each right of the chart's Roles and `ClusterRole`s, as `templates/rbac.yaml` has them for these duties.
@@ -221,6 +223,13 @@ async fn account(
         asked.extend(kinds.map(|kind| {
             let right = everywhere(kind.group, kind.plural());
             (right, &["get", "list"][..])
+        }));
+    }
+    if duties.guard {
+        let kinds = Kind::with_status().filter(|kind| kind.is_rolled_out());
+        asked.extend(kinds.map(|kind| {
+            let right = everywhere(kind.group, kind.plural());
+            (right, &["patch"][..])
         }));
     }
     let mut rights = Vec::new();

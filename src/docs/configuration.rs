@@ -101,7 +101,7 @@ const FIELDS: [&str; 6] = [
 ];
 
 /// A name, where it stands, and what it does.
-const KEYS: [(&str, &str, &str); 22] = [
+const KEYS: [(&str, &str, &str); 23] = [
     (
         keys::INJECT,
         "label of a Namespace, a workload, a pod template",
@@ -196,6 +196,11 @@ const KEYS: [(&str, &str, &str); 22] = [
         keys::FROM_WORKLOAD,
         "label of a workload and its pod template, written",
         "The copy of the workload's label. Removed with it.",
+    ),
+    (
+        keys::GUARDED,
+        "annotation of a workload, written and read",
+        "The audit's guard took the agent back: the label at that moment, when, and why. While the workload has that label, it counts as `false`. To try again, remove it.",
     ),
     (
         keys::SAFE_TO_EVICT_VOLUMES,

@@ -407,6 +407,7 @@ const OTHER_LABELS: &str = "
 | `pod_namespace` | `javelin_audit_pods` | one of the 50 namespaces with most such pods, or `(others)` for the rest, which is always there |
 | `reason` | `javelin_audit_pods` | `missed`, created while Javelin did not answer, or `crashing`, with the agent and not running |
 | `result` | `javelin_audit_rounds_total` | `complete`, `incomplete` when objects were left out (the log says how many), or `failed`; then what was found before is still told |
+| `result` | `javelin_audit_guarded_total` | `taken_back`; `put_back` when somebody has undone it within a day, and it was not done again; `too_many` when nothing was done, as more than five workloads in an hour would have been (counted once for the round); or `failed` |
 | `hash` | `javelin_config_info` | a hash of the configuration; replicas with the same hash decide alike |
 | `authority` | `javelin_leaf_issuer` | the first 16 digits of the authority's SHA-256, as `javelin cert` shows it |
 | `version` | `javelin_build_info` | Javelin's |

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use javelin_core::mutate::{AgentKind, Conflict, Reason, Source, Warning};
+use javelin_core::guard;
+use javelin_core::mutate::{AgentKind, Conflict, Reason, Source, Warning, keys};
 use javelin_core::policy::difference::DIFFERENCES;
 use javelin_core::review;
+use serde_json::json;
 
 use super::GENERATED;
 use crate::offline::lints::Lint;
@@ -55,7 +57,7 @@ macro_rules! rows {
 pub(super) fn page() -> String {
     format!(
         "{GENERATED}{INTRODUCTION}{}\n## Warnings\n{WARNINGS}{}\n## What only the command line tells\n{LINTS}{}",
-        sections(&[reasons(), vec![no_time()]].concat()),
+        sections(&[reasons(), vec![no_time(), guarded()]].concat()),
         sections(&warnings()),
         sections(&lints())
     )
@@ -202,6 +204,22 @@ fn no_time() -> Row {
         is_final: false,
         means: "There were more reviews than Javelin could decide before the API server gives up, or this object takes too long.",
         to_do: "create the pod again, or restart its workload. If it happens often, `javelin_refusals_total{reason}` shows the cause; more replicas or CPU help.",
+    }
+}
+
+/// The one that a label has of which the audit's guard has taken the effect back.
+fn guarded() -> Row {
+    let object = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": "orders", "annotations": { keys::GUARDED: guard::note(None, "") } },
+    });
+    Row {
+        code: guard::CODE,
+        sentence: guard::sentence(&object, Some("shop")).unwrap_or_default(),
+        told: "by a warning at each change of the workload, by its annotation `javelin.dev/guarded`, by the Event `AgentTakenBack`, and by `javelin status` and `javelin preview`.",
+        is_final: false,
+        means: "The chart's value `audit.guard` is on, and the workload's new pods crashed with the agent while older ones without it were ready.",
+        to_do: "find out [why they crashed](troubleshooting.md#the-pod-crashes-since-the-label), then run the command, or change the label. The guard does not do the same twice within a day.",
     }
 }
 

@@ -31,6 +31,19 @@ pub enum AuditResult {
     Failed,
 }
 
+/// What the audit's guard did about a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuardResult {
+    /// Its agent was taken back.
+    TakenBack,
+    /// Somebody has undone that within a day, and it was not done again.
+    PutBack,
+    /// Nothing was taken back, as there were too many workloads; counted once for the round.
+    TooMany,
+    /// It could not be read or changed.
+    Failed,
+}
+
 /// By namespace and reason.
 type Pods = Vec<(String, &'static str, u64)>;
 
@@ -39,7 +52,8 @@ pub(super) struct AuditMetrics {
     pods: Arc<ArcSwap<Pods>>,
     last_round: Gauge,
     last_round_duration: Gauge<f64, AtomicU64>,
-    rounds: Family<RoundLabels, Counter>,
+    rounds: Family<ResultLabels, Counter>,
+    guarded: Family<ResultLabels, Counter>,
 }
 
 impl AuditResult {
@@ -54,18 +68,40 @@ impl AuditResult {
     }
 }
 
+impl GuardResult {
+    const ALL: [Self; 4] = [Self::TakenBack, Self::PutBack, Self::TooMany, Self::Failed];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::TakenBack => "taken_back",
+            Self::PutBack => "put_back",
+            Self::TooMany => "too_many",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl AuditMetrics {
     /// At zero.
     pub(super) fn new() -> Self {
-        let rounds = Family::<RoundLabels, Counter>::default();
+        let rounds = Family::<ResultLabels, Counter>::default();
         for result in AuditResult::ALL {
-            rounds.get_or_create(&RoundLabels::of(result)).inc_by(0);
+            rounds
+                .get_or_create(&ResultLabels::of(result.as_str()))
+                .inc_by(0);
+        }
+        let guarded = Family::<ResultLabels, Counter>::default();
+        for result in GuardResult::ALL {
+            guarded
+                .get_or_create(&ResultLabels::of(result.as_str()))
+                .inc_by(0);
         }
         Self {
             pods: Arc::new(ArcSwap::from_pointee(nothing())),
             last_round: Gauge::default(),
             last_round_duration: Gauge::default(),
             rounds,
+            guarded,
         }
     }
 
@@ -89,6 +125,11 @@ impl AuditMetrics {
             "Rounds of the audit, by how they ended",
             self.rounds.clone(),
         );
+        registry.register(
+            "audit_guarded",
+            "Workloads that the audit's guard would have run without the agent, by what came of it",
+            self.guarded.clone(),
+        );
     }
 
     pub(super) fn found(&self, pods: Pods, at: i64, took: Duration) {
@@ -98,7 +139,13 @@ impl AuditMetrics {
     }
 
     pub(super) fn ended(&self, result: AuditResult) {
-        self.rounds.get_or_create(&RoundLabels::of(result)).inc();
+        let labels = ResultLabels::of(result.as_str());
+        self.rounds.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn guarded(&self, result: GuardResult) {
+        let labels = ResultLabels::of(result.as_str());
+        self.guarded.get_or_create(&labels).inc();
     }
 }
 
@@ -125,15 +172,13 @@ impl Collector for FoundPods {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RoundLabels {
+struct ResultLabels {
     result: &'static str,
 }
 
-impl RoundLabels {
-    fn of(result: AuditResult) -> Self {
-        Self {
-            result: result.as_str(),
-        }
+impl ResultLabels {
+    fn of(result: &'static str) -> Self {
+        Self { result }
     }
 }
 

@@ -5,8 +5,17 @@ use javelin_core::mutate::keys;
 
 use super::objects::{ContainerStatus, PodFacts};
 
+/// What is wrong with a pod that has the agent and does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crash {
+    /// Which container, and why.
+    pub detail: String,
+    /// How often that one was started again.
+    pub restarts: u32,
+}
+
 /// The first container of ours, or with the agent, that does not run.
-pub fn describe(pod: &PodFacts, receipt: Option<&Receipt>) -> Option<String> {
+pub fn find(pod: &PodFacts, receipt: Option<&Receipt>) -> Option<Crash> {
     let ours = |status: &&ContainerStatus| keys::VOLUMES.contains(&status.name.as_str());
     let is_target = |status: &&ContainerStatus| {
         receipt.is_none_or(|receipt| receipt.containers.contains_key(&status.name))
@@ -20,23 +29,27 @@ pub fn describe(pod: &PodFacts, receipt: Option<&Receipt>) -> Option<String> {
 }
 
 /// The init container that brings the jar: without it nothing starts.
-fn waits_or_failed(status: &ContainerStatus) -> Option<String> {
+fn waits_or_failed(status: &ContainerStatus) -> Option<Crash> {
+    let crash = |detail| Crash {
+        detail,
+        restarts: status.restart_count,
+    };
     let waiting = status.state.waiting.as_ref();
     if let Some(waiting) = waiting.filter(|waiting| !HARMLESS.contains(&waiting.reason.as_str())) {
-        return Some(format!("{}: {}", status.name, waiting.reason));
+        return Some(crash(format!("{}: {}", status.name, waiting.reason)));
     }
     let ended = status
         .state
         .terminated
         .as_ref()
         .filter(|ended| ended.exit_code != 0)?;
-    Some(format!(
+    Some(crash(format!(
         "{}: {}, exit code {}",
         status.name, ended.reason, ended.exit_code
-    ))
+    )))
 }
 
-fn crashes(status: &ContainerStatus) -> Option<String> {
+fn crashes(status: &ContainerStatus) -> Option<Crash> {
     let waiting = status
         .state
         .waiting
@@ -53,11 +66,10 @@ fn crashes(status: &ContainerStatus) -> Option<String> {
         (!status.ready && status.restart_count > 0 && ended.is_some()).then_some("restarted")
     })?;
     let ended = ended.map(|ended| format!(", {} with exit code {}", ended.reason, ended.exit_code));
-    Some(format!(
-        "{}: {word}{}",
-        status.name,
-        ended.unwrap_or_default()
-    ))
+    Some(Crash {
+        detail: format!("{}: {word}{}", status.name, ended.unwrap_or_default()),
+        restarts: status.restart_count,
+    })
 }
 
 /// Why containers wait that will start.

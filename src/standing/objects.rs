@@ -136,6 +136,12 @@ impl ObjectMetadata {
 }
 
 impl PodFacts {
+    /// Are all its containers ready?
+    pub fn is_ready(&self) -> bool {
+        let mut containers = self.status.container_statuses.iter().peekable();
+        containers.peek().is_some() && containers.all(|status| status.ready)
+    }
+
     /// Has it neither ended, nor to go?
     pub fn is_alive(&self) -> bool {
         let has_ended = matches!(self.status.phase.as_str(), "Succeeded" | "Failed");

@@ -188,7 +188,7 @@ const SCENARIOS: [(&str, Case); 4] = [
     ),
 ];
 
-const CASES: [(&str, Case); 68] = [
+const CASES: [(&str, Case); 69] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -428,6 +428,10 @@ const CASES: [(&str, Case); 68] = [
     (
         "an_audit_tells_of_pods_that_were_missed_or_crash_with_the_agent",
         audit::missed_and_crashing,
+    ),
+    (
+        "the_guard_takes_the_agent_back_where_a_rollout_is_stuck_with_it",
+        audit::guard,
     ),
     ("figures", figures::take),
     (

@@ -54,14 +54,8 @@ pub(crate) fn all_start() -> Result {
 /// A runtime made without `java.instrument` ends at once. `javelin status` tells it, and what it says leads back.
 pub(crate) fn one_that_loads_no_agent() -> Result {
     let namespace = Namespace::new("t-bare", &[])?;
-    let labels = json!({ "app": "bare" });
-    let mut deployment = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": { "name": "bare", "namespace": namespace.0, "labels": { INJECT: "true" } },
-        "spec": { "selector": { "matchLabels": labels }, "template": {
-            "metadata": { "labels": labels }, "spec": { "containers": [java("bare", "bare")] } } },
-    });
-    deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(0);
+    let mut deployment = bare_deployment(namespace.0);
+    deployment["metadata"]["labels"] = json!({ INJECT: "true" });
     apply(&deployment.to_string())?;
     let note = eventually("status tells that it crashes", SOON, || {
         let output = status(&["-n", namespace.0, "--check"]);
@@ -103,6 +97,16 @@ pub(crate) fn one_that_loads_no_agent() -> Result {
 }
 
 // === Pods
+
+/// It runs, and ends at once with the agent.
+pub(crate) fn bare_deployment(namespace: &str) -> Value {
+    let labels = json!({ "app": "bare" });
+    let spec = json!({ "terminationGracePeriodSeconds": 0, "containers": [java("bare", "bare")] });
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "bare", "namespace": namespace },
+        "spec": { "selector": { "matchLabels": labels }, "template": { "metadata": { "labels": labels }, "spec": spec } },
+    })
+}
 
 /// Nothing may be written but what the pod mounts, nobody has heard of the user, and there is a native sidecar.
 fn strict(version: &str) -> Value {

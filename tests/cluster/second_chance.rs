@@ -141,7 +141,8 @@ pub(crate) fn restart_missed(namespace: &str) -> Result {
     Ok(())
 }
 
-fn try_pod(namespace: &str) -> Result<Value> {
+/// A pod without a label, as a dry run.
+pub(crate) fn try_pod(namespace: &str) -> Result<Value> {
     tried(&pause_pod("tried", namespace, "app: tried", ""))
 }
 
@@ -226,4 +227,4 @@ fn patch(change: &Value) -> Result {
     Ok(())
 }
 
-const OF_WORKLOADS: &str = "javelin_second_chances_total{entry=\"workload\"";
+pub(crate) const OF_WORKLOADS: &str = "javelin_second_chances_total{entry=\"workload\"";

@@ -328,6 +328,11 @@ impl Kind {
         self.copied_on().contains(&operation)
     }
 
+    /// Does a change of its template replace its pods? Then it can be guarded.
+    pub fn is_rolled_out(&self) -> bool {
+        self.obstacle.is_none() && self.is_label_copied_on("UPDATE")
+    }
+
     fn items(&self, object: &Value) -> usize {
         let items = self.list.and_then(|list| PodPath::at(list).of(object));
         items.and_then(Value::as_array).map_or(0, Vec::len)

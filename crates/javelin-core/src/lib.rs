@@ -6,6 +6,7 @@
 //! | [`patch`] | how does a decision become a JSON Patch that surely applies? |
 //! | [`review`] | how does the API server ask, and what is it told? |
 //! | [`workload`] | what does the label on a Deployment do? |
+//! | [`guard`] | what does the label mean where the agent was taken back? |
 //! | [`kinds`] | which objects have pods in them, and what differs from one kind to another? |
 //! | [`policy`] | how does the API server do the same by itself, with no webhook? |
 //! | [`config`] | what does the configuration file mean? |
@@ -16,6 +17,7 @@ use javelin_steps as steps;
 
 pub mod config;
 pub mod dns;
+pub mod guard;
 pub mod kinds;
 pub mod mutate;
 pub mod patch;

@@ -298,11 +298,13 @@ impl Patch {
         Ok(tried.patch)
     }
 
-    /// The patch that sets and takes away labels of a workload and of its pod template.
+    /// The patch that sets and takes away labels of a workload and of its pod template, and takes away annotations of the
+    /// workload alone.
     pub fn for_labels(
         template: PodPath,
         set: &StringMap,
         remove: &[&str],
+        stale_annotations: &[&str],
         document: &Value,
     ) -> Result<Self, PatchError> {
         let document = Node::Value(document);
@@ -311,6 +313,9 @@ impl Patch {
             let mut operations = Operations::on(&document, base);
             operations.set_metadata("labels", set);
             operations.remove_metadata("labels", remove);
+            if base == PodPath::POD {
+                operations.remove_metadata("annotations", stale_annotations);
+            }
             list.append(&mut operations.list);
         }
         let tried = Tried::of(list, &document, template, |_| Ok(()))?;

@@ -6,6 +6,8 @@
 //! put into the template is never touched, and a removal that was missed while we were away is made up for
 //! at the next update, because the second webhook entry selects by our key.
 //!
+//! Where the audit's guard has taken the agent back, the label counts as `false` ([`guard`]).
+//!
 //! The value is copied as it stands, also one that names no profile: else a pod whose workload says nonsense would
 //! fall back to what its namespace says.
 //!
@@ -17,9 +19,10 @@ use serde_json::Value;
 
 use crate::{
     config::Config,
+    guard,
     kinds::Kind,
     mutate::{
-        self, Decision, InjectLabel, Namespace, Owners, Subject, keys,
+        self, Decision, InjectLabel, Namespace, Owners, Reason, Source, Subject, keys,
         pod::{Metadata, Pod, PodError, StringMap},
     },
     patch::{Patch, PatchError, PodPath},
@@ -96,6 +99,12 @@ impl Workload {
         let hashes = [keys::POD_TEMPLATE_HASH, keys::ROLLOUT_TEMPLATE_HASH];
         self.kind.is_derived && hashes.iter().any(|key| self.label(key).is_some())
     }
+
+    /// What the guard has left on it.
+    fn guard(&self) -> Option<&str> {
+        let annotations = self.metadata.annotations.as_ref()?;
+        annotations.get(keys::GUARDED).map(String::as_str)
+    }
 }
 
 impl Change {
@@ -137,6 +146,15 @@ pub fn inputs<'a>(place: PodPath, document: &'a Value, pod: &Pod) -> (Owners, Op
         .get("labels")
         .and_then(|labels| labels.get(keys::INJECT))
         .and_then(Value::as_str);
+    let annotation = metadata
+        .get("annotations")
+        .and_then(|annotations| annotations.get(keys::GUARDED))
+        .and_then(Value::as_str);
+    let label = if guard::holds(annotation, label) {
+        Some(guard::VALUE)
+    } else {
+        label
+    };
     let kind = Kind::of(document);
     (
         Owners::of_workload(kind.map_or("", |kind| kind.name), name),
@@ -166,21 +184,26 @@ pub fn apply_label_rule(
     {
         return Ok(unchanged(Patch::default()));
     }
-    let label = workload.label(keys::INJECT);
+    let own = workload.label(keys::INJECT);
+    let is_guarded = guard::holds(workload.guard(), own);
+    let label = if is_guarded { Some(guard::VALUE) } else { own };
     let copy = label.map(|value| (keys::FROM_WORKLOAD.to_owned(), value.to_owned()));
     let gone: &[_] = if label.is_none() {
         &[keys::FROM_WORKLOAD]
     } else {
         &[]
     };
+    // A guard that holds no more is not to hold again when the label comes back.
+    let stale: &[_] = if is_guarded { &[] } else { &[keys::GUARDED] };
     let patch = Patch::for_labels(
         place,
         &copy.into_iter().collect::<StringMap>(),
         gone,
+        stale,
         document,
     )?;
-    // A word on every update would fill the logs of GitOps tools.
-    let is_news = label.is_some() && label != old;
+    // A word on every update would fill the logs of GitOps tools; but of one that is guarded somebody has to hear.
+    let is_news = is_guarded || (label.is_some() && label != old);
     if patch.is_empty() && !is_news {
         return Ok(unchanged(patch));
     }
@@ -193,13 +216,15 @@ pub fn apply_label_rule(
     // Our copy, as it was before: the new value is handed over apart.
     let labels = template.metadata.labels.get_or_insert_default();
     labels.remove(keys::FROM_WORKLOAD);
+    let of_guard = guard::sentence(document, namespace);
     // What the namespace asks for is not known here.
     let namespace = Namespace {
         name: namespace,
         inject: InjectLabel::Absent,
     };
     let subject = subject(workload, &template, document, namespace, label);
-    let warnings = outlook(workload, mutate::decide(&subject, config), label.is_some());
+    let decision = mutate::decide(&subject, config);
+    let warnings = outlook(workload, decision, label.is_some(), of_guard);
     Ok(Labelling {
         change,
         patch,
@@ -222,7 +247,7 @@ pub fn warnings_of_unlabelled(
     let subject = subject(workload, &workload.template, document, namespace, None);
     match mutate::decide(&subject, config) {
         Decision::Skip(reason) if reason.is_expected() => Vec::new(),
-        decision => outlook(workload, decision, false),
+        decision => outlook(workload, decision, false, None),
     }
 }
 
@@ -244,20 +269,30 @@ fn subject<'a>(
     }
 }
 
-/// What will happen to the pods, and what is in the way.
-fn outlook(workload: &Workload, decision: Decision, is_labelled: bool) -> Vec<String> {
-    let mut warnings = match decision {
-        Decision::Skip(reason) if !reason.is_expected() => {
+/// What will happen to the pods, and what is in the way. `of_guard` is what is to be said where the guard keeps the agent away.
+fn outlook(
+    workload: &Workload,
+    decision: Decision,
+    is_labelled: bool,
+    of_guard: Option<String>,
+) -> Vec<String> {
+    let mut warnings = match (decision, of_guard) {
+        (Decision::Skip(Reason::OptedOut(Source::Workload)), Some(sentence)) => {
+            vec![format!("no agent: {}: {sentence}", guard::CODE)]
+        }
+        (Decision::Skip(reason), _) if !reason.is_expected() => {
             vec![format!("no agent: {}: {reason}", reason.code())]
         }
-        Decision::Skip(mutate::Reason::AlreadyInjected) => {
+        (Decision::Skip(Reason::AlreadyInjected), _) => {
             vec!["its template has the agent already, and keeps it".to_owned()]
         }
-        Decision::Skip(_) if is_labelled => vec!["new pods start without the agent".to_owned()],
-        Decision::Skip(_) => {
+        (Decision::Skip(_), _) if is_labelled => {
+            vec!["new pods start without the agent".to_owned()]
+        }
+        (Decision::Skip(_), _) => {
             vec!["new pods start without the agent, unless their namespace asks for it".to_owned()]
         }
-        Decision::Inject(plan) => {
+        (Decision::Inject(plan), _) => {
             let names: Vec<_> = plan
                 .containers
                 .iter()

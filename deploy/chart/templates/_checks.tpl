@@ -96,7 +96,7 @@ together, and the ones for a value that is gone, are here. */}}
 {{- include "javelin.check.audit" . -}}
 {{- range .Values.extraArgs -}}
 {{- $flag := regexFind "^--[a-z-]+" . -}}
-{{- if has $flag (list "--listen" "--admin-listen" "--config" "--service" "--namespace" "--secret" "--webhook-configuration" "--probe-configmap" "--authority-lifetime" "--leaf-lifetime" "--settle-time" "--pod-name" "--pod-uid" "--workload-events" "--audit" "--audit-interval" "--audit-pause" "--tls-cert" "--tls-key" "--drain-grace" "--log-format" "--log") -}}
+{{- if has $flag (list "--listen" "--admin-listen" "--config" "--service" "--namespace" "--secret" "--webhook-configuration" "--probe-configmap" "--authority-lifetime" "--leaf-lifetime" "--settle-time" "--pod-name" "--pod-uid" "--workload-events" "--audit" "--audit-guard" "--audit-interval" "--audit-pause" "--tls-cert" "--tls-key" "--drain-grace" "--log-format" "--log") -}}
 {{- fail (printf "extraArgs: %s is the chart's own, and a flag can be given once; use the value for it" $flag) -}}
 {{- end -}}
 {{- end -}}
@@ -111,6 +111,9 @@ together, and the ones for a value that is gone, are here. */}}
 {{- end }}
 
 {{- define "javelin.check.audit" -}}
+{{- if and (.Values.audit).guard (not (.Values.audit).enabled) -}}
+{{- fail "audit.guard: it acts on what the audit finds, and there is none; set audit.enabled, too" -}}
+{{- end -}}
 {{- if (.Values.audit).enabled -}}
 {{- if include "javelin.tlsSecret" . -}}
 {{- fail "audit: with a certificate of your own Javelin asks nothing of the API server, and so finds nothing; leave it out, and run `javelin status -A --check` at intervals" -}}

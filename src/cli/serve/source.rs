@@ -51,6 +51,8 @@ pub(super) struct OwnAuthority {
     pub(super) workload_events: bool,
     /// Does it look for pods that were missed, and how often?
     pub(super) audit: Option<Pace>,
+    /// Does it take agents back that keep workloads from running?
+    pub(super) audit_guard: bool,
 }
 
 /// What has to do with the certificate.
@@ -162,7 +164,7 @@ impl OwnAuthority {
         if let (Some(pace), Some(pod)) = (self.audit, &self.pod) {
             let (config, metrics) = (Arc::clone(&config.current), Arc::clone(&parts.metrics));
             let audit = Audit::new(cluster.clone(), config, metrics, pod.name.clone(), pace);
-            background.spawn("audit", audit.run());
+            background.spawn("audit", audit.with_guard(self.audit_guard).run());
         }
         background.spawn("events", reports.write(cluster.clone(), self.pod));
         background.spawn(

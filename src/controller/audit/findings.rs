@@ -12,6 +12,7 @@ use std::sync::Arc;
 use javelin_core::config::Config;
 use javelin_core::mutate::keys::FROM_WORKLOAD;
 
+use super::guard::Evidence;
 use crate::standing::objects::{ObjectMetadata, PodFacts};
 use crate::standing::{
     self, LabelSource, NamespaceLabel, Standing, Surroundings, WorkloadLabel, crash,
@@ -53,6 +54,8 @@ pub(super) struct Findings {
     pods: BTreeMap<(String, Finding), u64>,
     /// What is wrong with which workload.
     pub(super) affected: BTreeMap<(Workload, Finding), Affected>,
+    /// What the whole pods of workloads say that have one that crashes.
+    pub(super) evidence: BTreeMap<Workload, Evidence>,
     /// Namespaces in which a pod with the agent is not ready.
     pub(super) suspects: BTreeSet<String>,
     /// Objects that could not be read, labelled workloads beyond the limit, and pods of affected ones beyond it.
@@ -80,6 +83,7 @@ impl Findings {
             labelled: HashMap::new(),
             pods: BTreeMap::new(),
             affected: BTreeMap::new(),
+            evidence: BTreeMap::new(),
             suspects: BTreeSet::new(),
             left_out: 0,
         }
@@ -137,11 +141,43 @@ impl Findings {
         }
         let (workload, asked_by, standing) = self.judge(&pod.metadata);
         let Standing::Injected(receipt) = standing else {
+            if let Some(evidence) = self.evidence_of(&workload) {
+                evidence.add_without(pod);
+            }
             return;
         };
-        if let Some(detail) = crash::describe(pod, receipt.as_deref()) {
-            self.count(workload, Finding::Crashing, asked_by, || detail);
+        let crash = crash::find(pod, receipt.as_deref());
+        if let Some(evidence) = self.evidence_of(&workload) {
+            evidence.add_injected(pod, crash.as_ref());
         }
+        if let Some(crash) = crash {
+            self.count(workload, Finding::Crashing, asked_by, || crash.detail);
+        }
+    }
+
+    /// All pods of a namespace were looked at: of workloads that do not crash nothing is kept.
+    pub(super) fn settle(&mut self) {
+        self.evidence.retain(|_, evidence| evidence.is_of_crash());
+    }
+
+    /// Does the label of a namespace ask for the agent?
+    pub(super) fn does_namespace_ask(&self, name: &str) -> bool {
+        let label = self.namespaces.get(name);
+        label.is_some_and(|label| label.value != "false")
+    }
+
+    /// Do annotations ask as labels do?
+    pub(super) fn annotations_count(&self) -> bool {
+        self.config.reads_annotations()
+    }
+
+    /// Where there is room for it.
+    fn evidence_of(&mut self, workload: &Workload) -> Option<&mut Evidence> {
+        let is_full = self.evidence.len() >= MOST_EVIDENCE;
+        if is_full && !self.evidence.contains_key(workload) {
+            return None;
+        }
+        Some(self.evidence.entry(workload.clone()).or_default())
     }
 
     /// Pods by namespace and finding. Namespaces with most of them have their name, the others are one.
@@ -186,7 +222,7 @@ impl Findings {
         let around = Surroundings {
             workload: self.labelled.get(&workload),
             namespace: self.namespaces.get(&pod.namespace),
-            annotations_count: self.config.reads_annotations(),
+            annotations_count: self.annotations_count(),
         };
         let request = around.request(pod);
         let standing = around.standing(pod, request.as_ref());
@@ -238,6 +274,10 @@ const MOST_LABELLED: usize = 10_000;
 /// Workloads, and what is wrong with them, that are remembered for their Events, some 300 bytes each. Their pods are
 /// counted beyond that, too.
 const MOST_AFFECTED: usize = 1_000;
+
+/// Workloads of one namespace whose pods are remembered while they are read, and those of others that crash, some 300 bytes
+/// each. What is beyond that is not guarded.
+const MOST_EVIDENCE: usize = 1_000;
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,13 @@
 //! No review sees either of them. Of a pod that nobody answered for there was no review, and what becomes of a pod after its
 //! creation is nobody's review. `docs/adr/0018` has why it is done so, and what it costs.
 //!
+//! Where the guard is switched on, it takes back the agent of a workload whose rollout is stuck with it (`docs/adr/0019`).
+//!
 //! Invariants: of pods only metadata and what `kubectl get` prints are read, and whole ones only in namespaces in which one
 //! with the agent is not ready; none is kept. The first of the ready replicas, by name, is the one that looks. A round that
-//! fails changes nothing that was told before.
+//! fails changes nothing that was told before. Nothing is written but Events, and what the guard decides.
 //!
-//! Deliberately not here: how one pod stands ([`standing`]), and mending anything.
+//! Deliberately not here: how one pod stands ([`standing`]), and mending what was missed.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -24,6 +26,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use self::findings::{Affected, Finding, Findings, Workload};
+use self::guard::Memory;
 use super::workload_events::{Notice, write_notice};
 use crate::api::client::Cluster;
 use crate::api::reader::{Form, Readable, Reader, Row};
@@ -33,6 +36,8 @@ use crate::standing::{self, objects::ObjectFacts, objects::PodFacts};
 use crate::time::{jittered, now};
 
 mod findings;
+mod guard;
+mod guarding;
 
 pub(crate) use findings::{OTHERS, REASONS};
 
@@ -54,6 +59,10 @@ pub struct Audit {
     /// The pod that this is.
     pod: String,
     pace: Pace,
+    /// Whose agent was taken back; `None` where that is not done.
+    guard: Option<Memory>,
+    /// What the guard last said in the log.
+    guard_said: String,
     /// Of what there is an Event, and since when.
     told: HashMap<(Workload, Finding), Instant>,
     /// What was last said in the log, so that it is said once.
@@ -85,9 +94,18 @@ impl Audit {
             metrics,
             pod,
             pace,
+            guard: None,
+            guard_said: String::new(),
             told: HashMap::new(),
             said: String::new(),
         }
+    }
+
+    /// The same, which also takes agents back that keep workloads from running, or does not.
+    #[must_use]
+    pub fn with_guard(mut self, is_on: bool) -> Self {
+        self.guard = is_on.then(Memory::default);
+        self
     }
 
     /// Looks for ever.
@@ -106,6 +124,7 @@ impl Audit {
         match self.round().await {
             Ok(Some(findings)) => {
                 self.show(&findings, began.elapsed());
+                self.take_back(&findings).await;
                 self.tell(&findings).await;
             }
             Ok(None) => {
@@ -161,6 +180,7 @@ impl Audit {
             let take = |findings: &mut Findings, pod: PodFacts| findings.look_closer(&pod);
             self.read(&reader, List::pods(path, Form::Whole), &mut findings, take)
                 .await?;
+            findings.settle();
         }
         Ok(findings)
     }
@@ -217,15 +237,7 @@ impl Audit {
     }
 
     fn say(&mut self, what: String, is_warning: bool) {
-        if self.said == what {
-            return;
-        }
-        if is_warning {
-            tracing::warn!("{what}");
-        } else {
-            tracing::info!("{what}");
-        }
-        self.said = what;
+        say_once(&mut self.said, what, is_warning);
     }
 
     /// Writes an Event for each workload of which there is none from the last hour, for so many in a round.
@@ -284,6 +296,19 @@ impl List {
             },
         }
     }
+}
+
+/// In the log, if it is not what was said last.
+fn say_once(said: &mut String, what: String, is_warning: bool) {
+    if *said == what {
+        return;
+    }
+    if is_warning {
+        tracing::warn!("{what}");
+    } else if !what.is_empty() {
+        tracing::info!("{what}");
+    }
+    *said = what;
 }
 
 /// Are all containers of a pod ready, by what `kubectl get` prints, such as `2/2`? What cannot be read is not.

@@ -11,18 +11,25 @@ use javelin_core::mutate::keys::INJECTED;
 use kube::Client;
 use serde_json::json;
 
+use super::guard::MOST_IN_A_WHILE;
 use super::*;
 use crate::api::client::Names;
 use crate::certs::ServiceName;
 use crate::standing::LabelSource;
 
-/// What the stand-in answers: status and body, by method and path with query.
-type Answers = Arc<Mutex<dyn FnMut(&Method, &str) -> (u16, Value) + Send>>;
+/// What the stand-in answers: status and body, by method, path with query, and what was sent.
+type Answers = Arc<Mutex<dyn FnMut(&Method, &str, &Value) -> (u16, Value) + Send>>;
 
 /// What was sent, with the Events' reasons and notes.
 type Log = Arc<Mutex<Vec<String>>>;
 
-fn audit(answers: impl FnMut(&Method, &str) -> (u16, Value) + Send + 'static) -> (Audit, Log) {
+fn audit(mut answers: impl FnMut(&Method, &str) -> (u16, Value) + Send + 'static) -> (Audit, Log) {
+    audit_of(move |method, uri, _| answers(method, uri))
+}
+
+fn audit_of(
+    answers: impl FnMut(&Method, &str, &Value) -> (u16, Value) + Send + 'static,
+) -> (Audit, Log) {
     let log = Log::default();
     let (noted, answers): (_, Answers) = (Arc::clone(&log), Arc::new(Mutex::new(answers)));
     let api_server = Router::new().fallback(async move |request: Request| {
@@ -39,7 +46,7 @@ fn audit(answers: impl FnMut(&Method, &str) -> (u16, Value) + Send + 'static) ->
         );
         noted.lock().unwrap().push(line.trim_end().to_owned());
         let uri = parts.uri.to_string();
-        let (status, body) = answers.lock().unwrap()(&parts.method, &uri);
+        let (status, body) = answers.lock().unwrap()(&parts.method, &uri, &body);
         (
             StatusCode::from_u16(status).unwrap(),
             Body::from(body.to_string()),
@@ -312,6 +319,241 @@ async fn the_first_ready_replica_alone_looks() {
     assert!(!text.contains(r#"pod_namespace="shop""#), "{text}");
     told(&audit, &["javelin_audit_last_round_timestamp_seconds 0"]);
     assert_eq!(log.lock().unwrap().len(), 2, "it has looked");
+}
+
+// === The guard
+
+/// So many Deployments of one namespace, labelled and stuck with the agent, and what is sent about them.
+struct Stuck {
+    names: Vec<String>,
+    /// As they are now; none that is not in it can be read.
+    objects: Mutex<std::collections::BTreeMap<String, Value>>,
+    patches: Mutex<Vec<(String, Value)>>,
+}
+
+impl Stuck {
+    fn new(count: usize) -> Arc<Self> {
+        let names: Vec<_> = (0..count).map(|at| format!("app{at}")).collect();
+        let objects = names.iter().map(|name| (name.clone(), Self::labelled()));
+        Arc::new(Self {
+            objects: Mutex::new(objects.collect()),
+            names,
+            patches: Mutex::default(),
+        })
+    }
+
+    fn labelled() -> Value {
+        json!({
+            "metadata": {"resourceVersion": "7", "labels": {INJECT: "true"}},
+            "spec": {"template": {"metadata": {"labels": {"javelin.dev/from-workload": "true"}}}},
+        })
+    }
+
+    /// The pods of all of them, whole: one that crashes, and an older one that is ready.
+    fn pods(&self) -> Vec<Value> {
+        let of = |name: &String| {
+            let mut bad = crashing();
+            bad["metadata"]["ownerReferences"][0]["name"] = format!("{name}-7d9").into();
+            bad["metadata"]["creationTimestamp"] = "2026-11-30T06:10:00Z".into();
+            bad["status"]["containerStatuses"][0]["restartCount"] = 3.into();
+            let mut old = bad.clone();
+            old["metadata"]["annotations"] = json!({});
+            old["metadata"]["labels"] = json!({"pod-template-hash": "7d9"});
+            old["metadata"]["creationTimestamp"] = "2026-11-30T06:00:00Z".into();
+            old["status"] =
+                json!({"phase": "Running", "containerStatuses": [{"name": "app", "ready": true}]});
+            [bad, old]
+        };
+        self.names.iter().flat_map(of).collect()
+    }
+
+    fn answers(
+        self: &Arc<Self>,
+    ) -> impl FnMut(&Method, &str, &Value) -> (u16, Value) + Send + use<> {
+        let stuck = Arc::clone(self);
+        let mut others = with_pods(&[json!([injected("0/1")])]);
+        move |method, uri, body| {
+            let (path, _) = uri.split_once('?').unwrap_or((uri, ""));
+            if path == "/api/v1/namespaces/shop/pods" {
+                return (200, json!({"items": stuck.pods()}));
+            }
+            let Some(name) = path.strip_prefix("/apis/apps/v1/namespaces/shop/deployments/") else {
+                return others(method, uri);
+            };
+            let mut objects = stuck.objects.lock().unwrap();
+            let Some(object) = objects.get_mut(name) else {
+                return refusal(404, "not found");
+            };
+            if *method == Method::PATCH {
+                assert!(uri.ends_with("?fieldManager=javelin-guard"), "{uri}");
+                let version = &body["metadata"]["resourceVersion"];
+                if !version.is_null() && *version != object["metadata"]["resourceVersion"] {
+                    return refusal(409, "conflict");
+                }
+                stuck
+                    .patches
+                    .lock()
+                    .unwrap()
+                    .push((name.to_owned(), body.clone()));
+                json_patch::merge(object, body);
+                object["metadata"]["resourceVersion"] = "8".into();
+            }
+            (200, object.clone())
+        }
+    }
+
+    fn patched(&self) -> Vec<String> {
+        let patches = self.patches.lock().unwrap();
+        patches.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
+
+fn guarding(stuck: &Arc<Stuck>) -> (Audit, Log) {
+    let (audit, log) = audit_of(stuck.answers());
+    (audit.with_guard(true), log)
+}
+
+#[tokio::test]
+async fn an_agent_is_taken_back_once_and_told_instead_of_the_crash() {
+    let stuck = Stuck::new(1);
+    let (mut audit, log) = guarding(&stuck);
+    audit.look_once().await;
+    told(
+        &audit,
+        &[r#"javelin_audit_guarded_total{result="taken_back"} 1"#],
+    );
+    assert_eq!(stuck.patched(), ["app0"]);
+    let object = stuck.objects.lock().unwrap()["app0"].clone();
+    let note = object["metadata"]["annotations"]["javelin.dev/guarded"]
+        .as_str()
+        .unwrap();
+    assert!(note.starts_with("true: 20"), "{note}");
+    let copy = |at: &str| object.pointer(at).unwrap()["javelin.dev/from-workload"].clone();
+    assert_eq!(copy("/metadata/labels"), "false");
+    assert_eq!(copy("/spec/template/metadata/labels"), "false");
+    let events = events_of(&log);
+    let [event] = events.as_slice() else {
+        panic!("{events:#?}");
+    };
+    assert!(
+        event.contains("events? AgentTakenBack the OpenTelemetry"),
+        "{event}"
+    );
+    assert!(
+        event.ends_with("annotate -n shop deployment.apps/app0 javelin.dev/guarded-"),
+        "{event}"
+    );
+
+    // Its pods are still there for a while.
+    audit.look_once().await;
+    assert_eq!(stuck.patched(), ["app0"]);
+    told(
+        &audit,
+        &[
+            r#"javelin_audit_guarded_total{result="taken_back"} 1"#,
+            r#"javelin_audit_guarded_total{result="put_back"} 0"#,
+        ],
+    );
+    assert_eq!(audit.guard_said, "");
+
+    // Somebody who writes the whole object anew has the last word.
+    *stuck.objects.lock().unwrap().get_mut("app0").unwrap() = Stuck::labelled();
+    audit.look_once().await;
+    assert_eq!(stuck.patched(), ["app0"]);
+    told(
+        &audit,
+        &[r#"javelin_audit_guarded_total{result="put_back"} 1"#],
+    );
+    assert!(
+        audit
+            .guard_said
+            .contains("shop/deployment.apps/app0 crashes"),
+        "{}",
+        audit.guard_said
+    );
+}
+
+#[tokio::test]
+async fn without_the_guard_nothing_is_written() {
+    let stuck = Stuck::new(1);
+    let (mut audit, log) = audit_of(stuck.answers());
+    audit.look_once().await;
+    assert_eq!(stuck.patched(), [""; 0]);
+    let events = events_of(&log);
+    assert!(
+        matches!(events.as_slice(), [event] if event.contains("AgentCrashing")),
+        "{events:#?}"
+    );
+    let asked = log.lock().unwrap();
+    assert!(
+        asked.iter().all(|line| !line.contains("deployments/app0?")),
+        "{asked:#?}"
+    );
+}
+
+#[tokio::test]
+async fn where_many_crash_at_once_none_is_touched() {
+    let stuck = Stuck::new(MOST_IN_A_WHILE + 1);
+    let (mut audit, _) = guarding(&stuck);
+    audit.look_once().await;
+    assert_eq!(stuck.patched(), [""; 0]);
+    told(
+        &audit,
+        &[
+            r#"javelin_audit_guarded_total{result="too_many"} 1"#,
+            r#"javelin_audit_guarded_total{result="taken_back"} 0"#,
+        ],
+    );
+    assert!(
+        audit.guard_said.starts_with("more than 5 workloads"),
+        "{}",
+        audit.guard_said
+    );
+    let stuck = Stuck::new(MOST_IN_A_WHILE);
+    let (mut audit, _) = guarding(&stuck);
+    audit.look_once().await;
+    assert_eq!(stuck.patched().len(), MOST_IN_A_WHILE);
+}
+
+#[tokio::test]
+async fn what_has_changed_in_the_meantime_or_is_gone_is_left_alone() {
+    let stuck = Stuck::new(2);
+    stuck.objects.lock().unwrap().remove("app0");
+    let mut answers = stuck.answers();
+    let changes = Arc::clone(&stuck);
+    let (audit, log) = audit_of(move |method, uri, body| {
+        let answer = answers(method, uri, body);
+        if *method == Method::GET && uri.contains("deployments/app1") {
+            let mut objects = changes.objects.lock().unwrap();
+            objects.get_mut("app1").unwrap()["metadata"]["resourceVersion"] = "9".into();
+        }
+        answer
+    });
+    let mut audit = audit.with_guard(true);
+    audit.look_once().await;
+    assert_eq!(stuck.patched(), [""; 0]);
+    told(
+        &audit,
+        &[r#"javelin_audit_guarded_total{result="failed"} 1"#],
+    );
+    assert!(
+        audit.guard_said.contains("has changed in the meantime"),
+        "{}",
+        audit.guard_said
+    );
+    let events = events_of(&log);
+    assert!(
+        events.iter().all(|event| event.contains("AgentCrashing")),
+        "{events:#?}"
+    );
+}
+
+fn events_of(log: &Log) -> Vec<String> {
+    let log = log.lock().unwrap();
+    log.iter()
+        .filter(|line| line.starts_with("POST"))
+        .cloned()
+        .collect()
 }
 
 #[test]

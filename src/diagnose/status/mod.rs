@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 
 use javelin_core::config::{Config, DEFAULT_PROFILE, Profile};
+use javelin_core::guard;
+use javelin_core::kinds::Kind;
 use javelin_core::mutate::Receipt;
 use serde::Serialize;
 
@@ -73,9 +75,9 @@ impl WorkloadStatus {
     }
 
     /// How to run without the agent what does not run with it: a sentence, or a command and what it does. Nothing where
-    /// no pod crashes.
+    /// no pod crashes, or the audit has done it already.
     pub fn way_back(&self) -> Option<String> {
-        (self.crashing > 0).then(|| {
+        (self.crashing > 0 && !self.is_guarded()).then(|| {
             let has_obstacle = self.no_restart.is_some();
             standing::way_back(
                 &self.namespace,
@@ -84,6 +86,17 @@ impl WorkloadStatus {
                 has_obstacle,
             )
         })
+    }
+
+    /// The command that lets the agent be tried again; `None` where it was not taken back.
+    pub fn try_again(&self) -> Option<String> {
+        let kind = Kind::named(None, &self.kind)?;
+        self.is_guarded()
+            .then(|| guard::way_back(kind, Some(&self.namespace), &self.name))
+    }
+
+    fn is_guarded(&self) -> bool {
+        self.details.iter().any(|detail| detail == guard::CODE)
     }
 
     /// `shop/deployment.apps/orders`.
@@ -126,14 +139,18 @@ pub fn rows(facts: &StatusFacts) -> Vec<WorkloadStatus> {
             annotations_count: facts.do_annotations_count(),
         };
         let request = around.request(&pod.metadata);
-        let standing = around.standing(&pod.metadata, request.as_ref());
+        let mut standing = around.standing(&pod.metadata, request.as_ref());
+        // It has our copy, which says no, on behalf of somebody who said yes.
+        if standing == Standing::Plain && facts.is_guarded(&key) {
+            standing = Standing::Skipped(guard::CODE.to_owned());
+        }
         if standing == Standing::Plain || is_excluded(namespace) {
             continue;
         }
         let (mut outdated, mut crash) = (None, None);
         if let Standing::Injected(receipt) = &standing {
             outdated = facts.outdated(receipt.as_deref(), request.as_ref());
-            crash = crash::describe(pod, receipt.as_deref());
+            crash = crash::find(pod, receipt.as_deref()).map(|crash| crash.detail);
         }
         let request = request
             .filter(InjectionRequest::is_yes)
@@ -143,7 +160,9 @@ pub fn rows(facts: &StatusFacts) -> Vec<WorkloadStatus> {
             .or_insert_with_key(|key| facts.row(key, request));
         row.count(standing, outdated, crash);
     }
-    let rows = rows.into_values().map(|mut row| {
+    let rows = rows.into_iter().map(|(key, mut row)| {
+        let guarded = facts.is_guarded(&key).then(|| guard::CODE.to_owned());
+        row.note(guarded);
         let obstacle = row.no_restart.filter(|_| row.missed > 0);
         row.note(obstacle.map(str::to_owned));
         row
@@ -159,6 +178,11 @@ impl StatusFacts {
                 && each.kind == kind
                 && each.metadata.name == *name
         })
+    }
+
+    /// Was the agent taken back from it?
+    fn is_guarded(&self, key: &(String, String, String)) -> bool {
+        self.workload(key).is_some_and(WorkloadFacts::is_guarded)
     }
 
     fn row(&self, key: &(String, String, String), request: InjectionRequest) -> WorkloadStatus {

@@ -1,7 +1,8 @@
 //! The few fields of workloads that tell how their pods will stand. What is missing has its default.
 
+use javelin_core::guard;
 use javelin_core::kinds::Kind;
-use javelin_core::mutate::keys::FROM_WORKLOAD;
+use javelin_core::mutate::keys::{FROM_WORKLOAD, GUARDED, INJECT};
 use serde::Deserialize;
 
 use crate::diagnose::template::PodTemplates;
@@ -73,6 +74,17 @@ impl WorkloadFacts {
             let is_workload = kind.is_some_and(|kind| kind.is_made_by(&owner.kind));
             is_workload && owner.controller == Some(true)
         })
+    }
+
+    /// Was the agent taken back from it?
+    pub fn is_guarded(&self) -> bool {
+        let ObjectMetadata {
+            labels,
+            annotations,
+            ..
+        } = &self.metadata;
+        let annotation = annotations.get(GUARDED).map(String::as_str);
+        guard::holds(annotation, labels.get(INJECT).map(String::as_str))
     }
 
     /// Its label, if it has one.

@@ -1,6 +1,6 @@
 //! How each pod is counted, and in which row.
 
-use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT, INJECTED, SKIPPED};
+use javelin_core::mutate::keys::{FROM_WORKLOAD, GUARDED, INJECT, INJECTED, SKIPPED};
 use serde_json::{Value, json};
 
 use super::*;
@@ -403,6 +403,47 @@ fn names_are_as_kubectl_takes_them() {
         row.kind = kind.to_owned();
         assert_eq!(row.resource(), resource);
     }
+}
+
+#[test]
+fn a_guarded_workload_says_so_with_the_way_back() {
+    let copy = json!({FROM_WORKLOAD: "false"});
+    let crashes = |pod: PodFacts| {
+        let state = json!({"name": "app", "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
+        let status = json!({"phase": "Running", "containerStatuses": [state]});
+        PodFacts {
+            status: serde_json::from_value(status).unwrap(),
+            ..pod
+        }
+    };
+    let facts = |metadata: Value, namespaces: Vec<ObjectFacts>| StatusFacts {
+        workloads: vec![deployment(metadata, copy.clone())],
+        pods: vec![
+            pod(copy.clone(), json!({})),
+            crashes(pod(json!({}), json!({INJECTED: "{}"}))),
+        ],
+        namespaces,
+        ..StatusFacts::default()
+    };
+    let labelled = |note: &str| json!({"name": "orders", "labels": {INJECT: "true"}, "annotations": {GUARDED: note}});
+    let unlabelled = json!({"name": "orders", "annotations": {GUARDED: "(none): why"}});
+    let asks = vec![namespace("true", "2026-11-23T06:00:00Z")];
+    for facts in [
+        facts(labelled("true: why"), Vec::new()),
+        facts(unlabelled, asks),
+    ] {
+        let row = only(&facts);
+        assert_eq!((row.pods, row.skipped, row.crashing), (2, 1, 1), "{row:?}");
+        assert!(row.details.contains(&"guarded".to_owned()), "{row:?}");
+        let command = "kubectl annotate -n shop deployment.apps/orders javelin.dev/guarded-";
+        assert_eq!(row.try_again().as_deref(), Some(command));
+        assert_eq!(row.way_back(), None);
+    }
+    // The label has changed since, and no review has seen it.
+    let row = only(&facts(labelled("checkout: why"), Vec::new()));
+    assert_eq!((row.pods, row.skipped), (1, 0));
+    assert_eq!(row.try_again(), None);
+    assert!(row.way_back().is_some());
 }
 
 #[test]

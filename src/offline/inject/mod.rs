@@ -16,8 +16,10 @@ use std::borrow::Cow;
 
 use javelin_core::{
     config::Config,
-    kinds,
-    mutate::{Decision, InjectLabel, Namespace, Plan, Reason, Receipt, Subject, keys, pod::Pod},
+    guard, kinds,
+    mutate::{
+        Decision, InjectLabel, Namespace, Plan, Reason, Receipt, Source, Subject, keys, pod::Pod,
+    },
     patch::{Mutation, PodPath},
     workload,
 };
@@ -287,6 +289,13 @@ impl<'a> Injector<'a> {
             Decision::Skip(Reason::NotSelected) => {
                 if let Some(why) = kinds::label_not_copied(object) {
                     report.what = What::left(kinds::NOT_COPIED, &why);
+                }
+                None
+            }
+            Decision::Skip(Reason::OptedOut(Source::Workload)) => {
+                let namespace = self.inputs.namespace_of(object);
+                if let Some(why) = guard::sentence(object, namespace) {
+                    report.what = What::left(guard::CODE, &why);
                 }
                 None
             }

@@ -8,6 +8,10 @@ pub const INJECT: &str = "instrumentation.opentelemetry.io/inject-java";
 /// A key of our own, so that a label that the user put into the template is never taken for ours.
 pub const FROM_WORKLOAD: &str = "javelin.dev/from-workload";
 
+/// On a workload whose agent the audit has taken back: the label that it had then, and why. While that is its label, it
+/// counts as `false` ([`guard`](crate::guard)).
+pub const GUARDED: &str = "javelin.dev/guarded";
+
 /// The receipt on a pod: what was injected, by which version, with which configuration.
 pub const INJECTED: &str = "javelin.dev/injected";
 

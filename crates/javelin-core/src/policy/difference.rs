@@ -42,7 +42,7 @@ impl Difference {
 }
 
 /// All of them, what a pod loses first.
-pub const DIFFERENCES: [Difference; 22] = [
+pub const DIFFERENCES: [Difference; 23] = [
     Difference {
         effect: Effect::LeftAlone("policy-agent-reference"),
         what: "an option or argument with both the word agent and $(NAME) in it",
@@ -127,6 +127,11 @@ pub const DIFFERENCES: [Difference; 22] = [
         effect: Effect::Differs,
         what: "what another webhook adds before Javelin",
         instead: "policies run before all webhooks; they run again only if such a webhook changed the pod",
+    },
+    Difference {
+        effect: Effect::Differs,
+        what: "a workload whose agent the audit has taken back (the annotation javelin.dev/guarded)",
+        instead: "its label is copied again with its next change: there is no audit beside the policies",
     },
     Difference {
         effect: Effect::Around,

@@ -77,6 +77,47 @@ fn of_workloads_whose_label_was_copied_nothing_is_remembered() {
     assert_eq!(findings.labelled.len(), 1);
 }
 
+#[test]
+fn what_pods_say_is_kept_of_workloads_that_crash_alone() {
+    let pod = |at: usize, annotations: Value, status: Value| {
+        let owner = json!({"kind": "StatefulSet", "name": format!("w{at}"), "controller": true});
+        let metadata = json!({
+            "name": "p", "namespace": "shop", "annotations": annotations, "ownerReferences": [owner],
+            "creationTimestamp": format!("2026-11-23T06:00:{at:02}Z"),
+        });
+        let status = json!({"phase": "Running", "containerStatuses": [status]});
+        serde_json::from_value::<PodFacts>(json!({"metadata": metadata, "status": status})).unwrap()
+    };
+    let ready = || json!({"name": "app", "ready": true});
+    let crashes = json!({"name": "app", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
+    let mut findings = findings();
+    findings.look_closer(&pod(1, json!({}), ready()));
+    let mut ended = pod(1, json!({INJECTED: "{}"}), ready());
+    ended.status.phase = "Failed".to_owned();
+    findings.look_closer(&ended);
+    let mut bad = pod(2, json!({INJECTED: "{}"}), crashes);
+    bad.metadata.owner_references[0].name = "w1".to_owned();
+    findings.look_closer(&bad);
+    findings.look_closer(&pod(3, json!({}), ready()));
+    findings.settle();
+    let judged: Vec<_> = findings
+        .evidence
+        .iter()
+        .map(|(workload, evidence)| (workload.name.as_str(), evidence.judge(&workload.kind)))
+        .collect();
+    assert_eq!(judged, [("w1", Ok(()))]);
+    for at in 0..MOST_EVIDENCE + 5 {
+        findings.look_closer(&pod(at, json!({}), ready()));
+    }
+    assert_eq!(findings.evidence.len(), MOST_EVIDENCE);
+    findings.look_closer(&pod(1, json!({INJECTED: "{}"}), ready()));
+    let w1 = findings.evidence.iter().find(|(each, _)| each.name == "w1");
+    assert!(
+        w1.unwrap().1.judge("StatefulSet").is_err(),
+        "there is room for what it has"
+    );
+}
+
 proptest! {
     #[test]
     fn it_is_what_status_says(facts in cluster()) {
