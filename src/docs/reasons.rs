@@ -219,7 +219,7 @@ fn guarded() -> Row {
         told: "by a warning at each change of the workload, by its annotation `javelin.dev/guarded`, by the Event `AgentTakenBack`, and by `javelin status` and `javelin preview`.",
         is_final: false,
         means: "The chart's value `audit.guard` is on, and the workload's new pods crashed with the agent while older ones without it were ready.",
-        to_do: "find out [why they crashed](troubleshooting.md#the-pod-crashes-since-the-label), then run the command, or change the label. The guard does not do the same twice within a day.",
+        to_do: "find out [why they crashed](troubleshooting.md#the-pod-crashes-since-the-label), then run the command, or change the label. The replica that did it does not do it again within a day.",
     }
 }
 

@@ -270,6 +270,11 @@ impl Memory {
         self.0.insert(workload, at);
     }
 
+    /// It was not done after all.
+    pub(super) fn forget(&mut self, workload: &Workload) {
+        self.0.remove(workload);
+    }
+
     /// Would that many more be too many?
     pub(super) fn is_too_much(&self, more: usize, at: Instant) -> bool {
         let recent = self.0.values();

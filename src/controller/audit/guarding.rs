@@ -1,7 +1,7 @@
 //! Takes agents back as the [`guard`](super::guard) decides, one workload after the other, and tells of it.
 //!
-//! Invariants: what is changed was read just before, and is changed at the version that was read; all changes of a round are
-//! decided before the first is made.
+//! Invariants: what is changed was read just before, and is changed at the version that was read; how many a round would change is
+//! known before the first is changed. What may have been done counts as done.
 //!
 //! Deliberately not here: which, and what is written.
 
@@ -22,7 +22,7 @@ use crate::time::{jittered, now, rfc3339};
 /// What the guard is about to do, and what kept it from doing more.
 #[derive(Default)]
 struct Plans {
-    changes: Vec<(Workload, Change)>,
+    workloads: Vec<Workload>,
     /// Sentences for the log.
     problems: Vec<String>,
 }
@@ -36,20 +36,21 @@ impl Audit {
         };
         memory.refresh(at);
         let Plans {
-            changes,
+            workloads,
             mut problems,
         } = self.plan(&memory, findings).await;
-        if memory.is_too_much(changes.len(), at) {
+        if memory.is_too_much(workloads.len(), at) {
             self.metrics.guarded(GuardResult::TooMany);
             problems.push(format!(
                 "more than {MOST_IN_A_WHILE} workloads would lose the agent within an hour, and keep it: look at Javelin, the \
                  agent and the configuration first"
             ));
         } else {
-            for (workload, change) in changes {
-                match self.write(&workload, change).await {
-                    Ok(()) => memory.add(workload, at),
-                    Err(problem) => problems.push(problem),
+            for workload in workloads {
+                let outcome = self.take_back_from(&mut memory, findings, &workload, at);
+                match outcome.await {
+                    Ok(()) | Err(ClusterError::Missing(_)) => {}
+                    Err(error) => problems.push(self.failed(&workload, error)),
                 }
             }
         }
@@ -68,7 +69,7 @@ impl Audit {
             }
             sleep(jittered(self.pace.pause)).await;
             match self.change(memory, findings, workload, evidence).await {
-                Ok(Ok(change)) => plans.changes.push((workload.clone(), change)),
+                Ok(Ok(_)) => plans.workloads.push(workload.clone()),
                 Ok(Err(refusal)) => {
                     tracing::debug!(?workload, ?refusal, "the agent is not taken back");
                     if refusal == Refusal::PutBack {
@@ -84,11 +85,38 @@ impl Audit {
                 Err(ClusterError::Missing(_)) => {}
                 Err(error) => plans.problems.push(self.failed(workload, error)),
             }
-            if plans.changes.len() > MOST_IN_A_WHILE {
+            if plans.workloads.len() > MOST_IN_A_WHILE {
                 break;
             }
         }
         plans
+    }
+
+    /// Reads it again, as the others have taken a while, and changes it.
+    async fn take_back_from(
+        &mut self,
+        memory: &mut Memory,
+        findings: &Findings,
+        workload: &Workload,
+        at: Instant,
+    ) -> Result<(), ClusterError> {
+        let Some(evidence) = findings.evidence.get(workload) else {
+            return Ok(());
+        };
+        let change = match self.change(memory, findings, workload, evidence).await? {
+            Ok(change) => change,
+            Err(refusal) => {
+                tracing::debug!(?workload, ?refusal, "the agent is not taken back");
+                return Ok(());
+            }
+        };
+        // Before it is sent: where no answer comes, it may have been done.
+        memory.add(workload.clone(), at);
+        let outcome = self.write(workload, change).await;
+        if outcome.as_ref().is_err_and(is_refusal) {
+            memory.forget(workload);
+        }
+        outcome
     }
 
     async fn change(
@@ -114,12 +142,10 @@ impl Audit {
     }
 
     /// Takes one back, and tells of it instead of the crash.
-    async fn write(&mut self, workload: &Workload, change: Change) -> Result<(), String> {
+    async fn write(&mut self, workload: &Workload, change: Change) -> Result<(), ClusterError> {
         let (_, path) = place(workload);
         let reader = self.cluster.reader();
-        if let Err(error) = reader.change_template(&path, &change.patch).await {
-            return Err(self.failed(workload, error));
-        }
+        reader.change_template(&path, &change.patch).await?;
         self.metrics.guarded(GuardResult::TakenBack);
         tracing::warn!("{}: {}", title(workload), change.note);
         let notice = Notice {
@@ -148,6 +174,15 @@ impl Audit {
             "the agent of {} could not be taken back: {error:#}",
             title(workload)
         )
+    }
+}
+
+/// Was it certainly not done?
+fn is_refusal(error: &ClusterError) -> bool {
+    match error {
+        ClusterError::Conflict(_) | ClusterError::Missing(_) | ClusterError::Denied { .. } => true,
+        ClusterError::Refused { code, .. } => *code < 500,
+        _ => false,
     }
 }
 

@@ -525,7 +525,8 @@ async fn what_has_changed_in_the_meantime_or_is_gone_is_left_alone() {
         let answer = answers(method, uri, body);
         if *method == Method::GET && uri.contains("deployments/app1") {
             let mut objects = changes.objects.lock().unwrap();
-            objects.get_mut("app1").unwrap()["metadata"]["resourceVersion"] = "9".into();
+            let version = &mut objects.get_mut("app1").unwrap()["metadata"]["resourceVersion"];
+            *version = format!("{}0", version.as_str().unwrap()).into();
         }
         answer
     });
@@ -546,6 +547,39 @@ async fn what_has_changed_in_the_meantime_or_is_gone_is_left_alone() {
         events.iter().all(|event| event.contains("AgentCrashing")),
         "{events:#?}"
     );
+}
+
+/// It may have been done, and then would be again, past all limits.
+#[tokio::test]
+async fn a_change_whose_answer_is_lost_counts_as_done_and_a_refused_one_does_not() {
+    for (status, is_done) in [(504, true), (500, true), (409, false), (403, false)] {
+        let stuck = Stuck::new(1);
+        let mut answers = stuck.answers();
+        let (audit, _) = audit_of(move |method, uri, body| {
+            let answer = answers(method, uri, body);
+            if *method == Method::PATCH {
+                return refusal(status, "lost");
+            }
+            answer
+        });
+        let mut audit = audit.with_guard(true);
+        audit.look_once().await;
+        assert_eq!(stuck.patched(), ["app0"], "{status}");
+        told(
+            &audit,
+            &[r#"javelin_audit_guarded_total{result="failed"} 1"#],
+        );
+        let memory = audit.guard.as_ref().unwrap();
+        assert_eq!(memory.has(&app("app0")), is_done, "{status}");
+    }
+}
+
+fn app(name: &str) -> Workload {
+    Workload {
+        namespace: "shop".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 fn events_of(log: &Log) -> Vec<String> {
