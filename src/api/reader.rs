@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 
 use super::refusal::{self, PodRefusal};
 use super::request::{ClusterError, REQUEST, Target, within};
-use super::response::{Response, accept, decode};
+use super::response::{Response, accept, decode, read};
 
 /// Asks the API server for anything. Clones share its connections.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ pub struct Readable<T>(pub Option<T>);
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Readable<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <&RawValue>::deserialize(deserializer)?;
-        Ok(Self(serde_json::from_str(text.get()).ok()))
+        Ok(Self(read(text.get().as_bytes()).ok()))
     }
 }
 
