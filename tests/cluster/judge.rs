@@ -34,11 +34,21 @@ pub(crate) fn ugly_pods() -> Result {
     let mut problems = Problems::default();
     let mut refusals = BTreeMap::<_, usize>::new();
     let (mut admitted, mut injected) = (0, 0);
+    let mut unknown = 0;
     for (pod, trial) in pods.iter().zip(&trials) {
-        if let Err(refusal) = trial.original.admitted() {
-            let cause = &trial.original.body["details"]["causes"][0];
-            let cause = cause["message"].as_str().unwrap_or(&refusal);
-            *refusals.entry(cause.to_owned()).or_default() += 1;
+        let original = match trial.original.admitted() {
+            Ok(original) => original,
+            Err(refusal) => {
+                let cause = &trial.original.body["details"]["causes"][0];
+                let cause = cause["message"].as_str().unwrap_or(&refusal);
+                *refusals.entry(cause.to_owned()).or_default() += 1;
+                continue;
+            }
+        };
+        // An API server before 1.34 takes them away, and shows the webhook another pod than the engine was given.
+        let of_pod = |pod: &Value| pod["spec"]["resources"].clone();
+        if !of_pod(pod).is_null() && of_pod(original).is_null() {
+            unknown += 1;
             continue;
         }
         admitted += 1;
@@ -53,7 +63,8 @@ pub(crate) fn ugly_pods() -> Result {
     );
     figures::add(format!(
         "ugly pods: {count} (seed {seed}), {admitted} ({percent} %) admitted without the agent; \
-         of these {injected} injected, all admitted and as the engine says"
+         of these {injected} injected, all admitted and as the engine says; {unknown} left out, whose resources of the pod \
+         are unknown there"
     ));
     Ok(())
 }

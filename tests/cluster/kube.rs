@@ -11,6 +11,8 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 
+use crate::figures;
+
 /// What a test gives back: the sentence of its failure.
 pub(crate) type Result<T = ()> = std::result::Result<T, String>;
 
@@ -125,6 +127,22 @@ pub(crate) fn apply(manifest: &str) -> Result<(String, String)> {
 pub(crate) fn get(arguments: &[&str]) -> Result<Value> {
     let text = kubectl(&[&["get", "-o", "json"], arguments].concat())?;
     serde_json::from_str(&text).map_err(|error| error.to_string())
+}
+
+/// Is the API server of this minor version of Kubernetes or a later one? Where it is not, the figures tell what was left out.
+pub(crate) fn is_at_least(minor: u32, left_out: &str) -> Result<bool> {
+    let version = kubectl(&["get", "--raw=/version"])?;
+    let version: Value = serde_json::from_str(&version).map_err(|error| error.to_string())?;
+    let found = version["minor"].as_str().unwrap_or_default();
+    // As `33+` on managed control planes.
+    let found = found.trim_end_matches('+').parse::<u32>();
+    let found = found.map_err(|_| format!("{version} has no minor version"))?;
+    if found < minor {
+        figures::add(format!(
+            "LEFT OUT on 1.{found}: {left_out}, which 1.{minor} has"
+        ));
+    }
+    Ok(found >= minor)
 }
 
 pub(crate) fn helm(major: &str, arguments: &[&str]) -> Result<String> {

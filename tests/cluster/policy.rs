@@ -23,12 +23,18 @@ use crate::{
         java_deployment, receipt, take_away,
     },
     figures, judge,
-    kube::{Namespace, Result, apply, ensure, eventually, get, kubectl, kubectl_with},
+    kube::{Namespace, Result, apply, ensure, eventually, get, is_at_least, kubectl, kubectl_with},
     trial::Problems,
 };
 
+/// What no API server before 1.36 does.
+const POLICIES: &str = "policies that change objects";
+
 /// Many pods through the policies: what comes out is what the engine says, or the pod is left alone for a listed reason.
 pub(crate) fn equals_the_engine() -> Result {
+    if !is_at_least(36, POLICIES)? {
+        return Ok(());
+    }
     let _away = Away::new()?;
     let config = parse(&format!("{PROFILES}{}", large_profile()))?;
     let _policies = Applied::apply(&config)?;
@@ -91,6 +97,9 @@ pub(crate) fn equals_the_engine() -> Result {
 /// The label of a workload goes into its pod template and out of it again, whatever its kind; a person at the terminal is
 /// told of a pod that has no agent.
 pub(crate) fn copy_labels_and_warn() -> Result {
+    if !is_at_least(36, POLICIES)? {
+        return Ok(());
+    }
     let _away = Away::new()?;
     let _policies = Applied::apply(&Config::default())?;
     let namespace = Namespace::new("t-policy-label", &[])?;
@@ -147,6 +156,9 @@ pub(crate) fn copy_labels_and_warn() -> Result {
 
 /// A JVM is traced with no Javelin in the cluster, by either delivery. Before that: beside the webhook nothing is done twice.
 pub(crate) fn trace_without_javelin() -> Result {
+    if !is_at_least(36, POLICIES)? {
+        return Ok(());
+    }
     let config = parse(TRACED)?;
     let policies = Applied::apply(&config)?;
     {

@@ -11,8 +11,8 @@ use crate::{
         upgrade_with,
     },
     kube::{
-        Namespace, Result, apply, checkout, ensure, eventually, get, jdk, kubectl, kubectl_with,
-        pods,
+        Namespace, Result, apply, checkout, ensure, eventually, get, is_at_least, jdk, kubectl,
+        kubectl_with, pods,
     },
     settled::replicas_know,
 };
@@ -20,12 +20,27 @@ use crate::{
 /// One Deployment for each delivery beside the default one, all at once.
 pub(crate) fn deliveries() -> Result {
     upgrade()?;
-    let volume = Namespace::new("t-volume", &[])?;
     let foreign = Namespace::new("t-foreign", &[])?;
-    let there = Namespace::new("t-there", &[])?;
-    apply(&java_deployment(volume.0, &labelled("volume"), ""))?;
     let user = "securityContext: {runAsUser: 2000},";
     apply(&java_deployment(foreign.0, &labelled("foreign"), user))?;
+    if is_at_least(35, "volumes of images")? {
+        of_volumes()?;
+    }
+    is_traced(&foreign, "init-container")?;
+    let notes = pods(foreign.0)?;
+    let notes: Vec<_> = notes.iter().filter_map(receipt).collect();
+    ensure!(
+        notes.iter().all(|note| note.contains("runs as 2000")),
+        "{notes:?}"
+    );
+    Ok(())
+}
+
+/// The deliveries of whose pods an image is a volume.
+fn of_volumes() -> Result {
+    let volume = Namespace::new("t-volume", &[])?;
+    let there = Namespace::new("t-there", &[])?;
+    apply(&java_deployment(volume.0, &labelled("volume"), ""))?;
     // An image that brings its own jar; here the jar comes into it as a volume.
     let version = env!("CARGO_PKG_VERSION");
     let image = format!("{{reference: 'localhost/javelin:{version}', pullPolicy: IfNotPresent}}");
@@ -33,26 +48,19 @@ pub(crate) fn deliveries() -> Result {
     let mount = "volumeMounts: [{name: own, mountPath: /opt/agent}], readinessProbe:";
     let with_jar = java_deployment(there.0, &labelled("there"), &own);
     apply(&with_jar.replace("readinessProbe:", mount))?;
-    for (namespace, delivery) in [
-        (&volume, "image-volume"),
-        (&foreign, "init-container"),
-        (&there, "preinstalled"),
-    ] {
-        let pod = injected_pod(namespace.0)?;
-        let receipt = receipt(&pod).unwrap_or_default();
-        ensure!(
-            receipt.contains(&format!("\"delivery\":\"{delivery}\"")),
-            "{}: {receipt}",
-            namespace.0
-        );
-        first_span("stock", namespace.0, &pod)?;
-    }
-    let notes = pods(foreign.0)?;
-    let notes: Vec<_> = notes.iter().filter_map(receipt).collect();
+    is_traced(&volume, "image-volume")?;
+    is_traced(&there, "preinstalled")
+}
+
+fn is_traced(namespace: &Namespace, delivery: &str) -> Result {
+    let pod = injected_pod(namespace.0)?;
+    let receipt = receipt(&pod).unwrap_or_default();
     ensure!(
-        notes.iter().all(|note| note.contains("runs as 2000")),
-        "{notes:?}"
+        receipt.contains(&format!("\"delivery\":\"{delivery}\"")),
+        "{}: {receipt}",
+        namespace.0
     );
+    first_span("stock", namespace.0, &pod)?;
     Ok(())
 }
 

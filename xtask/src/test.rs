@@ -627,7 +627,9 @@ fn on_a_cluster(
         .env("JAVELIN_TOOLS", tools.program(""))
         .env("JAVA_HOME", images::java_home()?)
         .env("JAVELIN_IMAGE_FACTS", product.to_string())
-        .env("JAVELIN_JAVA_VERSIONS", versions);
+        .env("JAVELIN_JAVA_VERSIONS", versions)
+        // For a case that runs one of these chores itself.
+        .envs(paths.kubernetes_variable());
     if cluster.is_ours() {
         command
             .env("JAVELIN_CLUSTER_LOGS", cluster::logs(paths))

@@ -57,6 +57,11 @@ impl Paths {
         self.kubernetes
     }
 
+    /// The variable by which a process of its own makes the cluster of the same.
+    pub fn kubernetes_variable(&self) -> Option<(&'static str, &'static str)> {
+        (self.kubernetes == Kubernetes::Oldest).then_some((KUBERNETES, "oldest"))
+    }
+
     /// The root of the checkout.
     pub fn root(&self) -> &Path {
         &self.root

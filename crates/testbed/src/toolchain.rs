@@ -26,7 +26,7 @@ const RECIPE: &str = "1";
 pub enum Tool {
     /// API server, kubelet, `kubectl` and the rest. With [`Kubernetes::Oldest`] those of [`Tool::OldestKubernetes`] take their places.
     Kubernetes,
-    /// The same programs, but for `etcd`, of the oldest version that the chart allows.
+    /// Those of a cluster, of the oldest version that the chart allows. `kubectl` and `etcd` are the newest's.
     OldestKubernetes,
     /// With runc and what it needs of the network.
     Containerd,
@@ -197,7 +197,6 @@ impl Tool {
                     ("kube-scheduler", &["kube-scheduler"]),
                     ("kube-proxy", &["kube-proxy"]),
                     ("kubelet", &["kubelet"]),
-                    ("kubectl", &["kubectl"]),
                 ],
                 minutes: 10,
                 ..PLAIN
