@@ -190,6 +190,12 @@ impl Tally {
         Ok(())
     }
 
+    /// Did calls come to nothing for that reason, by the API server's log?
+    pub(crate) fn has_failed_by(&self, reason: &str) -> bool {
+        let failed = self.failed_calls.as_deref().unwrap_or_default();
+        failed.iter().any(|line| line.contains(reason))
+    }
+
     /// Pods without the agent that were asked for at such a moment.
     pub(crate) fn blind(&self, at: impl Fn(Instant) -> bool) -> Vec<&str> {
         let blind = |asked: &&Asked| asked.outcome == Ok(false) && at(asked.at);

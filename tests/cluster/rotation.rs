@@ -187,34 +187,55 @@ pub(crate) fn bundles_are_wiped() -> Result {
     Ok(())
 }
 
-/// The API server goes away and comes back.
+/// The API server goes away and comes back. Until it is ready it may not know of any Service, and so call nobody; only
+/// who does not ask whether it is ready meets that.
 pub(crate) fn the_api_server_restarts() -> Result {
     if load::logs().is_none() {
         figures::add("left out: the API server's restart, for the cluster is not ours".to_owned());
         return Ok(());
     }
     set_lifetimes(&SHORTER)?;
+    let mut restart = None;
     let tally = load::during("t-restarted", || {
         request_rotation()?;
         eventually("a successor is stored", SOON, || {
             Secret::read()?.is_at(Step::Prepared)
         })?;
-        let mut restart = Command::new(env!("CARGO"));
-        restart
-            .args(["xtask", "cluster", "restart-apiserver"])
-            .current_dir(checkout("."));
-        let output = restart.output().map_err(|error| error.to_string())?;
-        ensure!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let begun = Instant::now();
+        restart_api_server()?;
+        restart = Some(begun..=Instant::now());
         seen_through()
     })?;
     tally.is_without_a_tls_error()?;
-    let blind = tally.blind(|_| true);
+    let is_ready = |at| {
+        restart
+            .as_ref()
+            .is_none_or(|restart| !restart.contains(&at))
+    };
+    let blind = tally.blind(is_ready);
     ensure!(blind.is_empty(), "{tally}: without the agent: {blind:?}");
-    figures::add(format!("the API server restarted in a rotation: {tally}"));
+    let before_it_was_ready = tally.blind(|_| true);
+    ensure!(
+        before_it_was_ready.is_empty() || tally.has_failed_by("service \"javelin\" not found"),
+        "{tally}: without the agent, and not for want of a Service: {before_it_was_ready:?}"
+    );
+    figures::add(format!(
+        "the API server restarted in a rotation: {tally}; those without it were asked for before it was ready"
+    ));
+    Ok(())
+}
+
+fn restart_api_server() -> Result {
+    let mut restart = Command::new(env!("CARGO"));
+    restart
+        .args(["xtask", "cluster", "restart-apiserver"])
+        .current_dir(checkout("."));
+    let output = restart.output().map_err(|error| error.to_string())?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
