@@ -121,7 +121,8 @@ impl<'a> Job<'a> {
             .args(self.arguments())
             .arg("--locked")
             .current_dir(self.paths.root())
-            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+            .env(NO_TIME.0, NO_TIME.1);
         if self.auditable.is_some() {
             build.env(format!("CFLAGS_{}", self.underscored()), c_flags);
         }
@@ -158,6 +159,7 @@ impl<'a> Job<'a> {
             ("CARGO_HOME", "/cargo"),
             ("CARGO_TARGET_DIR", "/target"),
             ("CARGO_ENCODED_RUSTFLAGS", STATIC),
+            NO_TIME,
             (compiler.as_str(), cross::C_COMPILER),
             (linker.as_str(), cross::C_COMPILER),
         ];
@@ -264,6 +266,10 @@ fn interpreter_is_absent(bytes: &[u8]) -> Option<bool> {
     }
     Some(true)
 }
+
+/// What C sources would have for the time at which they are compiled (`__TIME__`), as the allocator's do: the same in every build.
+/// <https://reproducible-builds.org/specs/source-date-epoch/>
+const NO_TIME: (&str, &str) = ("SOURCE_DATE_EPOCH", "0");
 
 /// Against glibc, whose allocator is replaced.
 const STATIC: &str = "-Ctarget-feature=+crt-static";
