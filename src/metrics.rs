@@ -24,14 +24,17 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::controller::events::reason::EventReason;
 use crate::probe::finding;
+use crate::telemetry::otlp::Signal;
 use crate::time::unix_seconds;
 
 mod audit;
 mod process;
 pub mod served;
+mod text_format;
 
 pub use audit::{AuditResult, GuardResult};
 pub use process::most_descriptors;
+pub use text_format::TextFormat;
 
 /// The process's metrics. Cheap to share behind an `Arc`; every field can be used through a shared reference.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub struct Metrics {
     registry: Registry,
     reviews: Family<ReviewLabels, Counter>,
     second_chances: Family<ReviewLabels, Counter>,
+    dry_runs: Family<ReviewLabels, Counter>,
     injections: Family<ProfileLabels, Counter>,
     /// Reviews that are being read or decided now.
     pub reviews_in_flight: Gauge,
@@ -62,6 +66,8 @@ pub struct Metrics {
     config_last_reload_success: Gauge,
     certificate_reloads: Family<ReloadLabels, Counter>,
     certificate_last_reload_success: Gauge,
+    api_requests: Family<ApiLabels, Counter>,
+    webhook_entries: Family<TrustLabels, Gauge>,
     /// Profiles of the configuration that no webhook entry is for.
     pub profiles_without_entry: Gauge,
     leaf_not_after: Gauge,
@@ -73,6 +79,7 @@ pub struct Metrics {
     pub ca_bundle_writes: Counter,
     events: Family<EventLabels, Counter>,
     workload_events: Family<WorkloadEventLabels, Counter>,
+    exports: Family<ExportLabels, Counter>,
     audit: audit::AuditMetrics,
     probe_result: Family<ProbeLabels, Gauge>,
     probe_last_success: Gauge,
@@ -87,6 +94,7 @@ impl Metrics {
             registry,
             reviews: Family::default(),
             second_chances: Family::default(),
+            dry_runs: Family::default(),
             injections: Family::default(),
             reviews_in_flight: Gauge::default(),
             review_duration: Family::new_with_constructor(review_duration_histogram),
@@ -103,6 +111,8 @@ impl Metrics {
             config_last_reload_success: Gauge::default(),
             certificate_reloads: Family::default(),
             certificate_last_reload_success: Gauge::default(),
+            api_requests: Family::default(),
+            webhook_entries: Family::default(),
             profiles_without_entry: Gauge::default(),
             leaf_not_after: Gauge::default(),
             leaf_issuer: Family::default(),
@@ -111,17 +121,23 @@ impl Metrics {
             ca_bundle_writes: Counter::default(),
             events: Family::default(),
             workload_events: Family::default(),
+            exports: Family::default(),
             audit: audit::AuditMetrics::new(),
             probe_result: Family::default(),
             probe_last_success: Gauge::default(),
         };
         metrics.register_server();
+        metrics.register_configuration();
         metrics.register_background();
         metrics.audit.register(&mut metrics.registry);
         for success in [true, false] {
             let labels = ReloadLabels::of(success);
             metrics.config_reloads.get_or_create(&labels).inc_by(0);
             metrics.certificate_reloads.get_or_create(&labels).inc_by(0);
+            for signal in Signal::ALL {
+                let labels = ExportLabels::of(signal, success);
+                metrics.exports.get_or_create(&labels).inc_by(0);
+            }
         }
         for entry in &ENTRIES {
             let label = entry_label(entry);
@@ -131,6 +147,9 @@ impl Metrics {
                     outcome,
                 };
                 metrics.reviews.get_or_create(&labels).inc_by(0);
+                if *entry != Entry::Probe {
+                    metrics.dry_runs.get_or_create(&labels).inc_by(0);
+                }
                 // Only what decides, and fails open, is tried again.
                 if *entry != Entry::Probe && !entry.only_warns() {
                     metrics.second_chances.get_or_create(&labels).inc_by(0);
@@ -139,6 +158,13 @@ impl Metrics {
             let labels = EntryLabels { entry: label };
             drop(metrics.review_duration.get_or_create(&labels));
         }
+        for answer in ApiAnswer::ALL {
+            metrics
+                .api_requests
+                .get_or_create(&answer.labels())
+                .inc_by(0);
+        }
+        metrics.webhook_entries_are(0, 0);
         for happening in EventReason::ALL {
             let reason = happening.reason();
             metrics
@@ -185,7 +211,19 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts a pod that gets the agent; `profile` is a name in the configuration.
+    /// Counts an answered review, which [`Metrics::reviewed`] counts too, of which nothing is kept. The probe is nothing else, and left
+    /// out.
+    pub fn dry_run(&self, entry: &Entry, outcome: &'static str) {
+        if *entry == Entry::Probe {
+            return;
+        }
+        let entry = entry_label(entry);
+        self.dry_runs
+            .get_or_create(&ReviewLabels { entry, outcome })
+            .inc();
+    }
+
+    /// Counts a pod that gets the agent, if it is created; `profile` is a name in the configuration.
     pub fn injected(&self, profile: &str) {
         let labels = ProfileLabels {
             profile: profile.to_owned(),
@@ -232,6 +270,21 @@ impl Metrics {
         self.certificate_last_reload_success.set(i64::from(success));
     }
 
+    /// Counts a request to the API server, by what came of it.
+    pub fn api_request(&self, answer: ApiAnswer) {
+        self.api_requests.get_or_create(&answer.labels()).inc();
+    }
+
+    /// Tells how many webhook entries trust the certificate that is being served, and how many do not.
+    pub fn webhook_entries_are(&self, trusting: usize, others: usize) {
+        for (trusts_certificate, count) in [("true", trusting), ("false", others)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.webhook_entries
+                .get_or_create(&TrustLabels { trusts_certificate })
+                .set(count);
+        }
+    }
+
     /// Tells until when the certificate that is being served is valid.
     pub fn leaf_expires(&self, not_after: SystemTime) {
         self.leaf_not_after.set(unix_seconds(not_after));
@@ -262,6 +315,13 @@ impl Metrics {
         let result = result.as_str();
         self.workload_events
             .get_or_create(&WorkloadEventLabels { result })
+            .inc();
+    }
+
+    /// Counts one export of Javelin's own traces or log lines.
+    pub fn exported(&self, signal: Signal, success: bool) {
+        self.exports
+            .get_or_create(&ExportLabels::of(signal, success))
             .inc();
     }
 
@@ -299,7 +359,7 @@ impl Metrics {
         self.probe_last_success.set(unix_seconds(at));
     }
 
-    /// All metrics in the `OpenMetrics` text format, [`CONTENT_TYPE`].
+    /// All metrics in the OpenMetrics text format; [`TextFormat::of`] makes another of it.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
@@ -321,8 +381,13 @@ impl Metrics {
             self.second_chances.clone(),
         );
         registry.register(
+            "dry_runs",
+            "Reviews of dry runs, of which nothing is kept, by entry and outcome; javelin_reviews_total counts them, too",
+            self.dry_runs.clone(),
+        );
+        registry.register(
             "injections",
-            "Pods that got the agent, by profile",
+            "Pods that got the agent, by profile; without dry runs",
             self.injections.clone(),
         );
         registry.register(
@@ -368,12 +433,12 @@ impl Metrics {
         );
         registry.register(
             "open_connections_limit",
-            "How many of them there may be",
+            "How many of them there may be, and reviews in flight: a connection has one at a time",
             self.open_connections_limit.clone(),
         );
     }
 
-    fn register_background(&mut self) {
+    fn register_configuration(&mut self) {
         let registry = self.registry.sub_registry_with_prefix(PREFIX);
         registry.register(
             "config_info",
@@ -407,10 +472,25 @@ impl Metrics {
             self.certificate_last_reload_success.clone(),
         );
         registry.register(
+            "api_requests",
+            "Javelin's own requests to the API server, by what came of them",
+            self.api_requests.clone(),
+        );
+        registry.register(
+            "webhook_entries",
+            "Entries of the webhook configuration that call Javelin, by whether their caBundle trusts the certificate that is being served; 0 where \
+             entries are not read",
+            self.webhook_entries.clone(),
+        );
+        registry.register(
             "profiles_without_entry",
             "Profiles of the configuration that no webhook entry is for; 0 where entries are not read",
             self.profiles_without_entry.clone(),
         );
+    }
+
+    fn register_background(&mut self) {
+        let registry = self.registry.sub_registry_with_prefix(PREFIX);
         registry.register_with_unit(
             "leaf_not_after_timestamp",
             "Expiry of the certificate that is being served, 0 before there is one",
@@ -449,6 +529,11 @@ impl Metrics {
             self.workload_events.clone(),
         );
         registry.register(
+            "otlp_requests",
+            "Requests with Javelin's own traces and log lines, by whether the Collector took them; one that fails for now is sent again; none without --otlp-endpoint",
+            self.exports.clone(),
+        );
+        registry.register(
             "probe_result",
             "1 for what the last probe through the API server found",
             self.probe_result.clone(),
@@ -471,9 +556,6 @@ impl Default for Metrics {
 /// Of every name but those that all processes have.
 const PREFIX: &str = "javelin";
 
-/// What [`Metrics::encode`] writes.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// One of each kind: their labels are all that there are.
 pub(crate) const ENTRIES: [Entry; 7] = [
     Entry::Pod,
@@ -495,6 +577,63 @@ pub fn entry_label(entry: &Entry) -> &'static str {
         Entry::WorkloadWarning(_) => "workload-warning",
         Entry::UnknownWorkloadWarning => "workload-warning-unknown",
         Entry::Probe => "probe",
+    }
+}
+
+/// What came of a request to the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiAnswer {
+    /// 1xx to 3xx.
+    Success,
+    /// 401 and 403: a right is missing.
+    Denied,
+    /// 404: the object is not there.
+    NotFound,
+    /// 409: somebody else was faster.
+    Conflict,
+    /// Any other 4xx but 429.
+    Refused,
+    /// 429 and 5xx: not now.
+    Unavailable,
+    /// No answer, or none in time.
+    NoAnswer,
+}
+
+impl ApiAnswer {
+    const ALL: [Self; 7] = [
+        Self::Success,
+        Self::Denied,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Refused,
+        Self::Unavailable,
+        Self::NoAnswer,
+    ];
+
+    /// By the HTTP status, or its absence.
+    pub fn of_status(status: Option<u16>) -> Self {
+        match status {
+            None => Self::NoAnswer,
+            Some(..=399) => Self::Success,
+            Some(401 | 403) => Self::Denied,
+            Some(404) => Self::NotFound,
+            Some(409) => Self::Conflict,
+            Some(429 | 500..) => Self::Unavailable,
+            Some(_) => Self::Refused,
+        }
+    }
+
+    fn labels(self) -> ApiLabels {
+        let result = match self {
+            Self::Success => "success",
+            Self::Denied => "denied",
+            Self::NotFound => "not-found",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+            Self::NoAnswer => "no-answer",
+        };
+        ApiLabels { result }
     }
 }
 
@@ -528,6 +667,16 @@ struct ReviewLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TrustLabels {
+    trusts_certificate: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProfileLabels {
     profile: String,
 }
@@ -557,6 +706,20 @@ impl ReloadLabels {
         Self {
             result: if success { "success" } else { "failure" },
         }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExportLabels {
+    signal: &'static str,
+    result: &'static str,
+}
+
+impl ExportLabels {
+    fn of(signal: Signal, success: bool) -> Self {
+        let ReloadLabels { result } = ReloadLabels::of(success);
+        let signal = signal.as_str();
+        Self { signal, result }
     }
 }
 

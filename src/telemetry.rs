@@ -1,4 +1,4 @@
-//! Logs: structured, to standard error.
+//! Logs: structured, to standard error, and also to a Collector, where that is wanted ([`otlp`]).
 //!
 //! Invariant: no pod contents, ever. A line about a review carries its entry, namespace, name, UID, outcome
 //! code and whether it was a dry run; nothing else of the object. That is why the panic hook here tells where,
@@ -9,10 +9,15 @@
 use std::io;
 
 use javelin_core::spelling;
-use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::filter::{LevelFilter, ParseError, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+
+use self::otlp::Otlp;
+
+pub mod otlp;
+pub mod traces;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -57,8 +62,9 @@ pub enum TelemetryError {
 
 /// Installs the process's logger and a panic hook that logs the place, never the message.
 ///
-/// One line says so, whatever the filter keeps: who has set it too narrow sees at least that, and the filter.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+/// One line says so, whatever the filter keeps: who has set it too narrow sees at least that, and the filter. What the filter
+/// keeps also goes to `otlp`, if that sends log lines.
+pub fn init(format: LogFormat, filter: &str, otlp: Option<&Otlp>) -> Result<(), TelemetryError> {
     let filter = complete(filter)?;
     let parsed = EnvFilter::builder()
         .parse(&filter)
@@ -66,11 +72,17 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
             filter: filter.clone(),
             source,
         })?;
-    tracing::subscriber::with_default(subscriber(format, EnvFilter::new(DEFAULT)), || {
+    tracing::subscriber::with_default(Registry::default().with(lines(format)), || {
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, log = filter, "starting");
     });
-    subscriber(format, parsed)
+    let sent = otlp.and_then(Otlp::bridge);
+    // What sending logs would be sent, and so without end.
+    let sent = sent.map(|sent| sent.with_filter(filter_fn(|line| !is_of_sending(line.target()))));
+    Registry::default()
+        .with(lines(format))
+        .with(sent)
+        .with(parsed)
         .try_init()
         .map_err(|error| TelemetryError::AlreadyInstalled(error.into()))?;
 
@@ -84,27 +96,32 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-fn subscriber(format: LogFormat, filter: EnvFilter) -> Box<dyn Subscriber + Send + Sync> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let lines = fmt::layer()
         .with_writer(io::stderr)
         // It would tell of a line that could not be written where it could not be written, and panic.
         .log_internal_errors(false);
     match format {
-        LogFormat::Json => Box::new(
-            builder
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_span_list(false)
-                .finish(),
-        ),
-        LogFormat::Text => Box::new(
-            builder
-                .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-                .finish(),
-        ),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
+        LogFormat::Text => lines
+            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+            .boxed(),
     }
+}
+
+fn is_of_sending(target: &str) -> bool {
+    let parts = [
+        "hyper",
+        "opentelemetry",
+        "rustls",
+        "javelin::telemetry::otlp",
+    ];
+    parts.iter().any(|part| target.starts_with(part))
 }
 
 /// The filter with a level for what it does not name. A word that is no level would be taken for the name of a part of

@@ -56,10 +56,14 @@ fn framed(body: &[u8], choice: usize) {
         ),
         ("/mutate/namespace?timeout=10s", Entry::UnknownNamespace),
         ("/mutate/workload?timeout=10s", Entry::Workload),
-    ][choice % 4]
+        (
+            "/warn/workload/checkout?timeout=1s",
+            Entry::WorkloadWarning("checkout".to_owned()),
+        ),
+    ][choice % 5]
         .clone();
-    let is_chunked = (choice / 4).is_multiple_of(2);
-    let piece = choice / 8;
+    let is_chunked = (choice / 5).is_multiple_of(2);
+    let piece = choice / 10;
     let mut request =
         format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n").into_bytes();
     if is_chunked {

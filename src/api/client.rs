@@ -21,6 +21,7 @@ use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebho
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, GetParams, ListParams, Patch, PatchParams, PostParams};
+use kube::client::ClientBuilder;
 use kube::config::KubeConfigOptions;
 use kube::core::{PartialObjectMeta, request};
 use kube::{Client, Config, Resource as _};
@@ -28,6 +29,7 @@ use serde::de;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::counted::Count;
 use super::reader::Reader;
 use super::request::{ClusterError, REQUEST, Target, explain, within};
 use crate::certs::ServiceName;
@@ -158,6 +160,13 @@ impl Cluster {
         let client =
             Client::try_from(config).map_err(|source| ClusterError::Connect(Box::new(source)))?;
         Ok(Self::over(client, names))
+    }
+
+    /// The same, with each request counted.
+    pub fn counted(config: Config, names: Names, count: &Count) -> Result<Self, ClusterError> {
+        let client = ClientBuilder::try_from(config)
+            .map_err(|source| ClusterError::Connect(Box::new(source)))?;
+        Ok(Self::over(client.with_layer(count).build(), names))
     }
 
     /// The same, for somebody who wants to know what the API server says, also when it says that something is not

@@ -2,6 +2,7 @@
 //!
 //! - [`client`] makes the few requests of the webhook, each with a limit: get and patch of three objects by name.
 //! - [`reader`] reads any object, for the person at the terminal and with that person's rights, and for the audit.
+//! - [`counted`] counts what the webhook's requests come to.
 //! - [`request`] limits each, and says what went wrong; [`response`] reads what a person is answered.
 //! - [`mod@reference`] is one object, as a person names it; [`refusal`] is who refuses a pod.
 //!
@@ -12,6 +13,7 @@
 //! the chart switches them on, and so has the audit's guard (`docs/adr`, 17 to 19).
 
 pub mod client;
+pub mod counted;
 pub mod reader;
 pub mod reference;
 pub mod refusal;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use axum::http::Uri;
 use javelin_core::config::Config;
 use javelin_core::review;
 use tokio::net::TcpListener;
@@ -35,6 +36,8 @@ use crate::server::routes::Reviews;
 use crate::server::tls::{Acceptor, Identity};
 use crate::server::{Limits, admin, listener};
 use crate::shutdown::{Shutdown, Signals};
+use crate::telemetry::otlp::{Destination, Otlp, Signal};
+use crate::telemetry::traces::ReviewTracer;
 use crate::telemetry::{self, LogFormat};
 use crate::time;
 
@@ -186,6 +189,32 @@ pub(super) struct Args {
         default_value = "info"
     )]
     log: String,
+
+    /// Send traces of reviews, and what is logged, to this Collector by OTLP over HTTP, as in `http://otel-collector.observability.svc:4318`
+    #[arg(long, env = "JAVELIN_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<Uri>,
+
+    /// What to send there: traces, logs, or `traces,logs`
+    #[arg(
+        long,
+        env = "JAVELIN_OTLP_SIGNALS",
+        value_name = "SIGNALS",
+        value_enum,
+        value_delimiter = ',',
+        hide_possible_values = true,
+        default_values_t = Signal::ALL,
+        requires = "otlp_endpoint"
+    )]
+    otlp_signals: Vec<Signal>,
+
+    /// Whose certificates an https Collector may have (PEM)
+    #[arg(
+        long,
+        env = "JAVELIN_OTLP_CA",
+        value_name = "FILE",
+        requires = "otlp_endpoint"
+    )]
+    otlp_ca: Option<PathBuf>,
 }
 
 /// Serves until a signal ends it, or until something fails.
@@ -212,6 +241,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         drain_grace,
         log_format,
         log,
+        otlp_endpoint,
+        otlp_signals,
+        otlp_ca,
     } = args;
     let source = match (tls_cert, tls_key) {
         (Some(certificate), Some(key)) => CertificateSource::Files {
@@ -238,19 +270,36 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         })),
     };
     time::set_offset(clock_offset);
-    telemetry::init(log_format, &log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
+    let metrics = Arc::new(Metrics::new());
+    let destination = otlp_endpoint.map(|endpoint| Destination {
+        endpoint,
+        signals: otlp_signals,
+        authorities: otlp_ca,
+    });
+    let otlp = destination.map(|destination| {
+        let metrics = Arc::clone(&metrics);
+        let told = move |signal, success| metrics.exported(signal, success);
+        Otlp::start(&destination, runtime.handle(), told)
+    });
+    let otlp = otlp.transpose()?;
+    telemetry::init(log_format, &log, otlp.as_ref())?;
     let outcome = runtime.block_on(Box::pin(serve(Options {
         listen,
         admin_listen,
         config,
         source,
         drain_grace,
+        metrics,
+        tracer: otlp.as_ref().and_then(Otlp::tracer).map(ReviewTracer::new),
     })));
+    if let Some(otlp) = otlp {
+        otlp.finish();
+    }
     // Whatever still runs now is not worth waiting for.
     runtime.shutdown_background();
     outcome
@@ -264,6 +313,8 @@ struct Options {
     config: Option<PathBuf>,
     source: CertificateSource,
     drain_grace: Duration,
+    metrics: Arc<Metrics>,
+    tracer: Option<ReviewTracer>,
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {
@@ -273,10 +324,11 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         config,
         source,
         drain_grace,
+        metrics,
+        tracer,
     } = options;
     let signals = Signals::register().context("failed to register for signals")?;
     let shutdown = Shutdown::new();
-    let metrics = Arc::new(Metrics::new());
     let identity = Arc::new(Identity::new());
     let mut background = Background::new();
 
@@ -313,7 +365,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         limits,
         review::answer,
     )
-    .told_by(workload_events);
+    .told_by(workload_events)
+    .traced_by(tracer);
     let transport = Transport::Tls(Acceptor::new(identity)?, refusals);
     let mut server = JoinSet::new();
     tracing::info!(%listen, %admin_listen, "serving");

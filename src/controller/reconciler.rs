@@ -116,6 +116,7 @@ impl Reconciler {
                     }
                 }
                 Ok(Progress::Deferred(wait)) => {
+                    let wait = self.put_off(wait, now());
                     // Whoever is overwriting notifies us each time: reading must not become a storm either.
                     sleep(wait.min(DEFERRED)).await;
                     drop(timeout(wait.saturating_sub(DEFERRED), changed.notified()).await);
@@ -154,6 +155,12 @@ impl Reconciler {
             .touch_at
             .map(|at| at.saturating_duration_since(Instant::now()));
         touch.map_or(rest, |touch| rest.min(touch + JUST_AFTER))
+    }
+
+    /// How long a round waits that has put something off: no longer than one that had nothing to do, as a certificate may end
+    /// meanwhile.
+    fn put_off(&self, wait: Duration, now: SystemTime) -> Duration {
+        wait.min(self.rest(now))
     }
 
     /// One round.
@@ -586,6 +593,15 @@ impl Reconciler {
 
     /// Is what we serve trusted by every entry that calls us? Says so, when that has changed.
     fn judge(&mut self, entries: Result<&[BundleEntry], &ClusterError>, now: SystemTime) {
+        let verdicts: Vec<_> = entries
+            .iter()
+            .copied()
+            .flatten()
+            .map(|entry| self.is_trusted_by(entry, now))
+            .collect();
+        let trusting = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+        self.metrics
+            .webhook_entries_are(trusting, verdicts.len() - trusting);
         let verdict = match entries {
             Err(error) => Err(error.to_string()),
             Ok([]) => Err(format!(
@@ -593,9 +609,7 @@ impl Reconciler {
                 self.cluster.names().configuration,
                 self.cluster.names().service,
             )),
-            Ok(entries) => entries
-                .iter()
-                .try_for_each(|entry| self.is_trusted_by(entry, now)),
+            Ok(_) => verdicts.into_iter().collect(),
         };
         self.readiness.set(Condition::Trusted, verdict.is_ok());
         let sentence = match verdict {

@@ -119,7 +119,16 @@ fn section_of(name: &str) -> &'static str {
     match () {
         () if begins(&["process_"]) => "Process",
         () if begins(&["build_info"]) => "Version",
-        () if begins(&["reviews", "review_", "second_chances", "injections"]) => "Reviews",
+        () if begins(&[
+            "reviews",
+            "review_",
+            "second_chances",
+            "dry_runs",
+            "injections",
+        ]) =>
+        {
+            "Reviews"
+        }
         () if begins(&[
             "malformed_",
             "panics",
@@ -135,11 +144,13 @@ fn section_of(name: &str) -> &'static str {
         () if begins(&["certificate_reload", "certificate_last_reload"]) => {
             "A certificate of your own"
         }
-        () if begins(&["profiles_without_entry"]) => "Webhook configuration",
+        () if begins(&["api_requests"]) => "The API server",
+        () if begins(&["profiles_without_entry", "webhook_entries"]) => "Webhook configuration",
         () if begins(&["leaf_", "authority_", "certificates_signed", "ca_bundle_"]) => {
             "Javelin's own certificates"
         }
         () if begins(&["events", "workload_events", "probe_"]) => "Events and reachability",
+        () if begins(&["otlp_"]) => "Javelin's own telemetry",
         () if begins(&["audit_"]) => "The audit",
         () => panic!("{name} has no section"),
     }
@@ -314,8 +325,8 @@ fn series_are_read_with_their_labels() {
 const INTRODUCTION: &str = "
 # Metrics
 
-Each replica serves its metrics at `/metrics` on the admin port: 8080, or 10261 with `hostNetwork`. The format is OpenMetrics text,
-without TLS. The chart's values `metrics.serviceMonitor.enabled` and `metrics.podMonitor.enabled` have the Prometheus Operator scrape
+Each replica serves its metrics at `/metrics` on the admin port: 8080, or 10261 with `hostNetwork`. The format is that of
+OpenMetrics for whoever accepts it, as Prometheus does, and Prometheus's older text for everybody else, without TLS. The chart's values `metrics.serviceMonitor.enabled` and `metrics.podMonitor.enabled` have the Prometheus Operator scrape
 them. `metrics.prometheusRule.enabled` brings the [alerts](runbooks/README.md), and `metrics.dashboard.enabled` a dashboard for
 Grafana. To look at them by hand:
 
@@ -358,7 +369,8 @@ const LABELS: &str = "
 
 ### `entry`
 
-Of `javelin_reviews_total`, `javelin_second_chances_total` and `javelin_review_duration_seconds`: why the API server called.
+Of `javelin_reviews_total`, `javelin_second_chances_total`, `javelin_dry_runs_total` and `javelin_review_duration_seconds`: why the API
+server called.
 
 | value | what |
 |---|---|
@@ -367,7 +379,7 @@ Of `javelin_reviews_total`, `javelin_second_chances_total` and `javelin_review_d
 const OUTCOMES: &str = "
 ### `outcome`
 
-Of `javelin_reviews_total` and `javelin_second_chances_total`. The codes of [reasons.md](reasons.md#reasons), and these:
+Of `javelin_reviews_total`, `javelin_second_chances_total` and `javelin_dry_runs_total`. The codes of [reasons.md](reasons.md#reasons), and these:
 
 | value | what |
 |---|---|
@@ -402,8 +414,12 @@ const OTHER_LABELS: &str = "
 |---|---|---|
 | `result` | `javelin_probe_result` | a finding of [probe.md](probe.md#findings); the one that holds is 1, all others are 0 |
 | `result` | `javelin_config_reloads_total`, `javelin_certificate_reloads_total` | `success` or `failure` |
+| `result` | `javelin_api_requests_total` | `success`; `denied` (401, 403), `not-found` (404), `conflict` (409, another replica was faster), `refused` (any other 4xx), `unavailable` (429, 5xx), or `no-answer`. After 429, 503 and 504 the client asks again for as long as the request may take, and only the last answer counts: an API server that throttles for longer is `no-answer` |
+| `trusts_certificate` | `javelin_webhook_entries` | `true` or `false` |
 | `profile` | `javelin_injections_total` | a profile of the configuration, or `default` |
 | `result` | `javelin_workload_events_total` | `written`, `failed`, or `dropped` when more workloads at once were decided on than are remembered |
+| `signal` | `javelin_otlp_requests_total` | `traces` or `logs` |
+| `result` | `javelin_otlp_requests_total` | `success` or `failure` |
 | `pod_namespace` | `javelin_audit_pods` | one of the 50 namespaces with most such pods, or `(others)` for the rest, which is always there |
 | `reason` | `javelin_audit_pods` | `missed`, created while Javelin did not answer, or `crashing`, with the agent and not running |
 | `result` | `javelin_audit_rounds_total` | `complete`, `incomplete` when objects were left out (the log says how many), or `failed`; then what was found before is still told |

@@ -317,6 +317,20 @@ impl IndexedWorkload<'_> {
         containers.chain(list(self.pod, "/spec/initContainers"))
     }
 
+    /// What one of its containers is started with, by a flag or by the variable that stands for it.
+    pub(super) fn setting(&self, flag: &str, variable: &str) -> Option<&str> {
+        self.containers().find_map(|container| {
+            let mut words = list(container, "/args").iter().filter_map(Value::as_str);
+            let by_flag = words.find_map(|word| word.strip_prefix(flag)?.strip_prefix('='));
+            let mut variables = list(container, "/env").iter();
+            let by_variable = variables.find_map(|each| {
+                let is_it = each.get("name").is_some_and(|name| name == variable);
+                each.get("value").filter(|_| is_it)?.as_str()
+            });
+            by_flag.or(by_variable)
+        })
+    }
+
     /// Ports of that name.
     pub(super) fn port_called(&self, name: &str) -> Result<BTreeSet<u16>, ManifestProblem> {
         let mut found = BTreeSet::new();

@@ -121,6 +121,7 @@ pub fn report(
     if let Some((document, config)) = &config {
         telemetry::rows(&index, document, config, &mut report)?;
     }
+    telemetry::of_javelin(&index, &own, &mut report)?;
     if options.stack {
         registries::of_all(&index, &mut report);
     } else {

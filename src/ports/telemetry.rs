@@ -1,10 +1,11 @@
-//! Where the agents send to, and who tells them its address.
+//! Where the agents send to, and Javelin itself, and who tells them its address.
 
 use std::net::IpAddr;
 
 use javelin_core::config::{Config, Otlp, Protocol};
 
 use super::index::{Index, each_or_unknown};
+use super::webhooks::Own;
 use super::{Connection, Direction, ManifestProblem, PortsReport};
 use crate::diagnose::check::Check;
 use crate::diagnose::check::destination::{Address, Collector, Destination, ServiceDestination};
@@ -70,7 +71,46 @@ pub(super) fn rows(
             callers.push(from);
         }
     }
-    names(index, &callers, document, report)
+    let closed = "telemetry is lost; the application has most likely the same trouble";
+    names(index, &callers, closed, document, report)
+}
+
+/// Where Javelin's own traces and log lines go.
+pub(super) fn of_javelin(
+    index: &Index<'_>,
+    own: &Own,
+    report: &mut PortsReport,
+) -> Result<(), ManifestProblem> {
+    for workload in own.of(index) {
+        let Some(url) = workload.setting("--otlp-endpoint", "JAVELIN_OTLP_ENDPOINT") else {
+            continue;
+        };
+        let Address {
+            is_tls, host, port, ..
+        } = Address::of(url);
+        let from = own.place(index);
+        let row = Connection {
+            from: from.clone(),
+            to: host.to_owned(),
+            port: Some(port),
+            service_port: None,
+            protocol: protocol(Protocol::HttpProtobuf, is_tls, false).to_owned(),
+            direction: Direction::Outbound,
+            purpose: "OTLP: Javelin's own traces and log lines".to_owned(),
+            closed: "they are lost; reviews go on".to_owned(),
+            code: None,
+            read_in: vec![workload.document.title()],
+        };
+        match Destination::of_url(url) {
+            Destination::Service(place) => of_service(index, &place, &row, report)?,
+            _ => report.rows.push(row),
+        }
+        if host.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
+            let closed = "Javelin's own telemetry is lost; reviews go on";
+            names(index, &[from], closed, workload.document, report)?;
+        }
+    }
+    Ok(())
 }
 
 /// As if it were outside: other places differ from that.
@@ -131,6 +171,7 @@ fn of_service(
 fn names(
     index: &Index<'_>,
     callers: &[String],
+    closed: &str,
     document: &Document,
     report: &mut PortsReport,
 ) -> Result<(), ManifestProblem> {
@@ -147,8 +188,7 @@ fn names(
             protocol: format!("{transport}, DNS"),
             direction: Direction::Cluster,
             purpose: "the address of the OTLP endpoint".to_owned(),
-            closed: "telemetry is lost; the application has most likely the same trouble"
-                .to_owned(),
+            closed: closed.to_owned(),
             code: None,
             read_in: vec![document.title()],
         };

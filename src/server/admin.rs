@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{StatusCode, Uri};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::readiness::Readiness;
-use crate::metrics::{self, Metrics};
+use crate::metrics::{Metrics, TextFormat};
 
 /// The routes of the admin port.
 pub fn router(readiness: Arc<Readiness>, metrics: Arc<Metrics>) -> Router {
@@ -42,9 +42,11 @@ async fn readyz(State(readiness): State<Arc<Readiness>>, uri: Uri) -> Response {
     (status, body).into_response()
 }
 
-async fn serve_metrics(State(metrics): State<Arc<Metrics>>) -> Response {
+async fn serve_metrics(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    let format = TextFormat::accepted(accept.unwrap_or_default());
     match metrics.encode() {
-        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(text) => ([(CONTENT_TYPE, format.content_type())], format.of(text)).into_response(),
         Err(error) => {
             tracing::error!(%error, "encoding the metrics failed");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

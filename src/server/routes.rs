@@ -44,6 +44,7 @@ use super::pool::Pool;
 use super::refusals::{Refusal, Refusals};
 use crate::controller::workload_events::WorkloadEvents;
 use crate::metrics::{Metrics, entry_label};
+use crate::telemetry::traces::{Parent, ReviewSpan, ReviewTracer};
 
 /// What decides on a review. A parameter so that a test can put one in that panics; the webhook's is
 /// [`review::answer`].
@@ -56,6 +57,8 @@ pub struct Reviews {
     refusals: Arc<Refusals>,
     /// Tells workloads what became of their pods, where that is wanted.
     workload_events: Option<WorkloadEvents>,
+    /// Makes a span of each review, where that is wanted.
+    tracer: Option<ReviewTracer>,
     engine: Decide,
     limits: Limits,
     budget: Budget,
@@ -80,6 +83,7 @@ impl Reviews {
             config,
             refusals,
             workload_events: None,
+            tracer: None,
             engine,
             limits,
             budget: Budget::new(limits),
@@ -96,6 +100,12 @@ impl Reviews {
             workload_events,
             ..self
         }
+    }
+
+    /// Also makes a span of each review.
+    #[must_use]
+    pub fn traced_by(self, tracer: Option<ReviewTracer>) -> Self {
+        Self { tracer, ..self }
     }
 
     /// The routes of the webhook port.
@@ -169,11 +179,16 @@ impl Reviews {
 struct SecondChance;
 
 async fn handle(State(reviews): State<Arc<Reviews>>, entry: Entry, request: Request) -> Response {
-    let refusal = match reviews.review(&entry, request).await {
+    let tracer = reviews.tracer.as_ref();
+    let span = tracer.map(|tracer| tracer.begin(&entry, request.headers()));
+    let refusal = match reviews.review(&entry, request, span.as_ref()).await {
         Ok(response) => return response,
         Err(refusal) => refusal,
     };
     reviews.refusals.note(refusal);
+    if let Some(span) = span {
+        span.refused(refusal.told().0);
+    }
     let (status, sentence) = match refusal {
         Refusal::TooLarge => (
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -195,6 +210,7 @@ impl Reviews {
         self: &Arc<Self>,
         entry: &Entry,
         request: Request,
+        span: Option<&ReviewSpan>,
     ) -> Result<Response, Refusal> {
         let patience = Patience::from(Instant::now(), request.uri().query());
         let _in_flight = InFlight::count(Arc::clone(self.refusals.metrics()));
@@ -208,7 +224,8 @@ impl Reviews {
         let body = Arc::new(body);
         let began = Instant::now();
         let metrics = self.refusals.metrics();
-        match self.decide(entry, &body, peer, patience).await? {
+        let parent = span.map(ReviewSpan::parent);
+        match self.decide(entry, &body, peer, patience, parent).await? {
             Ok(answer) => {
                 // What has been read makes room for what is to be sent.
                 drop(body);
@@ -217,13 +234,20 @@ impl Reviews {
                     .await
                     .unwrap_or(Err(Refusal::Overloaded))?;
                 metrics.reviewed(entry, answer.outcome.code, began.elapsed());
-                if let Some(profile) = &answer.outcome.profile {
+                if answer.outcome.dry_run {
+                    metrics.dry_run(entry, answer.outcome.code);
+                } else if let Some(profile) = &answer.outcome.profile {
                     metrics.injected(profile);
                 }
                 if is_second_chance {
                     metrics.second_chance(entry, answer.outcome.code);
                 }
+                if let Some(span) = span {
+                    span.decided(&answer.outcome, is_second_chance);
+                }
+                let logged_below = span.map(ReviewSpan::enter);
                 log(entry, is_second_chance, &answer);
+                drop(logged_below);
                 let body = Bytes::from_owner(Held {
                     answer: answer.body,
                     _room: room,
@@ -234,6 +258,9 @@ impl Reviews {
             Err(malformed) => {
                 metrics.malformed_requests.inc();
                 self.refusals.note(Refusal::Malformed);
+                if let Some(span) = span {
+                    span.refused(Refusal::Malformed.told().0);
+                }
                 Ok((StatusCode::BAD_REQUEST, format!("{malformed}\n")).into_response())
             }
         }
@@ -246,6 +273,7 @@ impl Reviews {
         body: &Arc<Received>,
         peer: Option<&Peer>,
         patience: Patience,
+        parent: Option<Parent>,
     ) -> Result<Decided, Refusal> {
         let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address);
         let is_ordinary = body.bytes.len() <= ORDINARY_BYTES;
@@ -256,7 +284,10 @@ impl Reviews {
         };
         let work = {
             let (reviews, entry, body) = (Arc::clone(self), entry.clone(), Arc::clone(body));
-            move || reviews.answer(&entry, &body.bytes)
+            move || {
+                let _decision = parent.map(|parent| parent.decide());
+                reviews.answer(&entry, &body.bytes)
+            }
         };
         match pool.run(from, patience.to_decide, work).await {
             Err(refusal) if *entry != Entry::Probe => {

@@ -222,6 +222,35 @@ async fn every_path_is_its_entry_and_a_query_is_ignored() {
 }
 
 #[tokio::test]
+async fn a_dry_run_is_counted_apart_and_injects_nothing() {
+    let engine: Decide = |_, body, _| {
+        let mut answer = answer("");
+        answer.outcome.dry_run = body == b"dry";
+        Ok(answer)
+    };
+    let server = Running::start(engine, Limits::default()).await;
+    for body in ["dry", "dry", "wet"] {
+        server.send(Method::POST, "/mutate/pod", body).await;
+    }
+    server.send(Method::POST, "/probe", "dry").await;
+    for (series, times) in [
+        (
+            r#"javelin_reviews_total{entry="pod",outcome="injected"}"#,
+            3,
+        ),
+        (
+            r#"javelin_dry_runs_total{entry="pod",outcome="injected"}"#,
+            2,
+        ),
+        (r#"javelin_injections_total{profile="default"}"#, 1),
+    ] {
+        assert_eq!(server.count(series), times, "{series}");
+    }
+    let text = server.metrics.encode().unwrap();
+    assert!(!text.contains(r#"javelin_dry_runs_total{entry="probe""#));
+}
+
+#[tokio::test]
 async fn http2_is_not_spoken() {
     let server = Running::start(tell_entry, Limits::default()).await;
     let root = server.authority.certificate().der();
@@ -866,8 +895,13 @@ async fn admin_port(readiness: Arc<Readiness>) -> SocketAddr {
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
+    get_accepting(address, path, "*/*").await
+}
+
+async fn get_accepting(address: SocketAddr, path: &str, accept: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let head =
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\naccept: {accept}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
     timeout(DEADLINE, stream.read_to_string(&mut answer))
@@ -894,7 +928,12 @@ async fn the_admin_port_tells_about_readiness_and_metrics() {
     assert!(get("/readyz").await.ends_with("\r\n\r\nok\n"));
     let verbose = get("/readyz?verbose").await;
     assert!(verbose.ends_with("\nprobe: no-answer\nok\n"), "{verbose}");
-    assert!(get("/metrics").await.contains("javelin_build_info"));
+    let metrics = get("/metrics").await;
+    assert!(metrics.contains("\r\ncontent-type: text/plain; version=0.0.4;"));
+    assert!(metrics.contains("# TYPE javelin_build_info gauge\n"));
+    let metrics = get_accepting(address, "/metrics", "application/openmetrics-text").await;
+    assert!(metrics.contains("\r\ncontent-type: application/openmetrics-text; version=1.0.0;"));
+    assert!(metrics.ends_with("\n# EOF\n"));
     shutdown.drain();
     assert!(get("/readyz").await.starts_with("HTTP/1.1 503 "));
     assert!(get("/livez").await.starts_with("HTTP/1.1 200 "));

@@ -63,6 +63,21 @@ impl Api {
         Ok(answers.into_iter().map(Answer::from).collect())
     }
 
+    /// The same of one pod, by somebody who traces the request.
+    pub(crate) fn dry_run_traced(
+        &self,
+        namespace: &str,
+        pod: &Value,
+        traceparent: &str,
+    ) -> Result<Answer> {
+        let request = Request::post(format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"))
+            .header("content-type", "application/json")
+            .header("traceparent", traceparent)
+            .body(Body::from(pod.to_string().into_bytes()));
+        let answers = self.exchange([request].into_iter())?;
+        Ok(answers.into_iter().next().ok_or("no answer")?.into())
+    }
+
     /// What is at a path.
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
         let answers = self.exchange([Request::get(path).body(Body::empty())].into_iter())?;

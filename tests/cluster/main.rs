@@ -30,6 +30,7 @@ mod kube;
 mod load;
 mod openssl;
 mod own_certificate;
+mod own_telemetry;
 mod policy;
 mod ports;
 mod preview_live;
@@ -188,7 +189,7 @@ const SCENARIOS: [(&str, Case); 4] = [
     ),
 ];
 
-const CASES: [(&str, Case); 69] = [
+const CASES: [(&str, Case); 70] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -420,6 +421,10 @@ const CASES: [(&str, Case); 69] = [
     (
         "events_tell_workloads_what_became_of_their_pods",
         workload_events::on_a_deployment,
+    ),
+    (
+        "javelins_own_spans_are_in_the_trace_of_whoever_calls",
+        own_telemetry::in_the_callers_trace,
     ),
     (
         "whoever_applies_a_workload_in_a_labelled_namespace_is_warned_once",

@@ -20,6 +20,7 @@ mod golden_case;
 mod inject;
 mod instrumentation;
 mod mirror;
+mod otlp;
 mod pipelines;
 mod ports;
 mod properties;

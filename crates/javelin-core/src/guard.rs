@@ -2,8 +2,8 @@
 //! means to everybody else.
 //!
 //! The annotation [`keys::GUARDED`] begins with the label that the workload had at that moment. While it still has it, the label
-//! counts as `false`. So whoever changes the label, or takes the annotation away, has the last word, also where no review has
-//! seen it.
+//! counts as `false`. So whoever changes the label, or takes the annotation away, has the last word: at once, or where no review has
+//! seen it at the next update of the workload.
 //!
 //! Deliberately not here: when that is done, which only the program knows, as it has seen the pods.
 

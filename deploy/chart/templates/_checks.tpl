@@ -94,9 +94,10 @@ together, and the ones for a value that is gone, are here. */}}
 {{- fail "workloadEvents: with a certificate of your own Javelin asks nothing of the API server, and so writes no Events; leave it out" -}}
 {{- end -}}
 {{- include "javelin.check.audit" . -}}
+{{- include "javelin.check.ownTelemetry" . -}}
 {{- range .Values.extraArgs -}}
 {{- $flag := regexFind "^--[a-z-]+" . -}}
-{{- if has $flag (list "--listen" "--admin-listen" "--config" "--service" "--namespace" "--secret" "--webhook-configuration" "--probe-configmap" "--authority-lifetime" "--leaf-lifetime" "--settle-time" "--pod-name" "--pod-uid" "--workload-events" "--audit" "--audit-guard" "--audit-interval" "--audit-pause" "--tls-cert" "--tls-key" "--drain-grace" "--log-format" "--log") -}}
+{{- if has $flag (list "--listen" "--admin-listen" "--config" "--service" "--namespace" "--secret" "--webhook-configuration" "--probe-configmap" "--authority-lifetime" "--leaf-lifetime" "--settle-time" "--pod-name" "--pod-uid" "--workload-events" "--audit" "--audit-guard" "--audit-interval" "--audit-pause" "--tls-cert" "--tls-key" "--drain-grace" "--log-format" "--log" "--otlp-endpoint" "--otlp-signals" "--otlp-ca") -}}
 {{- fail (printf "extraArgs: %s is the chart's own, and a flag can be given once; use the value for it" $flag) -}}
 {{- end -}}
 {{- end -}}
@@ -106,6 +107,21 @@ together, and the ones for a value that is gone, are here. */}}
 {{- end -}}
 {{- if and .enabled (not .targetCPUUtilizationPercentage) (not .targetMemoryUtilizationPercentage) -}}
 {{- fail "autoscaling: set targetCPUUtilizationPercentage or targetMemoryUtilizationPercentage, or there is nothing to scale by" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "javelin.check.ownTelemetry" -}}
+{{- with .Values.ownTelemetry -}}
+{{- $endpoint := .endpoint | default "" | toString -}}
+{{- if and $endpoint (not (regexMatch "^https?://[^/?#@]+/?$" $endpoint)) -}}
+{{- fail (printf "ownTelemetry.endpoint: %q is not the address of a Collector: write http:// or https://, a host and a port, without a path, as in http://otel-collector.observability.svc:4318" $endpoint) -}}
+{{- end -}}
+{{- if and (hasPrefix "https://" $endpoint) (not .caConfigMap) -}}
+{{- fail "ownTelemetry.endpoint is https, and nothing says whose certificates are trusted: name a ConfigMap with a key ca.crt in ownTelemetry.caConfigMap" -}}
+{{- end -}}
+{{- if and $endpoint (not .signals) -}}
+{{- fail "ownTelemetry.signals: empty, so that nothing would be sent; name traces, logs or both, or leave the endpoint out" -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

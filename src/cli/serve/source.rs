@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use super::{Background, Followed};
 use crate::api::client::{self, Cluster, Names};
+use crate::api::counted::Count;
 use crate::certs::files::CertificateFiles;
 use crate::certs::{Lifetimes, ServiceName};
 use crate::cli::objects::Objects;
@@ -15,7 +16,7 @@ use crate::controller::events::{EventRecorder, OwnPod};
 use crate::controller::reconciler::Reconciler;
 use crate::controller::watch;
 use crate::controller::workload_events::WorkloadEvents;
-use crate::metrics::Metrics;
+use crate::metrics::{ApiAnswer, Metrics};
 use crate::probe;
 use crate::server::certificate_files::FollowedCertificate;
 use crate::server::readiness::{Condition, Readiness};
@@ -131,7 +132,9 @@ impl OwnAuthority {
             configuration,
             ..
         } = names.clone();
-        let cluster = Cluster::new(api_server, names)?;
+        let metrics = Arc::clone(&parts.metrics);
+        let count = Count::by(move |status| metrics.api_request(ApiAnswer::of_status(status)));
+        let cluster = Cluster::counted(api_server, names, &count)?;
         let (recorder, reports) = EventRecorder::new(Arc::clone(&parts.metrics));
         let reconciler = Reconciler::new(
             cluster.clone(),

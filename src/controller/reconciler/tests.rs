@@ -508,6 +508,24 @@ async fn a_refusal_between_the_decision_and_the_signature_is_not_signed_over() {
     assert!(issuer(&reconciler) == first);
 }
 
+/// A proof that fails is tried again after up to half a minute, in which a short-lived certificate would end.
+#[tokio::test]
+async fn what_is_put_off_does_not_outlast_the_certificate() {
+    let api_server = ApiServer::new();
+    let mut reconciler = api_server.reconciler();
+    reconciler.lifetimes.leaf = Duration::from_secs(6);
+    settle(&mut reconciler).await;
+    let long = Duration::from_secs(30);
+    assert!(reconciler.put_off(long, now()) <= Duration::from_millis(500));
+    let short = Duration::from_millis(1);
+    assert_eq!(reconciler.put_off(short, now()), short);
+
+    reconciler.lifetimes.leaf = Duration::from_hours(24);
+    let almost_over = served(&reconciler).validity.not_after - Duration::from_millis(10);
+    let wait = reconciler.put_off(long, almost_over);
+    assert!(wait > Duration::from_millis(10) && wait < Duration::from_secs(1));
+}
+
 #[tokio::test]
 async fn a_repair_does_not_wait_for_a_proof_that_fails() {
     let api_server = ApiServer::new();
@@ -652,6 +670,31 @@ async fn the_entry_of_a_profile_is_known_by_its_path_and_called_by_our_service()
         settle(&mut reconciler).await;
         assert_eq!(without_entry(&reconciler), expected, "entry {at}");
     }
+}
+
+#[tokio::test]
+async fn entries_are_counted_by_whether_they_trust_what_is_served() {
+    let api_server = ApiServer::new();
+    let mut reconciler = api_server.reconciler();
+    let counted = |reconciler: &Reconciler| {
+        let text = reconciler.metrics.encode().unwrap();
+        ["true", "false"].map(|trusts| {
+            let series = format!("javelin_webhook_entries{{trusts_certificate=\"{trusts}\"}} ");
+            let value = text.lines().find_map(|line| line.strip_prefix(&series));
+            value.unwrap().parse::<usize>().unwrap()
+        })
+    };
+    assert_eq!(counted(&reconciler), [0, 0]);
+    settle(&mut reconciler).await;
+    assert_eq!(counted(&reconciler), [2, 0], "the third is somebody else's");
+
+    api_server.wipe_bundles();
+    drop(reconciler.reconcile().await);
+    assert_eq!(counted(&reconciler), [0, 2]);
+
+    api_server.edit(|store| store.configuration = None);
+    settle(&mut reconciler).await;
+    assert_eq!(counted(&reconciler), [0, 0]);
 }
 
 /// An API server that compiled the entries while they changed keeps those of before, until they change again.

@@ -158,7 +158,11 @@ impl<'a> Address<'a> {
 impl Destination {
     /// By the names that Kubernetes gives Services in DNS.
     pub fn of(endpoint: &Endpoint) -> Self {
-        let text = endpoint.as_str();
+        Self::of_url(endpoint.as_str())
+    }
+
+    /// The same of a URL as it is written.
+    pub fn of_url(text: &str) -> Self {
         if text.contains(Endpoint::NODE_IP) {
             return Self::Node;
         }

@@ -198,11 +198,7 @@ fn of_workload_warnings(config: &Config) -> impl Iterator<Item = Expected> {
                 .replacen("/mutate/namespace", "/warn/workload", 1),
             namespace: entry.namespace,
             object: vec![is_absent(), expression(FROM_WORKLOAD, "DoesNotExist", [])],
-            conditions: vec![
-                "not-labelled",
-                "not-made-by-a-controller",
-                "template-is-new",
-            ],
+            conditions: vec!["not-labelled", "without-a-controller", "template-is-new"],
         }
     })
 }
