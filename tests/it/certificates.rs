@@ -4,10 +4,9 @@
 use std::{
     fs,
     io::Read as _,
-    net::{Ipv4Addr, TcpListener},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -17,6 +16,8 @@ use javelin::{
     time,
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+
+use super::running::{Running, free_ports};
 
 const NAME: &str = "javelin.javelin-system.svc";
 
@@ -59,16 +60,6 @@ fn serve(folder: &Path, listen: &str) -> Command {
     command
 }
 
-/// Ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// OpenSSL's opinion of who answers at `port`, if `ca` is whom it trusts.
 fn handshake(port: u16, ca: &Path) -> Output {
     Command::new("openssl")
@@ -98,12 +89,7 @@ fn the_example_authoritys_certificate_is_served_and_verified() {
     let stranger = tempfile::tempdir().unwrap();
     corporate_ca(stranger.path(), NAME);
 
-    // Free a moment ago. Should somebody else have taken it, the program says so and the test fails.
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let [port] = free_ports();
     let child = serve(folder.path(), &format!("127.0.0.1:{port}"))
         .spawn()
         .unwrap();

@@ -24,6 +24,7 @@ mod otlp;
 mod pipelines;
 mod ports;
 mod properties;
+mod running;
 mod secrets;
 mod shells;
 mod stack;

@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -24,6 +24,8 @@ use rustls::{
     crypto::aws_lc_rs,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+use super::running::{Running, free_ports, get};
 
 /// Long, because others may be using the machine.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -141,20 +143,13 @@ fn text(value: Option<AnyValue>) -> String {
     }
 }
 
-/// `javelin serve` with a certificate of its own, which sends to a Collector. Ends with the test.
+/// `javelin serve` with a certificate of its own, which sends to a Collector.
 struct Javelin {
-    child: Child,
+    running: Running,
     folder: tempfile::TempDir,
     port: u16,
     admin: u16,
     root: CertificateDer<'static>,
-}
-
-impl Drop for Javelin {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Javelin {
@@ -164,9 +159,7 @@ impl Javelin {
         let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
         fs::write(path("tls.crt"), made.cert.pem()).unwrap();
         fs::write(path("tls.key"), made.signing_key.serialize_pem()).unwrap();
-        // Free a moment ago. Should somebody else have taken one, the program says so and the test fails.
-        let free = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-        let [port, admin] = free.map(|free| free.local_addr().unwrap().port());
+        let [port, admin] = free_ports();
         let child = Command::new(env!("CARGO_BIN_EXE_javelin"))
             .env_clear()
             .env("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod.name=javelin-1")
@@ -183,7 +176,7 @@ impl Javelin {
             .stderr(File::create(path("log")).unwrap())
             .spawn();
         let javelin = Self {
-            child: child.unwrap(),
+            running: Running(child.unwrap()),
             port,
             admin,
             root: made.cert.der().clone(),
@@ -233,14 +226,7 @@ impl Javelin {
     }
 
     fn metric(&self, series: &str) -> u64 {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).unwrap();
-        write!(
-            stream,
-            "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
+        let text = get(self.admin, "/metrics");
         let value = text
             .lines()
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -248,11 +234,11 @@ impl Javelin {
     }
 
     fn terminate(&mut self) {
-        let pid = self.child.id().to_string();
+        let pid = self.running.0.id().to_string();
         let status = Command::new("kill").arg(pid).status().unwrap();
         assert!(status.success());
         let end = Instant::now() + DEADLINE;
-        while self.child.try_wait().unwrap().is_none() {
+        while self.running.0.try_wait().unwrap().is_none() {
             assert!(Instant::now() < end, "it goes on: {}", self.log());
             thread::yield_now();
         }

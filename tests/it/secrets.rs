@@ -4,10 +4,9 @@
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -16,22 +15,15 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::api_server::{Objects, api_server, kubeconfig};
+use super::{
+    api_server::{Objects, api_server, kubeconfig},
+    running::{Running, free_ports, get},
+};
 
 /// Long, because others may be using the machine.
 const DEADLINE: Duration = Duration::from_mins(1);
 
 const PLANTED: &str = "planted-where-a-key-should-be";
-
-/// Ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 struct Scene {
     folder: tempfile::TempDir,
@@ -49,9 +41,7 @@ impl Scene {
             kubeconfig(address, PLANTED),
         )
         .unwrap();
-        // Free a moment ago. Should somebody else have taken it, the program says so and the test fails.
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let admin = free.local_addr().unwrap().port();
+        let [admin] = free_ports();
         Self {
             folder,
             objects,
@@ -101,13 +91,7 @@ impl Scene {
     /// Everything that somebody may see by now.
     fn said(&self, said: &mut String) {
         for path in ["/metrics", "/readyz?verbose"] {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).unwrap();
-            write!(
-                stream,
-                "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-            )
-            .unwrap();
-            stream.read_to_string(said).unwrap();
+            said.push_str(&get(self.admin, path));
         }
         for arguments in [
             &["show"][..],
