@@ -79,7 +79,7 @@ pub struct Metrics {
     pub ca_bundle_writes: Counter,
     events: Family<EventLabels, Counter>,
     workload_events: Family<WorkloadEventLabels, Counter>,
-    exports: Family<ExportLabels, Counter>,
+    otlp_requests: Family<OtlpLabels, Counter>,
     audit: audit::AuditMetrics,
     probe_result: Family<ProbeLabels, Gauge>,
     probe_last_success: Gauge,
@@ -121,7 +121,7 @@ impl Metrics {
             ca_bundle_writes: Counter::default(),
             events: Family::default(),
             workload_events: Family::default(),
-            exports: Family::default(),
+            otlp_requests: Family::default(),
             audit: audit::AuditMetrics::new(),
             probe_result: Family::default(),
             probe_last_success: Gauge::default(),
@@ -135,8 +135,8 @@ impl Metrics {
             metrics.config_reloads.get_or_create(&labels).inc_by(0);
             metrics.certificate_reloads.get_or_create(&labels).inc_by(0);
             for signal in Signal::ALL {
-                let labels = ExportLabels::of(signal, success);
-                metrics.exports.get_or_create(&labels).inc_by(0);
+                let labels = OtlpLabels::of(signal, success);
+                metrics.otlp_requests.get_or_create(&labels).inc_by(0);
             }
         }
         for entry in &ENTRIES {
@@ -318,10 +318,10 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts one export of Javelin's own traces or log lines.
-    pub fn exported(&self, signal: Signal, success: bool) {
-        self.exports
-            .get_or_create(&ExportLabels::of(signal, success))
+    /// Counts one request with Javelin's own traces or log lines.
+    pub fn otlp_request(&self, signal: Signal, success: bool) {
+        self.otlp_requests
+            .get_or_create(&OtlpLabels::of(signal, success))
             .inc();
     }
 
@@ -531,7 +531,7 @@ impl Metrics {
         registry.register(
             "otlp_requests",
             "Requests with Javelin's own traces and log lines, by whether the Collector took them; one that fails for now is sent again; none without --otlp-endpoint",
-            self.exports.clone(),
+            self.otlp_requests.clone(),
         );
         registry.register(
             "probe_result",
@@ -704,22 +704,27 @@ struct ReloadLabels {
 impl ReloadLabels {
     fn of(success: bool) -> Self {
         Self {
-            result: if success { "success" } else { "failure" },
+            result: result_of(success),
         }
     }
 }
 
+fn result_of(success: bool) -> &'static str {
+    if success { "success" } else { "failure" }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ExportLabels {
+struct OtlpLabels {
     signal: &'static str,
     result: &'static str,
 }
 
-impl ExportLabels {
+impl OtlpLabels {
     fn of(signal: Signal, success: bool) -> Self {
-        let ReloadLabels { result } = ReloadLabels::of(success);
-        let signal = signal.as_str();
-        Self { signal, result }
+        Self {
+            signal: signal.as_str(),
+            result: result_of(success),
+        }
     }
 }
 

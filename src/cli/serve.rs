@@ -283,7 +283,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
     });
     let otlp = destination.map(|destination| {
         let metrics = Arc::clone(&metrics);
-        let told = move |signal, success| metrics.exported(signal, success);
+        let told = move |signal, success| metrics.otlp_request(signal, success);
         Otlp::start(&destination, runtime.handle(), told)
     });
     let otlp = otlp.transpose()?;

@@ -318,16 +318,11 @@ impl IndexedWorkload<'_> {
     }
 
     /// What one of its containers is started with, by a flag or by the variable that stands for it.
-    pub(super) fn setting(&self, flag: &str, variable: &str) -> Option<&str> {
+    pub(super) fn setting(&self, flag: &str, name: &str) -> Option<&str> {
         self.containers().find_map(|container| {
-            let mut words = list(container, "/args").iter().filter_map(Value::as_str);
-            let by_flag = words.find_map(|word| word.strip_prefix(flag)?.strip_prefix('='));
-            let mut variables = list(container, "/env").iter();
-            let by_variable = variables.find_map(|each| {
-                let is_it = each.get("name").is_some_and(|name| name == variable);
-                each.get("value").filter(|_| is_it)?.as_str()
-            });
-            by_flag.or(by_variable)
+            let by_flag =
+                words(container).find_map(|word| word.strip_prefix(flag)?.strip_prefix('='));
+            by_flag.or_else(|| variable(container, name)?.get("value")?.as_str())
         })
     }
 
@@ -380,6 +375,20 @@ pub(super) fn port(
 pub(super) fn each_or_unknown(ports: &BTreeSet<u16>) -> impl Iterator<Item = Option<u16>> {
     let unknown = ports.is_empty().then_some(None);
     ports.iter().copied().map(Some).chain(unknown)
+}
+
+/// What a container is started with.
+pub(super) fn words(container: &Value) -> impl Iterator<Item = &str> {
+    let words = list(container, "/args").iter();
+    words
+        .chain(list(container, "/command"))
+        .filter_map(Value::as_str)
+}
+
+/// A variable of a container.
+pub(super) fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a Value> {
+    let mut variables = list(container, "/env").iter();
+    variables.find(|each| each.get("name").is_some_and(|found| found == name))
 }
 
 /// A list at a path; empty where there is none.

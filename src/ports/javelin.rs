@@ -6,7 +6,8 @@ use javelin_core::config::Config;
 use serde_json::Value;
 
 use super::index::{
-    Index, IndexedWorkload, are_in_one, each_or_unknown, list, namespace_of, selector,
+    Index, IndexedWorkload, are_in_one, each_or_unknown, list, namespace_of, selector, variable,
+    words,
 };
 use super::webhooks::{API_SERVERS, Own};
 use super::{Connection, Direction, ManifestProblem, PortsReport};
@@ -253,16 +254,8 @@ fn ways(rules: &[Value]) -> String {
 /// Is somebody else's certificate served? Then the API server is asked for nothing.
 fn has_certificate(workload: &IndexedWorkload<'_>) -> bool {
     workload.containers().any(|container| {
-        let words = list(container, "/args")
-            .iter()
-            .chain(list(container, "/command"));
-        let mut words = words.filter_map(Value::as_str);
-        let mut variables = list(container, "/env").iter();
-        words.any(|word| word == "--tls-cert" || word.starts_with("--tls-cert="))
-            || variables.any(|each| {
-                each.get("name")
-                    .is_some_and(|name| name == "JAVELIN_TLS_CERT")
-            })
+        words(container).any(|word| word == "--tls-cert" || word.starts_with("--tls-cert="))
+            || variable(container, "JAVELIN_TLS_CERT").is_some()
     })
 }
 

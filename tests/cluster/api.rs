@@ -54,12 +54,7 @@ impl Api {
     /// The same of objects of any kind, in the collection of that path.
     pub(crate) fn pretend(&self, path: &str, objects: &[Value]) -> Result<Vec<Answer>> {
         let uri = format!("{path}?dryRun=All");
-        let request = |object: &Value| {
-            Request::post(&uri)
-                .header("content-type", "application/json")
-                .body(Body::from(object.to_string().into_bytes()))
-        };
-        let answers = self.exchange(objects.iter().map(request))?;
+        let answers = self.exchange(objects.iter().map(|object| post(&uri, object)))?;
         Ok(answers.into_iter().map(Answer::from).collect())
     }
 
@@ -70,10 +65,12 @@ impl Api {
         pod: &Value,
         traceparent: &str,
     ) -> Result<Answer> {
-        let request = Request::post(format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"))
-            .header("content-type", "application/json")
-            .header("traceparent", traceparent)
-            .body(Body::from(pod.to_string().into_bytes()));
+        let uri = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+        let request = post(&uri, pod).and_then(|mut request| {
+            let traceparent = traceparent.try_into()?;
+            request.headers_mut().insert("traceparent", traceparent);
+            Ok(request)
+        });
         let answers = self.exchange([request].into_iter())?;
         Ok(answers.into_iter().next().ok_or("no answer")?.into())
     }
@@ -92,9 +89,7 @@ impl Api {
         pod: &Value,
         then: impl FnOnce(Result<Answer>) + Send + 'static,
     ) {
-        let request = Request::post(format!("/api/v1/namespaces/{namespace}/pods"))
-            .header("content-type", "application/json")
-            .body(Body::from(pod.to_string().into_bytes()));
+        let request = post(&format!("/api/v1/namespaces/{namespace}/pods"), pod);
         let (client, open) = (self.client.clone(), Arc::clone(&self.open));
         open.fetch_add(1, Ordering::SeqCst);
         self.runtime.spawn(async move {
@@ -170,6 +165,12 @@ impl Api {
         answers.sort_by_key(|(at, _)| *at);
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
+}
+
+fn post(uri: &str, object: &Value) -> hyper::http::Result<Request<Body>> {
+    Request::post(uri)
+        .header("content-type", "application/json")
+        .body(Body::from(object.to_string().into_bytes()))
 }
 
 /// Status and body.

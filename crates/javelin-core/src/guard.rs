@@ -28,6 +28,16 @@ pub fn holds(annotation: Option<&str>, label: Option<&str>) -> bool {
     annotation.is_some_and(|note| note.starts_with(&begin(label)))
 }
 
+/// What the label says of an object with this metadata: [`VALUE`] where the object is guarded.
+pub fn label(metadata: &Value) -> Option<&str> {
+    let label = text(metadata, "labels", keys::INJECT);
+    if holds(text(metadata, "annotations", keys::GUARDED), label) {
+        Some(VALUE)
+    } else {
+        label
+    }
+}
+
 /// The command after which the label counts again.
 pub fn way_back(kind: &Kind, namespace: Option<&str>, name: &str) -> String {
     let place = namespace.map_or_else(String::new, |namespace| format!("-n {namespace} "));
@@ -41,10 +51,9 @@ pub fn way_back(kind: &Kind, namespace: Option<&str>, name: &str) -> String {
 /// What to say of an object that is guarded; `None` of all others. `namespace` is where it is, if that is known.
 pub fn sentence(object: &Value, namespace: Option<&str>) -> Option<String> {
     let metadata = object.get("metadata")?;
-    let text = |map: &str, key: &str| metadata.get(map)?.get(key)?.as_str();
     let kind = Kind::of(object).filter(|kind| kind.is_label_copied)?;
-    let annotation = text("annotations", keys::GUARDED);
-    holds(annotation, text("labels", keys::INJECT)).then(|| {
+    let annotation = text(metadata, "annotations", keys::GUARDED);
+    holds(annotation, text(metadata, "labels", keys::INJECT)).then(|| {
         let name = metadata.get("name").and_then(Value::as_str);
         let way_back = way_back(kind, namespace, name.unwrap_or_default());
         format!(
@@ -52,6 +61,10 @@ pub fn sentence(object: &Value, namespace: Option<&str>) -> Option<String> {
             keys::GUARDED
         )
     })
+}
+
+fn text<'a>(metadata: &'a Value, map: &str, key: &str) -> Option<&'a str> {
+    metadata.get(map)?.get(key)?.as_str()
 }
 
 fn begin(label: Option<&str>) -> String {

@@ -142,23 +142,10 @@ pub fn inputs<'a>(place: PodPath, document: &'a Value, pod: &Pod) -> (Owners, Op
         .get("name")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let label = metadata
-        .get("labels")
-        .and_then(|labels| labels.get(keys::INJECT))
-        .and_then(Value::as_str);
-    let annotation = metadata
-        .get("annotations")
-        .and_then(|annotations| annotations.get(keys::GUARDED))
-        .and_then(Value::as_str);
-    let label = if guard::holds(annotation, label) {
-        Some(guard::VALUE)
-    } else {
-        label
-    };
     let kind = Kind::of(document);
     (
         Owners::of_workload(kind.map_or("", |kind| kind.name), name),
-        label.filter(|_| kind.is_some_and(|kind| kind.is_label_copied)),
+        guard::label(metadata).filter(|_| kind.is_some_and(|kind| kind.is_label_copied)),
     )
 }
 

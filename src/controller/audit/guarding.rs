@@ -12,9 +12,9 @@ use tokio::time::sleep;
 
 use super::findings::{Finding, Findings, Workload};
 use super::guard::{Change, Circumstances, Evidence, MOST_IN_A_WHILE, Memory, Refusal, Target};
-use super::{Audit, origin, say_once};
+use super::{Audit, say_once};
 use crate::api::request::ClusterError;
-use crate::controller::workload_events::{Notice, write_notice};
+use crate::controller::workload_events::Notice;
 use crate::metrics::GuardResult;
 use crate::standing;
 use crate::time::{jittered, now, rfc3339};
@@ -154,14 +154,7 @@ impl Audit {
             reason: "AgentTakenBack",
             note: change.note,
         };
-        write_notice(
-            &self.cluster,
-            &self.metrics,
-            origin(workload),
-            notice,
-            &self.pod,
-        )
-        .await;
+        self.write_event(workload, notice).await;
         self.told
             .insert((workload.clone(), Finding::Crashing), Instant::now());
         Ok(())

@@ -254,18 +254,17 @@ impl Audit {
         let news: Vec<_> = news.collect();
         for (key, affected) in news {
             let (workload, finding) = key;
-            let notice = notice(workload, *finding, affected);
-            write_notice(
-                &self.cluster,
-                &self.metrics,
-                origin(workload),
-                notice,
-                &self.pod,
-            )
-            .await;
+            self.write_event(workload, notice(workload, *finding, affected))
+                .await;
             // Also where it was refused: it would keep others from being told.
             self.told.insert(key.clone(), at);
         }
+    }
+
+    /// An Event on a workload, by this replica.
+    async fn write_event(&self, workload: &Workload, notice: Notice) {
+        let about = origin(workload);
+        write_notice(&self.cluster, &self.metrics, about, notice, &self.pod).await;
     }
 }
 
