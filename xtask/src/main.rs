@@ -172,7 +172,7 @@ enum Verb {
     Installs,
     /// Upgrade from the version before, roll back and upgrade again, with each Helm, while pods are created (about 10 min)
     Upgrades(test::Earlier),
-    /// Run the cluster suite on the oldest Kubernetes that the chart allows (about 25 min once its tools are built)
+    /// Run the cluster suite on the oldest Kubernetes that the chart allows
     Matrix,
     /// Run the stack of deploy/stack on a cluster of its own, and look for one trace, its log lines and its metrics (about 4 min once its tools are built)
     Stack,
