@@ -12,6 +12,7 @@
 //! | [`controller`] | what has to be done to the Secret and the webhook configuration? |
 //! | [`probe`] | does the API server reach us, and if not, what is to be done? |
 //! | [`api`] | how is the Kubernetes API asked? |
+//! | [`entries`] | what should the entries of the webhook configuration be, and how do they differ? Pure |
 //! | [`diagnose`] | what is wrong in a cluster, which workloads have the agent, where does a rotation stand? |
 //! | [`standing`] | does one pod have the agent, was it missed, does it crash? Pure |
 //! | [`offline`] | what becomes of manifests, with no webhook? |
@@ -21,7 +22,7 @@
 //! # What holds everywhere
 //!
 //! - [`javelin_core`] and [`javelin_manifest`] do no I/O, ask no clock and are not async: nothing that could is in their trees.
-//!   [`certs`], [`standing`] and what judges in [`diagnose`] hold to the same.
+//!   [`certs`], [`entries`], [`standing`] and what judges in [`diagnose`] hold to the same.
 //! - Only [`cli`] prints and reads the environment (the Kubernetes client aside, which finds its cluster by it); only
 //!   [`api`] and `controller::watch` name that client; only `server::tls` names rustls; only [`time`] asks for the time of day.
 //! - Every answer to the API server says `allowed: true` and carries the request's UID.
@@ -38,6 +39,7 @@ pub mod controller;
 pub mod diagnose;
 #[cfg(test)]
 mod docs;
+pub mod entries;
 mod markdown;
 pub mod metrics;
 pub mod offline;

@@ -23,6 +23,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::controller::events::reason::EventReason;
+use crate::entries::Drift;
 use crate::probe::finding;
 use crate::telemetry::otlp::Signal;
 use crate::time::unix_seconds;
@@ -68,6 +69,7 @@ pub struct Metrics {
     certificate_last_reload_success: Gauge,
     api_requests: Family<ApiLabels, Counter>,
     webhook_entries: Family<TrustLabels, Gauge>,
+    webhook_entries_drifted: Family<DriftLabels, Gauge>,
     /// Profiles of the configuration that no webhook entry is for.
     pub profiles_without_entry: Gauge,
     leaf_not_after: Gauge,
@@ -113,6 +115,7 @@ impl Metrics {
             certificate_last_reload_success: Gauge::default(),
             api_requests: Family::default(),
             webhook_entries: Family::default(),
+            webhook_entries_drifted: Family::default(),
             profiles_without_entry: Gauge::default(),
             leaf_not_after: Gauge::default(),
             leaf_issuer: Family::default(),
@@ -130,13 +133,22 @@ impl Metrics {
         metrics.register_configuration();
         metrics.register_background();
         metrics.audit.register(&mut metrics.registry);
+        metrics.write_closed_sets();
+        // The files that a process starts with are good, or it would not have started.
+        metrics.config_last_reload_success.set(1);
+        metrics.certificate_last_reload_success.set(1);
+        metrics
+    }
+
+    /// Writes each series of a closed set of labels as 0, so that a rate has something to begin with.
+    fn write_closed_sets(&self) {
         for success in [true, false] {
             let labels = ReloadLabels::of(success);
-            metrics.config_reloads.get_or_create(&labels).inc_by(0);
-            metrics.certificate_reloads.get_or_create(&labels).inc_by(0);
+            self.config_reloads.get_or_create(&labels).inc_by(0);
+            self.certificate_reloads.get_or_create(&labels).inc_by(0);
             for signal in Signal::ALL {
                 let labels = OtlpLabels::of(signal, success);
-                metrics.otlp_requests.get_or_create(&labels).inc_by(0);
+                self.otlp_requests.get_or_create(&labels).inc_by(0);
             }
         }
         for entry in &ENTRIES {
@@ -146,49 +158,38 @@ impl Metrics {
                     entry: label,
                     outcome,
                 };
-                metrics.reviews.get_or_create(&labels).inc_by(0);
+                self.reviews.get_or_create(&labels).inc_by(0);
                 if *entry != Entry::Probe {
-                    metrics.dry_runs.get_or_create(&labels).inc_by(0);
+                    self.dry_runs.get_or_create(&labels).inc_by(0);
                 }
                 // Only what decides, and fails open, is tried again.
                 if *entry != Entry::Probe && !entry.only_warns() {
-                    metrics.second_chances.get_or_create(&labels).inc_by(0);
+                    self.second_chances.get_or_create(&labels).inc_by(0);
                 }
             }
             let labels = EntryLabels { entry: label };
-            drop(metrics.review_duration.get_or_create(&labels));
+            drop(self.review_duration.get_or_create(&labels));
         }
         for answer in ApiAnswer::ALL {
-            metrics
-                .api_requests
-                .get_or_create(&answer.labels())
-                .inc_by(0);
+            self.api_requests.get_or_create(&answer.labels()).inc_by(0);
         }
-        metrics.webhook_entries_are(0, 0);
+        self.webhook_entries_are(0, 0);
+        self.webhook_entries_drifted(Drift::default());
         for happening in EventReason::ALL {
             let reason = happening.reason();
-            metrics
-                .events
-                .get_or_create(&EventLabels { reason })
-                .inc_by(0);
+            self.events.get_or_create(&EventLabels { reason }).inc_by(0);
         }
         for result in WorkloadEventResult::ALL {
             let result = result.as_str();
-            metrics
-                .workload_events
+            self.workload_events
                 .get_or_create(&WorkloadEventLabels { result })
                 .inc_by(0);
         }
         for result in finding::CODES {
-            metrics
-                .probe_result
+            self.probe_result
                 .get_or_create(&ProbeLabels { result })
                 .set(0);
         }
-        // The files that a process starts with are good, or it would not have started.
-        metrics.config_last_reload_success.set(1);
-        metrics.certificate_last_reload_success.set(1);
-        metrics
     }
 
     /// Counts one answered review and the time that deciding took.
@@ -281,6 +282,21 @@ impl Metrics {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.webhook_entries
                 .get_or_create(&TrustLabels { trusts_certificate })
+                .set(count);
+        }
+    }
+
+    /// Tells how many webhook entries are not as the chart makes them.
+    pub fn webhook_entries_drifted(&self, drift: Drift) {
+        let Drift {
+            missing,
+            lost,
+            added,
+        } = drift;
+        for (drift, count) in [("missing", missing), ("lost", lost), ("added", added)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.webhook_entries_drifted
+                .get_or_create(&DriftLabels { drift })
                 .set(count);
         }
     }
@@ -483,6 +499,11 @@ impl Metrics {
             self.webhook_entries.clone(),
         );
         registry.register(
+            "webhook_entries_drifted",
+            "Entries of the webhook configuration that are not as the chart makes them, by what is different; 0 where entries are not read",
+            self.webhook_entries_drifted.clone(),
+        );
+        registry.register(
             "profiles_without_entry",
             "Profiles of the configuration that no webhook entry is for; 0 where entries are not read",
             self.profiles_without_entry.clone(),
@@ -674,6 +695,11 @@ struct ApiLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TrustLabels {
     trusts_certificate: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DriftLabels {
+    drift: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -8,7 +8,7 @@
 //!
 //! Deliberately not here: what to write, and when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ use super::request::{ClusterError, REQUEST, Target, explain, within};
 use crate::certs::ServiceName;
 use crate::certs::hidden::Hidden;
 use crate::certs::store::{BundleEntry, authorities};
+use crate::entries;
 
 /// The objects that Javelin reads and writes.
 #[derive(Debug, Clone)]
@@ -90,10 +91,10 @@ pub struct ConfigurationState {
     pub generation: Option<i64>,
     /// The generation that API servers have been made to read again ([`Cluster::touch`]).
     pub touched: Option<i64>,
-    /// Other people's entries are left out.
+    /// Whom they trust. Other people's entries are left out.
     pub entries: Vec<BundleEntry>,
-    /// Profiles that one of the entries is for, by its path.
-    pub profiles: BTreeSet<String>,
+    /// What they select, of the same entries.
+    pub selecting: Vec<entries::MutatingWebhook>,
 }
 
 /// A pod behind our Service.
@@ -375,7 +376,11 @@ impl Cluster {
             version,
             generation,
             touched,
-            profiles: own.iter().filter_map(profile_of).collect(),
+            selecting: own
+                .iter()
+                .map(selecting)
+                .collect::<Result<_, _>>()
+                .map_err(|error| explain(kube::Error::SerdeError(error), target))?,
             entries: own
                 .into_iter()
                 .map(|entry| to_entry(entry, &self.names.service))
@@ -575,10 +580,9 @@ fn to_pod(pod: Pod) -> PodState {
     }
 }
 
-/// The profile of an entry for namespaces.
-fn profile_of(entry: &MutatingWebhook) -> Option<String> {
-    let path = entry.client_config.service.as_ref()?.path.as_deref()?;
-    path.strip_prefix("/mutate/namespace/").map(str::to_owned)
+/// The fields that say what an entry is called for.
+fn selecting(entry: &MutatingWebhook) -> Result<entries::MutatingWebhook, serde_json::Error> {
+    serde_json::to_value(entry).and_then(serde_json::from_value)
 }
 
 fn to_entry(entry: MutatingWebhook, service: &ServiceName) -> BundleEntry {

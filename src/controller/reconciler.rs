@@ -174,7 +174,8 @@ impl Reconciler {
         };
         let looked = Instant::now();
         if let Ok(found) = &configuration {
-            self.coverage.judge(&found.profiles);
+            let own_namespace = self.cluster.names().service.namespace();
+            self.coverage.judge(own_namespace, &found.selecting);
         }
         let secret = match self.cluster.secret().await {
             Ok(secret) => {

@@ -416,6 +416,7 @@ const OTHER_LABELS: &str = "
 | `result` | `javelin_config_reloads_total`, `javelin_certificate_reloads_total` | `success` or `failure` |
 | `result` | `javelin_api_requests_total` | `success`; `denied` (401, 403), `not-found` (404), `conflict` (409, another replica was faster), `refused` (any other 4xx), `unavailable` (429, 5xx), or `no-answer`. After 429, 503 and 504 the client asks again for as long as the request may take, and only the last answer counts: an API server that throttles for longer is `no-answer` |
 | `trusts_certificate` | `javelin_webhook_entries` | `true` or `false` |
+| `drift` | `javelin_webhook_entries_drifted` | `missing`, not there or calling somebody else; `lost`, with another path or without a requirement or condition; `added`, with a requirement that the chart does not make, as AKS adds one by itself. `javelin check` names each |
 | `profile` | `javelin_injections_total` | a profile of the configuration, or `default` |
 | `result` | `javelin_workload_events_total` | `written`, `failed`, or `dropped` when more workloads at once were decided on than are remembered |
 | `signal` | `javelin_otlp_requests_total` | `traces` or `logs` |

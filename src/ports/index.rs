@@ -6,7 +6,7 @@ use javelin_core::kinds;
 use serde_json::Value;
 
 use super::{CORRECT, ManifestProblem, PortsReport};
-use crate::diagnose::check::objects::Selector;
+use crate::entries::Selector;
 use crate::offline::document::Document;
 
 /// All objects, and what is looked for among them.

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, process::Output};
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{ENDPOINT, INJECT, SOON, SYSTEM, pause_pod, upgrade_with},
+    cases::{ENDPOINT, INJECT, SOON, SYSTEM, counted, pause_pod, upgrade_with},
     kube::{
         Namespace, Result, apply, ensure, eventually, get, javelin, kubectl, kubectl_with, pods,
     },
@@ -231,6 +231,19 @@ fn entries() -> Result {
     let told = tells(&[], &[("webhook-failure-policy", "failed")], "helm upgrade");
     patch(&policy("Ignore"))?;
     told?;
+    // Each replica's reconciler sees it, too.
+    let drifted = |is_so: bool| {
+        eventually(
+            "the metric tells whether entries have drifted",
+            SOON,
+            || {
+                let count = counted("javelin_webhook_entries_drifted{")?;
+                ensure!((count > 0) == is_so, "it tells of {count}");
+                Ok(())
+            },
+        )
+    };
+    drifted(false)?;
     let labels = "/webhooks/0/namespaceSelector/matchLabels";
     patch(&json!([{"op": "add", "path": labels, "value": {"t-check": "a"}}]))?;
     let told = tells(
@@ -238,8 +251,11 @@ fn entries() -> Result {
         &[("webhook-selectors", "warning")],
         "somebody has added that",
     );
+    let seen = drifted(true);
     patch(&json!([{"op": "remove", "path": labels}]))?;
     told?;
+    seen?;
+    drifted(false)?;
     tells(&[], &[], "")
 }
 

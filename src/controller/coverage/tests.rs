@@ -1,7 +1,20 @@
 use super::*;
+use crate::entries::{Callee, Switches, expected};
 
-fn names(names: &[&str]) -> BTreeSet<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
+/// The entries of the chart, with the profiles of this configuration.
+fn entries(config: &str) -> Vec<MutatingWebhook> {
+    let switches = Switches {
+        second_chances: 1,
+        workload_warnings: false,
+    };
+    let callee = Callee {
+        name: "javelin".to_owned(),
+        namespace: "javelin-system".to_owned(),
+        path: None,
+    };
+    let config = Config::parse(config, "f").unwrap();
+    let entries = expected(&config, "javelin-system", switches).into_iter();
+    entries.map(|entry| entry.calling(&callee)).collect()
 }
 
 #[test]
@@ -10,17 +23,40 @@ fn a_profile_without_an_entry_is_told_until_either_side_changes() {
     let config = Arc::new(ArcSwap::new(parse("profiles: {a: {}, b: {}}")));
     let metrics = Arc::new(Metrics::new());
     let mut coverage = Coverage::new(Arc::clone(&config), Arc::clone(&metrics));
-    let mut check = |with_entry: &[&str], missing: &[&str]| {
-        coverage.judge(&names(with_entry));
+    let mut check = |entries: &[MutatingWebhook], missing: &[&str]| {
+        coverage.judge("javelin-system", entries);
         assert_eq!(coverage.said, missing);
         let text = metrics.encode().unwrap();
         let line = format!("javelin_profiles_without_entry {}\n", missing.len());
         assert!(text.contains(&line), "{text}");
     };
-    check(&["default"], &["a", "b"]);
+    check(&entries("profiles: {}"), &["a", "b"]);
     // An entry too many is none too few.
-    check(&["default", "b", "of-another-time"], &["a"]);
+    check(&entries("profiles: {b: {}, of-another-time: {}}"), &["a"]);
     config.store(parse("profiles: {b: {}}"));
-    check(&["default", "b"], &[]);
+    check(&entries("profiles: {b: {}}"), &[]);
     check(&[], &["default", "b"]);
+}
+
+#[test]
+fn entries_that_have_drifted_are_counted_until_they_are_mended() {
+    let config = Config::parse("profiles: {a: {}}", "f").unwrap();
+    let metrics = Arc::new(Metrics::new());
+    let config = Arc::new(ArcSwap::from_pointee(config));
+    let mut coverage = Coverage::new(config, Arc::clone(&metrics));
+    let mut check = |entries: &[MutatingWebhook], counts: [usize; 3]| {
+        coverage.judge("javelin-system", entries);
+        let text = metrics.encode().unwrap();
+        for (drift, count) in ["missing", "lost", "added"].into_iter().zip(counts) {
+            let line = format!("javelin_webhook_entries_drifted{{drift=\"{drift}\"}} {count}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    };
+    let good = entries("profiles: {a: {}}");
+    check(&good, [0, 0, 0]);
+    let mut drifted = good.clone();
+    drifted.truncate(good.len() - 2);
+    drifted[0].object_selector.match_expressions.clear();
+    check(&drifted, [2, 1, 0]);
+    check(&good, [0, 0, 0]);
 }

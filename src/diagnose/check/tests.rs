@@ -6,12 +6,9 @@ use serde_json::{Value, json};
 
 use super::destination::{Collector, Said};
 use super::facts::{Admission, Certificates, DryRun, ObjectNames, Pull, Reach, Replica, Right};
-use super::objects::{
-    Addresses, Callee, ClientConfig, Labelled, MatchCondition, MutatingWebhook, Node, Rule,
-    Selector, WebhookConfiguration,
-};
-use super::webhook::expected::{Expected, Switches};
+use super::objects::{Addresses, Labelled, Node, WebhookConfiguration};
 use super::*;
+use crate::entries::{Callee, ClientConfig, MutatingWebhook, Rule, Switches, expected};
 
 const CONFIG: &str = "
 excludedNamespaces: [kube-system, javelin-system]
@@ -682,35 +679,13 @@ fn as_the_chart_makes_it(config: &Config) -> WebhookConfiguration {
         second_chances: 2,
         workload_warnings: true,
     };
-    let webhooks = webhook::expected::entries(config, "javelin-system", switches).into_iter();
-    let webhooks = webhooks.map(
-        |Expected {
-             name,
-             path,
-             namespace,
-             object,
-             conditions,
-         }| MutatingWebhook {
-            failure_policy: Some(if path == "/probe" { "Fail" } else { "Ignore" }.to_owned()),
-            client_config: calling("javelin-system", "javelin", &path),
-            rules: Vec::new(),
-            namespace_selector: Selector {
-                match_expressions: namespace,
-                ..Default::default()
-            },
-            object_selector: Selector {
-                match_expressions: object,
-                ..Default::default()
-            },
-            match_conditions: conditions
-                .iter()
-                .map(|name| MatchCondition {
-                    name: (*name).to_owned(),
-                })
-                .collect(),
-            name,
-        },
-    );
+    let callee = Callee {
+        name: "javelin".to_owned(),
+        namespace: "javelin-system".to_owned(),
+        path: None,
+    };
+    let webhooks = expected(config, "javelin-system", switches).into_iter();
+    let webhooks = webhooks.map(|entry| entry.calling(&callee));
     let mut configuration = WebhookConfiguration {
         webhooks: webhooks.collect(),
         ..Default::default()

@@ -1,18 +1,17 @@
 //! The webhook configuration, entry by entry, and whoever else changes pods.
 //!
-//! What the entries should be is computed from the configuration (`expected`).
+//! What the entries should be is computed from the configuration ([`entries`](crate::entries)).
 
 use std::collections::BTreeSet;
 
 use javelin_core::config::DEFAULT_PROFILE;
 use javelin_core::mutate::keys::CA_BUNDLE;
 
-use super::objects::{Expression, MutatingWebhook, Selector, WebhookConfiguration};
+use super::objects::WebhookConfiguration;
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
-
-pub(super) mod expected;
-
-use expected::{Expected, OUR_ENTRIES, Switches, expression};
+use crate::entries::{
+    Difference, Expected, Expression, MutatingWebhook, OUR_ENTRIES, Switches, expected, profile,
+};
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     let name = &facts.names.configuration;
@@ -59,7 +58,7 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
     };
     let present = configuration.webhooks.iter().map(|entry| &*entry.name);
     let switches = Switches::of(&present.collect::<Vec<_>>());
-    let expected = expected::entries(config, &facts.names.namespace, switches);
+    let expected = expected(config, &facts.names.namespace, switches);
     let (mut gone, mut without_entry) = (Vec::new(), BTreeSet::new());
     let mut silent = Vec::new();
     let mut selectors_differ = false;
@@ -84,7 +83,7 @@ fn entries(facts: &Facts, configuration: &WebhookConfiguration, findings: &mut F
     let others = configuration.webhooks.iter().filter(|entry| !known(entry));
     let (mut stale, mut foreign) = (BTreeSet::new(), Vec::new());
     for entry in others {
-        match path(entry).and_then(profile) {
+        match entry.path().and_then(profile) {
             Some(profile) if calls(entry, facts) => {
                 stale.insert(profile.to_owned());
             }
@@ -167,9 +166,9 @@ fn differs(
     findings: &mut Findings,
 ) -> bool {
     let name = &entry.name;
-    let mut is_other = false;
-    if !calls(entry, facts) || path(entry) != Some(&expected.path) {
-        is_other = true;
+    let difference = Difference::between(expected, entry);
+    let is_called = calls(entry, facts) && !difference.other_path;
+    if !is_called {
         findings.fail(
             Check::WebhookSelectors,
             format!(
@@ -179,54 +178,25 @@ fn differs(
             UPGRADE,
         );
     }
-    for (what, wanted, found) in [
-        (
-            "namespaceSelector",
-            &expected.namespace,
-            &entry.namespace_selector,
-        ),
-        ("objectSelector", &expected.object, &entry.object_selector),
-    ] {
-        let found = requirements(found);
-        let missing: Vec<_> = wanted
-            .iter()
-            .filter(|each| !found.iter().any(|other| is_met(each, other)))
-            .map(sentence)
-            .collect();
-        let further: Vec<_> = found
-            .iter()
-            .filter(|each| !wanted.iter().any(|other| is_met(other, each)))
-            .map(sentence)
-            .collect();
-        is_other |= !missing.is_empty() || !further.is_empty();
-        if !missing.is_empty() {
-            let message = format!("{name}: its {what} has lost: {}", missing.join("; "));
-            findings.fail(Check::WebhookSelectors, message, UPGRADE);
-        }
-        if !further.is_empty() {
-            findings.warn(
-                Check::WebhookSelectors,
-                format!("{name}: its {what} also asks for: {}", further.join("; ")),
-                "somebody has added that, as AKS does by itself: make sure that it does not exclude your namespaces",
-            );
-        }
-    }
-    let found: Vec<_> = entry
-        .match_conditions
-        .iter()
-        .map(|each| each.name.as_str())
-        .collect();
-    let lost: Vec<_> = expected
-        .conditions
-        .iter()
-        .filter(|each| !found.contains(*each))
-        .collect();
-    if !lost.is_empty() {
-        is_other = true;
-        let message = format!("{name} has lost conditions: {lost:?}");
+    for (selector, lost) in &difference.lost {
+        let message = format!("{name}: its {selector} has lost: {}", sentences(lost));
         findings.fail(Check::WebhookSelectors, message, UPGRADE);
     }
-    is_other
+    for (selector, added) in &difference.added {
+        findings.warn(
+            Check::WebhookSelectors,
+            format!("{name}: its {selector} also asks for: {}", sentences(added)),
+            "somebody has added that, as AKS does by itself: make sure that it does not exclude your namespaces",
+        );
+    }
+    if !difference.lost_conditions.is_empty() {
+        let message = format!(
+            "{name} has lost conditions: {:?}",
+            difference.lost_conditions
+        );
+        findings.fail(Check::WebhookSelectors, message, UPGRADE);
+    }
+    !is_called || !difference.is_none()
 }
 
 fn bundles(configuration: &WebhookConfiguration, elsewhere: bool, findings: &mut Findings) {
@@ -409,38 +379,9 @@ fn calls(entry: &MutatingWebhook, facts: &Facts) -> bool {
     })
 }
 
-fn path(entry: &MutatingWebhook) -> Option<&str> {
-    entry.client_config.service.as_ref()?.path.as_deref()
-}
-
-/// The profile in a path of an entry for namespaces.
-fn profile(path: &str) -> Option<&str> {
-    let prefixes = [
-        "/mutate/namespace/",
-        "/second-chance/namespace/",
-        "/warn/workload/",
-    ];
-    prefixes.iter().find_map(|prefix| path.strip_prefix(prefix))
-}
-
-/// All that a selector asks for.
-fn requirements(selector: &Selector) -> Vec<Expression> {
-    let labels = selector.match_labels.iter();
-    let labels = labels.map(|(key, value)| expression(key, "In", [value.as_str()]));
-    labels
-        .chain(selector.match_expressions.iter().cloned())
-        .collect()
-}
-
-/// The same requirement, whatever the order of its values.
-fn is_met(wanted: &Expression, found: &Expression) -> bool {
-    let sorted = |expression: &Expression| {
-        let mut values = expression.values.clone();
-        values.sort();
-        values.dedup();
-        values
-    };
-    wanted.key == found.key && wanted.operator == found.operator && sorted(wanted) == sorted(found)
+fn sentences(requirements: &[Expression]) -> String {
+    let sentences: Vec<_> = requirements.iter().map(sentence).collect();
+    sentences.join("; ")
 }
 
 fn sentence(

@@ -4,38 +4,82 @@
 use javelin_core::config::{Config, DEFAULT_PROFILE};
 use javelin_core::mutate::keys::{FROM_WORKLOAD, INJECT, PROBE};
 
-use crate::diagnose::check::objects::Expression;
+use super::objects::Expression;
+#[cfg(test)]
+use super::objects::{Callee, ClientConfig, MatchCondition, MutatingWebhook, Selector};
 
 /// An entry as the chart makes it.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::diagnose::check) struct Expected {
-    pub(in crate::diagnose::check) name: String,
-    pub(in crate::diagnose::check) path: String,
-    pub(in crate::diagnose::check) namespace: Vec<Expression>,
-    pub(in crate::diagnose::check) object: Vec<Expression>,
-    pub(in crate::diagnose::check) conditions: Vec<&'static str>,
+pub struct Expected {
+    /// Its name.
+    pub name: String,
+    /// What is asked of the Service.
+    pub path: String,
+    /// What its namespaceSelector asks for.
+    pub namespace: Vec<Expression>,
+    /// What its objectSelector asks for.
+    pub object: Vec<Expression>,
+    /// Names of its conditions.
+    pub conditions: Vec<&'static str>,
 }
 
 impl Expected {
     /// Does the agent of no pod depend on it?
-    pub(super) fn only_warns(&self) -> bool {
+    pub fn only_warns(&self) -> bool {
         self.path.starts_with("/warn/")
+    }
+
+    /// The entry, calling this Service.
+    #[cfg(test)]
+    pub(crate) fn calling(self, callee: &Callee) -> MutatingWebhook {
+        let selector = |match_expressions| Selector {
+            match_expressions,
+            ..Selector::default()
+        };
+        let conditions = self.conditions.into_iter();
+        MutatingWebhook {
+            failure_policy: Some(
+                if self.path == "/probe" {
+                    "Fail"
+                } else {
+                    "Ignore"
+                }
+                .to_owned(),
+            ),
+            client_config: ClientConfig {
+                service: Some(Callee {
+                    path: Some(self.path),
+                    ..callee.clone()
+                }),
+                url: None,
+                ca_bundle: Some("Zm9v".to_owned()),
+            },
+            rules: Vec::new(),
+            namespace_selector: selector(self.namespace),
+            object_selector: selector(self.object),
+            match_conditions: conditions
+                .map(|name| MatchCondition {
+                    name: name.to_owned(),
+                })
+                .collect(),
+            name: self.name,
+        }
     }
 }
 
 /// What values of the chart say of the entries, and the configuration does not.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::diagnose::check) struct Switches {
+pub struct Switches {
     /// How often each entry is there again, for what a failed call has left undecided; the chart allows no more than
     /// [`MOST_SECOND_CHANCES`].
-    pub(in crate::diagnose::check) second_chances: usize,
+    pub second_chances: usize,
     /// Are there entries that only warn?
-    pub(in crate::diagnose::check) workload_warnings: bool,
+    pub workload_warnings: bool,
 }
 
 impl Switches {
     /// As the names of the entries tell.
-    pub(super) fn of(names: &[&str]) -> Self {
+    pub fn of(names: &[&str]) -> Self {
         let is_there = |suffix: &str| names.iter().any(|name| name.ends_with(suffix));
         let second_chances =
             (1..=MOST_SECOND_CHANCES).take_while(|attempt| is_there(&second_chance(*attempt)));
@@ -47,11 +91,7 @@ impl Switches {
 }
 
 /// All of them. `own_namespace` is Javelin's.
-pub(in crate::diagnose::check) fn entries(
-    config: &Config,
-    own_namespace: &str,
-    switches: Switches,
-) -> Vec<Expected> {
+pub fn expected(config: &Config, own_namespace: &str, switches: Switches) -> Vec<Expected> {
     let second_chances = switches.second_chances;
     let mut pods = of_pods(config);
     pods.extend(of_namespaces(config));
@@ -229,7 +269,8 @@ fn is_not_false(key: &str) -> Expression {
     expression(key, "NotIn", ["false"])
 }
 
-pub(super) fn expression<'a>(
+/// A requirement of a selector.
+pub fn expression<'a>(
     key: &str,
     operator: &str,
     values: impl IntoIterator<Item = &'a str>,
@@ -242,7 +283,7 @@ pub(super) fn expression<'a>(
 }
 
 /// How the chart's entries end.
-pub(super) const OUR_ENTRIES: &str = ".javelin.dev";
+pub const OUR_ENTRIES: &str = ".javelin.dev";
 
 /// How those end that only warn.
 const WORKLOAD_WARNING: &str = ".workload-warning.javelin.dev";
