@@ -91,6 +91,8 @@ pub struct ConfigurationState {
     pub generation: Option<i64>,
     /// The generation that API servers have been made to read again ([`Cluster::touch`]).
     pub touched: Option<i64>,
+    /// Does the certificate, and with it every caBundle, come from somebody else ([`keys::CA_BUNDLE`])?
+    pub is_kept_elsewhere: bool,
     /// Whom they trust. Other people's entries are left out.
     pub entries: Vec<BundleEntry>,
     /// What they select, of the same entries.
@@ -351,7 +353,16 @@ impl Cluster {
         Ok(within(REQUEST, sent, &target).await?.metadata.uid)
     }
 
-    /// Reads the webhook configuration.
+    /// Reads the webhook configuration, unless somebody else keeps its caBundles.
+    pub async fn own_configuration(&self) -> Result<ConfigurationState, ClusterError> {
+        let found = self.configuration().await?;
+        if found.is_kept_elsewhere {
+            return Err(ClusterError::Elsewhere(self.configuration_target()));
+        }
+        Ok(found)
+    }
+
+    /// Reads the webhook configuration, whoever keeps its caBundles.
     pub async fn configuration(&self) -> Result<ConfigurationState, ClusterError> {
         let target = self.configuration_target();
         let configuration = within(
@@ -361,9 +372,7 @@ impl Cluster {
         )
         .await?;
         let annotations = configuration.metadata.annotations.as_ref();
-        if annotations.is_some_and(|all| all.contains_key(keys::CA_BUNDLE)) {
-            return Err(ClusterError::Elsewhere(target));
-        }
+        let is_kept_elsewhere = annotations.is_some_and(|all| all.contains_key(keys::CA_BUNDLE));
         let version = configuration
             .metadata
             .resource_version
@@ -376,6 +385,7 @@ impl Cluster {
             version,
             generation,
             touched,
+            is_kept_elsewhere,
             selecting: own
                 .iter()
                 .map(selecting)

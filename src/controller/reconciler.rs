@@ -165,7 +165,7 @@ impl Reconciler {
 
     /// One round.
     async fn reconcile(&mut self) -> Result<Progress, ReconcileError> {
-        let configuration = match self.cluster.configuration().await {
+        let configuration = match self.cluster.own_configuration().await {
             // Without one there is nothing to publish to, but a leaf can be signed already.
             outcome @ (Ok(_) | Err(ClusterError::Missing(_) | ClusterError::Elsewhere(_))) => {
                 outcome

@@ -155,6 +155,22 @@ async fn only_entries_that_call_our_service_are_ours() {
 }
 
 #[tokio::test]
+async fn ca_bundles_of_somebody_else_are_read_and_not_kept() {
+    let own_certificate = json!({
+        "metadata": { "resourceVersion": "7", "annotations": { (keys::CA_BUNDLE): "external" } },
+        "webhooks": [],
+    });
+    let (cluster, _) = cluster(200, &own_certificate);
+
+    assert!(cluster.configuration().await.unwrap().is_kept_elsewhere);
+    let refused = cluster.own_configuration().await;
+    assert!(
+        matches!(refused, Err(ClusterError::Elsewhere(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn the_probe_is_a_dry_run() {
     for (annotations, reached) in [
         (json!({ (keys::PROBE): "x" }), true),
