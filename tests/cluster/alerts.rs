@@ -45,10 +45,11 @@ use crate::{
 type Fault = fn(&mut Bench) -> Result;
 
 /// Those that make no call fail come first: some of the others need a Prometheus that has known the API server for a while.
-const FAULTS: [(&str, Fault); 17] = [
+const FAULTS: [(&str, Fault); 18] = [
     ("a panic", a_panic),
     ("a refused configuration", a_refused_configuration),
     ("a profile without an entry", a_profile_without_an_entry),
+    ("an entry that was changed", an_entry_that_was_changed),
     ("a second release", a_second_release),
     ("a full node", a_full_node),
     ("pods that are skipped", pods_that_are_skipped),
@@ -118,6 +119,22 @@ fn a_profile_without_an_entry(bench: &mut Bench) -> Result {
         || Ok(()),
     )?;
     bench.resolves(&["JavelinProfileWithoutEntry"], take_back)
+}
+
+fn an_entry_that_was_changed(bench: &mut Bench) -> Result {
+    bench.fires(
+        "an entry's selector is emptied by hand",
+        &[Alert::named("JavelinEntriesDrifted")
+            .with("drift", "lost")
+            .shown_by("javelin check", "has lost: javelin.dev/inject")],
+        |_| {
+            let change = r#"[{"op": "remove", "path": "/webhooks/0/objectSelector"}]"#;
+            let object = ["patch", "mutatingwebhookconfiguration", "javelin"];
+            kubectl(&[&object[..], &["--type=json", "-p", change]].concat())
+        },
+        || Ok(()),
+    )?;
+    bench.resolves(&["JavelinEntriesDrifted"], take_back)
 }
 
 /// Adds to what the chart has rendered into the ConfigMap.
