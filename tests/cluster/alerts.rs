@@ -126,7 +126,7 @@ fn an_entry_that_was_changed(bench: &mut Bench) -> Result {
         "an entry's selector is emptied by hand",
         &[Alert::named("JavelinEntriesDrifted")
             .with("drift", "lost")
-            .shown_by("javelin check", "has lost: javelin.dev/inject")],
+            .shown_by("javelin check", "its objectSelector has lost")],
         |_| {
             let change = r#"[{"op": "remove", "path": "/webhooks/0/objectSelector"}]"#;
             let object = ["patch", "mutatingwebhookconfiguration", "javelin"];
