@@ -16,7 +16,7 @@ use serde_json::{Value, value::RawValue};
 use crate::{
     config::Config,
     mutate::{
-        self, Decision, EnvEdit, InitContainerEdit, Plan, Reason, Subject, keys,
+        self, Decision, EnvEdit, InitContainerEdit, Json, Plan, Reason, Subject, keys,
         pod::{Pod, StringMap},
     },
     steps,
@@ -470,13 +470,13 @@ impl<'d, 'a> Operations<'d, 'a> {
     }
 
     /// Adds elements at the end, or the whole array where there is none.
-    fn append(&mut self, array: &[&str], exists: bool, elements: &[Value]) {
+    fn append(&mut self, array: &[&str], exists: bool, elements: &[Json]) {
         if exists {
             for element in elements {
-                self.add(&[array, &["-"]].concat(), element);
+                self.add_json(&[array, &["-"]].concat(), element.clone());
             }
         } else if !elements.is_empty() {
-            self.add(array, elements);
+            self.add_json(array, Json::array(elements));
         }
     }
 
@@ -489,17 +489,17 @@ impl<'d, 'a> Operations<'d, 'a> {
                 InitContainerEdit::Resize { index, resources } => {
                     let index = index.to_string();
                     let at = [&LIST[..], &[&index, "resources"]].concat();
-                    self.add(&at, resources);
+                    self.add_json(&at, resources.clone());
                 }
                 InitContainerEdit::Add(container) => added.push(container),
             }
         }
         if exists {
             for container in added.into_iter().rev() {
-                self.add(&[&LIST[..], &["0"]].concat(), container);
+                self.add_json(&[&LIST[..], &["0"]].concat(), container.clone());
             }
         } else if !added.is_empty() {
-            self.add(&LIST, &added);
+            self.add_json(&LIST, Json::array(added));
         }
     }
 
@@ -533,7 +533,7 @@ impl<'d, 'a> Operations<'d, 'a> {
                     self.operate(What::Replace, &member("name"), text(name));
                 }
                 EnvEdit::Replace { variable, .. } => {
-                    self.operate(What::Replace, &entry, json(variable));
+                    self.operate(What::Replace, &entry, Json::of(variable).into());
                 }
                 EnvEdit::Remove { .. } => self.operate(What::Remove, &entry, String::new()),
             }
@@ -541,7 +541,11 @@ impl<'d, 'a> Operations<'d, 'a> {
     }
 
     fn add(&mut self, path: &[&str], value: &(impl Serialize + ?Sized)) {
-        self.operate(What::Add, path, json(value));
+        self.add_json(path, Json::of(value));
+    }
+
+    fn add_json(&mut self, path: &[&str], value: Json) {
+        self.operate(What::Add, path, value.into());
     }
 
     fn operate(&mut self, what: What, path: &[&str], value: String) {
@@ -567,11 +571,7 @@ fn escaped(token: &str) -> Cow<'_, str> {
 }
 
 fn text(text: &str) -> String {
-    json(text)
-}
-
-fn json(value: &(impl Serialize + ?Sized)) -> String {
-    serde_json::to_string(value).expect("text, and names that are text")
+    Json::of(text).into()
 }
 
 /// An admission that fills an object's annotations beyond what Kubernetes allows fails the user's command.

@@ -50,12 +50,12 @@ fn a_review_allocates_no_more_than_it_did() {
 /// Allocations of one review of each kind and size.
 const BOUNDS: [(&str, u64); 9] = [
     ("skipped", 80),
-    ("already injected", 285),
+    ("already injected", 265),
     ("workload without a change", 315),
-    ("injected", 690),
-    ("1 kB", 470),
-    ("10 kB", 910),
-    ("50 kB", 1_730),
+    ("injected", 605),
+    ("1 kB", 415),
+    ("10 kB", 825),
+    ("50 kB", 1_650),
     ("250 kB", 5_750),
     ("2000 kB", 8_800),
 ];

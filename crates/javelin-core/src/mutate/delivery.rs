@@ -2,13 +2,16 @@
 //!
 //! Only what is missing is added: another webhook may have come after us and taken something away.
 
-use serde_json::{Map, Value, json};
-
 use super::{
     Subject,
     environment::Environment,
     keys::{AGENT_DIR, AGENT_JAR, AGENT_NAME, EXTENSIONS_DIR, EXTENSIONS_NAME, TLS_DIR, TLS_NAME},
-    pod::{Container, EnvVar, Pod, Quantities, Resources},
+    parts::{
+        CopiedResources, InitContainer, InitContainerEdit, Json, KeyToPath, LocalObjectReference,
+        Parts, ProjectedItems, SecurityContext, Volume, VolumeMount, VolumeProjection,
+        VolumeSource,
+    },
+    pod::{Container, EnvVar, Pod},
     reason::{Conflict, Reason},
     sdk::{self, Defaults},
     target::Target,
@@ -17,31 +20,6 @@ use crate::{
     config::{Ca, Delivery, Extensions, Profile, PullPolicy, Tls},
     steps,
 };
-
-/// What the pod as a whole gets.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Parts {
-    /// Volumes.
-    pub volumes: Vec<Value>,
-    /// What is to be done about the init containers that the delivery needs, in the order in which they run.
-    pub init_containers: Vec<InitContainerEdit>,
-    /// A pull secret that the pod does not name itself.
-    pub image_pull_secret: Option<Value>,
-}
-
-/// An edit to the list of init containers.
-#[derive(Debug, Clone, PartialEq)]
-pub enum InitContainerEdit {
-    /// Ours, to be put before all others.
-    Add(Value),
-    /// Other resources for ours, which is there: those of the target have changed.
-    Resize {
-        /// Its position.
-        index: usize,
-        /// The `resources`.
-        resources: Value,
-    },
-}
 
 /// What the targets' environments ask of the volumes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,25 +41,28 @@ pub(super) fn parts(
     notes: &mut Vec<String>,
 ) -> Parts {
     let agent = match &profile.delivery {
-        Delivery::InitContainer { .. } => {
-            Some(json!({ "name": AGENT_NAME, "emptyDir": { "sizeLimit": VOLUME_SIZE_LIMIT } }))
-        }
-        Delivery::ImageVolume { .. } => Some(image_volume(profile)),
+        Delivery::InitContainer { .. } => Some(EMPTY_DIR),
+        Delivery::ImageVolume { .. } => Some(image_source(&profile.agent.image, profile)),
         Delivery::Preinstalled { .. } | Delivery::VariablesOnly => None,
     };
     let extensions = needs.extensions;
-    let extensions = extensions.map(|extensions| extensions_volume(extensions, profile));
-    let tls = needs.tls.map(tls_volume);
+    let extensions = extensions.map(|extensions| extensions_source(extensions, profile));
+    let tls = needs.tls.map(tls_source);
     steps::take(pod.spec.volumes().len() + pod.spec.init_containers().len());
-    let is_missing = |volume: &Value| {
+    let is_missing = |name: &str| {
         let mut volumes = pod.spec.volumes().iter();
-        volumes.all(|there| volume.get("name").is_none_or(|name| name != &there.name))
+        volumes.all(|there| there.name != name)
     };
-    let volumes: Vec<_> = [agent, extensions, tls]
-        .into_iter()
-        .flatten()
-        .filter(is_missing)
-        .collect();
+    let volumes = [
+        (AGENT_NAME, agent),
+        (EXTENSIONS_NAME, extensions),
+        (TLS_NAME, tls),
+    ]
+    .into_iter()
+    .filter_map(|(name, source)| Some((name, source?)))
+    .filter(|(name, _)| is_missing(name))
+    .map(|(name, source)| Json::of(&Volume { name, source }))
+    .collect();
     let copiers = copiers(profile, needs);
     let init_containers = copiers
         .iter()
@@ -92,12 +73,12 @@ pub(super) fn parts(
     Parts {
         volumes,
         init_containers,
-        image_pull_secret: secret.map(|name| json!({ "name": name })),
+        image_pull_secret: secret.map(|name| Json::of(&LocalObjectReference { name })),
     }
 }
 
 /// The mounts that a target lacks.
-pub(super) fn mounts(container: &Container, profile: &Profile, needs: Needs<'_>) -> Vec<Value> {
+pub(super) fn mounts(container: &Container, profile: &Profile, needs: Needs<'_>) -> Vec<Json> {
     let agent = profile
         .delivery
         .uses_image()
@@ -113,7 +94,13 @@ pub(super) fn mounts(container: &Container, profile: &Profile, needs: Needs<'_>)
         .into_iter()
         .flatten()
         .filter(|(name, _)| is_missing(name))
-        .map(|(name, path)| json!({ "name": name, "mountPath": path, "readOnly": true }))
+        .map(|(name, mount_path)| {
+            Json::of(&VolumeMount {
+                name,
+                mount_path,
+                read_only: true,
+            })
+        })
         .collect()
 }
 
@@ -211,16 +198,12 @@ fn overlaps(path: &str, ours: &str) -> bool {
     parts.first().copied() == ours.strip_prefix('/')
 }
 
-/// The agent's image as a volume, read-only by nature (KEP-4639).
-fn image_volume(profile: &Profile) -> Value {
-    json!({ "name": AGENT_NAME, "image": image_source(&profile.agent.image, profile) })
-}
-
-fn image_source(image: &str, profile: &Profile) -> Value {
-    object([
-        ("reference", Some(json!(image))),
-        ("pullPolicy", pull_policy(profile)),
-    ])
+/// An image as a volume, read-only by nature (KEP-4639).
+fn image_source<'a>(reference: &'a str, profile: &Profile) -> VolumeSource<'a> {
+    VolumeSource::Image {
+        reference,
+        pull_policy: pull_policy(profile),
+    }
 }
 
 /// Adds the variable that names the extensions; the container's own wins.
@@ -260,44 +243,54 @@ pub(super) fn copies_extensions(profile: &Profile) -> bool {
     matches!(profile.agent.extensions, Some(Extensions::Image { .. })) && !mounts_images(profile)
 }
 
-fn extensions_volume(extensions: &Extensions, profile: &Profile) -> Value {
-    let (kind, source) = match extensions {
-        Extensions::Image { image, .. } if mounts_images(profile) => {
-            ("image", image_source(image, profile))
-        }
-        Extensions::Image { .. } => ("emptyDir", json!({ "sizeLimit": VOLUME_SIZE_LIMIT })),
+fn extensions_source<'a>(extensions: &'a Extensions, profile: &Profile) -> VolumeSource<'a> {
+    match extensions {
+        Extensions::Image { image, .. } if mounts_images(profile) => image_source(image, profile),
+        Extensions::Image { .. } => EMPTY_DIR,
         // Without the ConfigMap the agent starts without them.
-        Extensions::ConfigMap(name) => ("configMap", json!({ "name": name, "optional": true })),
-        Extensions::Claim { name, .. } => (
-            "persistentVolumeClaim",
-            json!({ "claimName": name, "readOnly": true }),
-        ),
-    };
-    json!({ "name": EXTENSIONS_NAME, kind: source })
+        Extensions::ConfigMap(name) => VolumeSource::ConfigMap {
+            name,
+            optional: true,
+        },
+        Extensions::Claim { name, .. } => VolumeSource::PersistentVolumeClaim {
+            claim_name: name,
+            read_only: true,
+        },
+    }
 }
 
 /// Everything optional: in a namespace without the Secret telemetry fails, but the pod starts.
-fn tls_volume(tls: &Tls) -> Value {
-    let source = |kind: &str, name: &str, items: &[(&str, &str)]| {
-        let items: Vec<_> = items
-            .iter()
-            .map(|(key, path)| json!({ "key": key, "path": path }))
-            .collect();
-        json!({ kind: { "name": name, "items": items, "optional": true } })
-    };
+fn tls_source(tls: &Tls) -> VolumeSource<'_> {
     let ca = tls.ca.as_ref().map(|ca| match ca {
-        Ca::ConfigMap { name, key } => source("configMap", name, &[(key, sdk::CA_FILE)]),
-        Ca::Secret(from) => source("secret", &from.secret, &[(&from.key, sdk::CA_FILE)]),
+        Ca::ConfigMap { name, key } => {
+            VolumeProjection::ConfigMap(projected(name, [(key, sdk::CA_FILE)]))
+        }
+        Ca::Secret(from) => {
+            VolumeProjection::Secret(projected(&from.secret, [(&from.key, sdk::CA_FILE)]))
+        }
     });
     let client = tls.client.as_ref().map(|client| {
         let items = [
-            (client.certificate.as_str(), sdk::CERTIFICATE_FILE),
-            (client.private_key.as_str(), sdk::KEY_FILE),
+            (&client.certificate, sdk::CERTIFICATE_FILE),
+            (&client.private_key, sdk::KEY_FILE),
         ];
-        source("secret", &client.secret, &items)
+        VolumeProjection::Secret(projected(&client.secret, items))
     });
-    let sources: Vec<_> = ca.into_iter().chain(client).collect();
-    json!({ "name": TLS_NAME, "projected": { "sources": sources } })
+    VolumeSource::Projected {
+        sources: ca.into_iter().chain(client).collect(),
+    }
+}
+
+fn projected<'a>(
+    name: &'a str,
+    items: impl IntoIterator<Item = (&'a String, &'static str)>,
+) -> ProjectedItems<'a> {
+    let items = items.into_iter();
+    ProjectedItems {
+        name,
+        items: items.map(|(key, path)| KeyToPath { key, path }).collect(),
+        optional: true,
+    }
 }
 
 /// An init container of ours: what it copies, and with which image.
@@ -352,7 +345,7 @@ fn init_container(
     notes: &mut Vec<String>,
 ) -> Option<InitContainerEdit> {
     let target = targets.first()?.container;
-    let resources = target.resources.as_ref().and_then(copied_resources);
+    let resources = CopiedResources::of(target.resources.as_ref());
     let ours = pod
         .spec
         .init_containers()
@@ -360,8 +353,10 @@ fn init_container(
         .position(|container| container.name == copier.name);
     if let Some(index) = ours {
         let there = pod.spec.init_containers().get(index)?.resources.as_ref();
-        let resources = resources.filter(|copy| !is_within(copy, there))?;
-        return Some(InitContainerEdit::Resize { index, resources });
+        return (!resources.are_within(there)).then(|| InitContainerEdit::Resize {
+            index,
+            resources: Json::of(&resources),
+        });
     }
     let uid = if copier.is_foreign {
         let (uid, why) = foreign_image_uid(pod, target);
@@ -370,25 +365,22 @@ fn init_container(
     } else {
         own_image_uid(pod)
     };
-    let members = [
-        ("name", Some(json!(copier.name))),
-        ("image", Some(json!(copier.image))),
-        ("imagePullPolicy", pull_policy(profile)),
-        ("command", Some(json!(copier.command))),
-        ("env", (!copier.env.is_empty()).then(|| json!(copier.env))),
-        ("resources", resources),
-        ("securityContext", Some(security_context(uid))),
+    Some(InitContainerEdit::Add(Json::of(&InitContainer {
+        name: copier.name,
+        image: copier.image,
+        image_pull_policy: pull_policy(profile),
+        command: &copier.command,
+        env: &copier.env,
+        resources,
+        security_context: SecurityContext::restricted(uid),
         // What it prints when it fails then stands in `kubectl describe pod`.
-        (
-            "terminationMessagePolicy",
-            Some(json!("FallbackToLogsOnError")),
-        ),
-        (
-            "volumeMounts",
-            Some(json!([{ "name": copier.name, "mountPath": copier.directory }])),
-        ),
-    ];
-    Some(InitContainerEdit::Add(object(members)))
+        termination_message_policy: "FallbackToLogsOnError",
+        volume_mounts: [VolumeMount {
+            name: copier.name,
+            mount_path: copier.directory,
+            read_only: false,
+        }],
+    })))
 }
 
 pub(crate) fn own_command(defaults: Option<&Defaults>) -> Vec<String> {
@@ -399,44 +391,8 @@ pub(crate) fn own_command(defaults: Option<&Defaults>) -> Vec<String> {
     command
 }
 
-fn pull_policy(profile: &Profile) -> Option<Value> {
-    let policy = profile.agent.image_pull_policy;
-    policy.map(PullPolicy::as_str).map(Value::from)
-}
-
-/// Requests and limits of the target, verbatim: the pod's effective request is the larger of the init
-/// containers and the sum of the others, so it does not change, and neither does the `QoS` class; a `LimitRange`
-/// and an exactly full `ResourceQuota` that admit the target admit the copy. Devices, huge pages and claims
-/// stay behind: the copy would occupy them.
-fn copied_resources(resources: &Resources) -> Option<Value> {
-    let mut copied = Map::new();
-    for (key, quantities) in [
-        ("requests", &resources.requests),
-        ("limits", &resources.limits),
-    ] {
-        let known: Map<_, _> = quantities
-            .iter()
-            .flatten()
-            .filter(|(name, _)| COPIED_RESOURCES.contains(&name.as_str()))
-            .map(|(name, quantity)| (name.clone(), quantity.clone()))
-            .collect();
-        if !known.is_empty() {
-            copied.insert(key.to_owned(), Value::Object(known));
-        }
-    }
-    (!copied.is_empty()).then_some(Value::Object(copied))
-}
-
-/// Does the init container have these already? A `LimitRange` may have given it more, which is as well.
-fn is_within(copy: &Value, there: Option<&Resources>) -> bool {
-    let has = |key: &str, quantities: Option<&Quantities>| {
-        let wanted = copy.get(key).and_then(Value::as_object);
-        wanted.into_iter().flatten().all(|(name, quantity)| {
-            quantities.is_some_and(|quantities| quantities.get(name) == Some(quantity))
-        })
-    };
-    has("requests", there.and_then(|there| there.requests.as_ref()))
-        && has("limits", there.and_then(|there| there.limits.as_ref()))
+fn pull_policy(profile: &Profile) -> Option<&'static str> {
+    profile.agent.image_pull_policy.map(PullPolicy::as_str)
 }
 
 /// Our image runs as any uid, so that OpenShift may choose one.
@@ -473,33 +429,16 @@ fn pod_uid(pod: &Pod) -> Option<i64> {
     pod.spec.security_context.as_ref()?.run_as_user
 }
 
-/// What the `restricted` Pod Security level asks for.
-fn security_context(uid: Option<i64>) -> Value {
-    object([
-        ("runAsNonRoot", Some(json!(true))),
-        ("runAsUser", uid.map(Value::from)),
-        ("allowPrivilegeEscalation", Some(json!(false))),
-        ("readOnlyRootFilesystem", Some(json!(true))),
-        ("capabilities", Some(json!({ "drop": ["ALL"] }))),
-        ("seccompProfile", Some(json!({ "type": "RuntimeDefault" }))),
-    ])
-}
-
-fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
-    members
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect()
-}
-
 /// The jar has 27 MB; twice that leaves room for a larger one and for the temporary file beside it.
 pub(crate) const VOLUME_SIZE_LIMIT: &str = "64Mi";
+
+/// What an init container fills.
+const EMPTY_DIR: VolumeSource<'_> = VolumeSource::EmptyDir {
+    size_limit: VOLUME_SIZE_LIMIT,
+};
 
 /// Folders and jars, separated by commas (`ExtensionClassLoader` of the agent).
 const EXTENSIONS_VARIABLE: &str = "OTEL_JAVAAGENT_EXTENSIONS";
 
 /// The uid of our image's USER.
 const UNPRIVILEGED_UID: i64 = 65_532;
-
-/// What Kubernetes counts for every container.
-const COPIED_RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
-use super::{delivery::Parts, environment::EnvEdit, keys, pod::StringMap, target::List};
+use super::{
+    environment::EnvEdit,
+    keys,
+    parts::{Json, Parts},
+    pod::StringMap,
+    target::List,
+};
 
 /// Everything that one pod gets.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +54,7 @@ pub struct ContainerPlan {
     /// Edits to its environment, in order.
     pub env: Vec<EnvEdit>,
     /// Mounts to add.
-    pub mounts: Vec<Value>,
+    pub mounts: Vec<Json>,
     /// The service's name, when it is from us.
     pub service_name: Option<String>,
 }

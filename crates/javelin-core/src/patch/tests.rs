@@ -66,7 +66,7 @@ fn nothing_of_ours_is_there_twice() {
         operations.append(
             &["spec", list],
             true,
-            &[json!({ "name": keys::AGENT_NAME })],
+            &[Json::of(&json!({ "name": keys::AGENT_NAME }))],
         );
         let result = document.patched(&operations.list).unwrap();
         let pod = Pod::from_node(&document).unwrap();

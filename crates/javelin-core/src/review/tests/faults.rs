@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
-use crate::mutate::{EnvEdit, InitContainerEdit, Plan, pod::EnvVar};
+use crate::mutate::{EnvEdit, InitContainerEdit, Json, Plan, pod::EnvVar};
 
 /// What comes of a pod, and of a workload around it, with that engine.
 fn asked(engine: Engine, entry: &Entry, object: &Value) -> Value {
@@ -99,21 +99,29 @@ fn a_rule_that_lies_changes_no_pod() {
         |plan| plan.containers[0].mounts.clear(),
         |plan| plan.containers[0]
             .mounts
-            .push(json!({ "name": "data", "mountPath": "/x" })),
-        |plan| plan.containers[0].mounts.push(json!({ "mountPath": 1 })),
+            .push(Json::of(&json!({ "name": "data", "mountPath": "/x" }))),
+        |plan| plan.containers[0]
+            .mounts
+            .push(Json::of(&json!({ "mountPath": 1 }))),
         |plan| plan.containers[0].index = 1,
         |plan| plan.containers[0].list = mutate::List::InitContainers,
         |plan| plan.parts.volumes.clear(),
-        |plan| plan.parts.volumes.push(json!({ "name": "javelin-agent" })),
-        |plan| plan.parts.volumes.push(json!({ "name": "more" })),
-        |plan| plan.parts.volumes.push(json!("no volume")),
+        |plan| plan
+            .parts
+            .volumes
+            .push(Json::of(&json!({ "name": "javelin-agent" }))),
+        |plan| plan
+            .parts
+            .volumes
+            .push(Json::of(&json!({ "name": "more" }))),
+        |plan| plan.parts.volumes.push(Json::of(&json!("no volume"))),
         |plan| plan.parts.init_containers.clear(),
         |plan| plan.parts.init_containers = vec![InitContainerEdit::Resize {
             index: 0,
-            resources: json!({ "limits": { "memory": "1Ki" } })
+            resources: Json::of(&json!({ "limits": { "memory": "1Ki" } }))
         }],
-        |plan| plan.parts.init_containers = vec![InitContainerEdit::Add(json!({}))],
-        |plan| plan.parts.image_pull_secret = Some(json!(["no secret"])),
+        |plan| plan.parts.init_containers = vec![InitContainerEdit::Add(Json::of(&json!({})))],
+        |plan| plan.parts.image_pull_secret = Some(Json::of(&json!(["no secret"]))),
         |plan| plan.annotations.clear(),
         |plan| {
             plan.annotations
