@@ -625,7 +625,7 @@ fn on_a_cluster(
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env("JAVELIN_CLUSTER", "1")
         .env("JAVELIN_TOOLS", tools.program(""))
-        .env("JAVA_HOME", images::java_home()?)
+        .env("JAVA_HOME", jdks::java_home()?)
         .env("JAVELIN_IMAGE_FACTS", product.to_string())
         .env("JAVELIN_JAVA_VERSIONS", versions)
         // For a case that runs one of these chores itself.

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::images;
+use crate::paths::{find_program, variable};
 use crate::progress::note;
 
 /// Where distributions put them.
@@ -22,7 +22,7 @@ pub struct Jdk {
 
 /// The one that compiles, then one of every other version, the oldest first.
 pub fn find() -> Result<Vec<Jdk>> {
-    let compiler = images::java_home()?;
+    let compiler = java_home()?;
     let first = Jdk::at(&compiler).with_context(|| {
         format!(
             "{} is no JDK that says its version in a file `release`: set JAVA_HOME to one",
@@ -49,6 +49,26 @@ pub fn find() -> Result<Vec<Jdk>> {
     }
     others.insert(0, first);
     Ok(others)
+}
+
+/// Where the JDK is: what the environment says, else where `javac` is.
+pub fn java_home() -> Result<PathBuf> {
+    if let Some(home) = variable("JAVA_HOME").map(PathBuf::from) {
+        ensure!(
+            home.join("bin/jlink").is_file(),
+            "JAVA_HOME is {}, which has no bin/jlink: set it to a JDK, not a runtime, or unset it",
+            home.display()
+        );
+        return Ok(home);
+    }
+    let compiler = find_program("javac").context("javac is not on PATH: install a JDK")?;
+    let compiler = fs::canonicalize(&compiler)
+        .with_context(|| format!("failed to follow {}", compiler.display()))?;
+    let home = compiler
+        .ancestors()
+        .nth(2)
+        .context("javac is not in a JDK: set JAVA_HOME to one")?;
+    Ok(home.to_path_buf())
 }
 
 impl Jdk {
