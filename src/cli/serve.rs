@@ -16,6 +16,7 @@ use axum::http::Uri;
 use javelin_core::config::Config;
 use javelin_core::review;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -112,28 +113,8 @@ pub(super) struct Args {
     #[arg(long, env = "JAVELIN_WORKLOAD_EVENTS", conflicts_with = "tls_cert")]
     workload_events: bool,
 
-    /// Look for pods that were missed, or that do not run with the agent; takes further rights, which the chart grants with
-    /// audit.enabled
-    #[arg(
-        long,
-        env = "JAVELIN_AUDIT",
-        requires = "pod_name",
-        conflicts_with = "tls_cert"
-    )]
-    audit: bool,
-
-    /// Take the agent back from workloads whose pods crash with it while older ones without it are ready; takes the further
-    /// right to change workloads, which the chart grants with audit.guard
-    #[arg(long, env = "JAVELIN_AUDIT_GUARD", requires = "audit")]
-    audit_guard: bool,
-
-    /// How long after a round of the audit the next one begins
-    #[arg(long, env = "JAVELIN_AUDIT_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
-    audit_interval: Duration,
-
-    /// How long the audit waits before it reads each page of a list
-    #[arg(long, env = "JAVELIN_AUDIT_PAUSE", value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
-    audit_pause: Duration,
+    #[command(flatten)]
+    audit: AuditArgs,
 
     /// For tests: the clock is wrong by so many seconds
     #[arg(
@@ -190,31 +171,69 @@ pub(super) struct Args {
     )]
     log: String,
 
+    #[command(flatten)]
+    otlp: OtlpArgs,
+}
+
+/// Whether and how there is an audit.
+#[derive(Debug, clap::Args)]
+struct AuditArgs {
+    /// Look for pods that were missed, or that do not run with the agent; takes further rights, which the chart grants with
+    /// audit.enabled
+    #[arg(
+        long,
+        env = "JAVELIN_AUDIT",
+        requires = "pod_name",
+        conflicts_with = "tls_cert"
+    )]
+    audit: bool,
+
+    /// Take the agent back from workloads whose pods crash with it while older ones without it are ready; takes the further
+    /// right to change workloads, which the chart grants with audit.guard
+    #[arg(long, env = "JAVELIN_AUDIT_GUARD", requires = "audit")]
+    audit_guard: bool,
+
+    /// How long after a round of the audit the next one begins
+    #[arg(long, env = "JAVELIN_AUDIT_INTERVAL", value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
+    audit_interval: Duration,
+
+    /// How long the audit waits before it reads each page of a list
+    #[arg(long, env = "JAVELIN_AUDIT_PAUSE", value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
+    audit_pause: Duration,
+}
+
+/// Where Javelin's own telemetry goes.
+#[derive(Debug, clap::Args)]
+struct OtlpArgs {
     /// Send traces of reviews, and what is logged, to this Collector by OTLP over HTTP, as in `http://otel-collector.observability.svc:4318`
-    #[arg(long, env = "JAVELIN_OTLP_ENDPOINT", value_name = "URL")]
-    otlp_endpoint: Option<Uri>,
+    #[arg(
+        long = "otlp-endpoint",
+        env = "JAVELIN_OTLP_ENDPOINT",
+        value_name = "URL"
+    )]
+    endpoint: Option<Uri>,
 
     /// What to send there: traces, logs, or `traces,logs`
     #[arg(
-        long,
+        long = "otlp-signals",
         env = "JAVELIN_OTLP_SIGNALS",
         value_name = "SIGNALS",
         value_enum,
         value_delimiter = ',',
         hide_possible_values = true,
         default_values_t = Signal::ALL,
-        requires = "otlp_endpoint"
+        requires = "endpoint"
     )]
-    otlp_signals: Vec<Signal>,
+    signals: Vec<Signal>,
 
     /// Whose certificates an https Collector may have (PEM)
     #[arg(
-        long,
+        long = "otlp-ca",
         env = "JAVELIN_OTLP_CA",
         value_name = "FILE",
-        requires = "otlp_endpoint"
+        requires = "endpoint"
     )]
-    otlp_ca: Option<PathBuf>,
+    ca: Option<PathBuf>,
 }
 
 /// Serves until a signal ends it, or until something fails.
@@ -232,18 +251,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         pod_uid,
         workload_events,
         audit,
-        audit_guard,
-        audit_interval,
-        audit_pause,
         clock_offset,
         tls_cert,
         tls_key,
         drain_grace,
         log_format,
         log,
-        otlp_endpoint,
-        otlp_signals,
-        otlp_ca,
+        otlp,
     } = args;
     let source = match (tls_cert, tls_key) {
         (Some(certificate), Some(key)) => CertificateSource::Files {
@@ -261,12 +275,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
                 .zip(pod_uid)
                 .map(|(name, uid)| OwnPod { name, uid }),
             workload_events,
-            audit: audit.then_some(Pace {
-                // Without one it would ask for ever.
-                interval: audit_interval.max(SHORTEST_INTERVAL),
-                pause: audit_pause,
-            }),
-            audit_guard,
+            audit: audit.pace(),
+            audit_guard: audit.audit_guard,
         })),
     };
     time::set_offset(clock_offset);
@@ -276,17 +286,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         .build()
         .context("failed to start the runtime")?;
     let metrics = Arc::new(Metrics::new());
-    let destination = otlp_endpoint.map(|endpoint| Destination {
-        endpoint,
-        signals: otlp_signals,
-        authorities: otlp_ca,
-    });
-    let otlp = destination.map(|destination| {
-        let metrics = Arc::clone(&metrics);
-        let told = move |signal, success| metrics.otlp_request(signal, success);
-        Otlp::start(&destination, runtime.handle(), told)
-    });
-    let otlp = otlp.transpose()?;
+    let otlp = otlp.start(runtime.handle(), &metrics)?;
     telemetry::init(log_format, &log, otlp.as_ref())?;
     let outcome = runtime.block_on(Box::pin(serve(Options {
         listen,
@@ -303,6 +303,33 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
     // Whatever still runs now is not worth waiting for.
     runtime.shutdown_background();
     outcome
+}
+
+impl AuditArgs {
+    /// How often it looks; `None` where there is no audit.
+    fn pace(&self) -> Option<Pace> {
+        self.audit.then_some(Pace {
+            // Without one it would ask for ever.
+            interval: self.audit_interval.max(SHORTEST_INTERVAL),
+            pause: self.audit_pause,
+        })
+    }
+}
+
+impl OtlpArgs {
+    fn start(self, runtime: &Handle, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Otlp>> {
+        let Some(endpoint) = self.endpoint else {
+            return Ok(None);
+        };
+        let destination = Destination {
+            endpoint,
+            signals: self.signals,
+            authorities: self.ca,
+        };
+        let metrics = Arc::clone(metrics);
+        let told = move |signal, success| metrics.otlp_request(signal, success);
+        Ok(Some(Otlp::start(&destination, runtime, told)?))
+    }
 }
 
 /// [`Args`] with the choice made.
@@ -348,16 +375,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let workload_events = source.look_after(&parts, &config, &mut background).await?;
 
     let descriptors = most_descriptors().unwrap_or(usize::MAX);
-    let limits = Limits::default().within(descriptors);
-    if limits.connections < Limits::default().connections {
-        tracing::warn!(
-            descriptors,
-            connections = limits.connections,
-            "the limit of open files allows fewer connections than usual"
-        );
-    }
-    let most = i64::try_from(limits.connections).unwrap_or(i64::MAX);
-    metrics.open_connections_limit.set(most);
+    let limits = limits_within(descriptors, &metrics);
     let refusals = Arc::new(Refusals::new(Arc::clone(&metrics)));
     let reviews = Reviews::new(
         config.current,
@@ -377,22 +395,32 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         shutdown.clone(),
         limits,
     ));
-    // The admin port outlives the drain, to tell about it: its own shutdown never comes.
     let admin_router = admin::router(Arc::clone(&readiness), metrics);
-    let admin = listener::serve(
-        admin,
-        Transport::Plain,
-        admin_router,
-        Shutdown::new(),
-        Limits::of_admin_port().within(descriptors),
-    );
+    let admin_limits = Limits::of_admin_port().within(descriptors);
+    // The admin port outlives the drain, to tell about it: its own shutdown never comes.
+    let never = Shutdown::new();
     background.spawn("admin port", async move {
-        admin.await;
+        listener::serve(admin, Transport::Plain, admin_router, never, admin_limits).await;
         std::future::pending().await
     });
     readiness.set(Condition::Listening, true);
 
     supervise(signals, shutdown, server, background, drain_grace).await
+}
+
+/// The usual limits, or fewer connections where the process may not have so many files open.
+fn limits_within(descriptors: usize, metrics: &Metrics) -> Limits {
+    let limits = Limits::default().within(descriptors);
+    if limits.connections < Limits::default().connections {
+        tracing::warn!(
+            descriptors,
+            connections = limits.connections,
+            "the limit of open files allows fewer connections than usual"
+        );
+    }
+    let most = i64::try_from(limits.connections).unwrap_or(i64::MAX);
+    metrics.open_connections_limit.set(most);
+    limits
 }
 
 /// The configuration in use, and who is told when it is another.
