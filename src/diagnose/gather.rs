@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 
 use javelin_core::config::Config;
 use javelin_core::kinds::{self, Kind};
-use javelin_core::mutate::keys::{AGENT_NAME, CA_BUNDLE, INJECT};
+use javelin_core::mutate::keys::{AGENT_NAME, INJECT};
 use serde_json::{Value, json};
 
-use crate::api::client::Cluster;
+use crate::api::client::{Cluster, PodState};
 use crate::api::reader::{Form, Reader, ServedKind};
 use crate::api::refusal::{PodRefusal, Refuser};
 use crate::api::request::ClusterError;
@@ -20,7 +20,7 @@ use crate::causes::with_causes;
 use crate::certs::ServiceName;
 use crate::diagnose::check::destination::{Collector, Destination, Said, ServiceDestination};
 use crate::diagnose::check::facts::{
-    Admission, Certificates, DryRun, ObjectNames, Pull, Reach, Replica, Right,
+    Admission, Certificates, DryRun, ObjectNames, Pull, Reach, Replica,
 };
 use crate::diagnose::check::objects::{
     Addresses, EndpointSlice, Event, Labelled, Service, WebhookConfiguration,
@@ -28,6 +28,10 @@ use crate::diagnose::check::objects::{
 use crate::diagnose::check::{Facts, Seen, Unseen, dry_run};
 use crate::probe::advice::{Installation, Platform, next_step};
 use crate::probe::{self, Reachability};
+
+mod rights;
+
+use rights::Duties;
 
 /// Reads all of it. `certificates` is asked only where the certificate is Javelin's own.
 pub async fn gather(
@@ -41,15 +45,7 @@ pub async fn gather(
     let pods = seen(cluster.pods().await);
     let called = cluster.names().service.service();
     let acts_as = pods.iter().flatten().find_map(|pod| pod.account.clone());
-    let is_started_with = |argument: &str| {
-        let mut arguments = pods.iter().flatten().flat_map(|pod| &pod.arguments);
-        arguments.any(|each| each == argument)
-    };
-    let duties = Duties {
-        workload_events: is_started_with("--workload-events"),
-        audit: is_started_with("--audit"),
-        guard: is_started_with("--audit-guard"),
-    };
+    let duties = Duties::of(pods.as_deref().unwrap_or_default());
     let names = ObjectNames {
         namespace: cluster.names().service.namespace().to_owned(),
         service: called.to_owned(),
@@ -59,10 +55,9 @@ pub async fn gather(
     let config = config(&reader, &cluster.names().service).await;
     let parsed = config.as_ref().ok().and_then(|config| config.as_ref().ok());
     let (configuration, others) = configurations(&reader, &names).await;
-    let is_elsewhere = configuration.as_ref().is_ok_and(|found| {
-        let annotations = found.metadata.annotations.as_ref();
-        annotations.is_some_and(|all| all.contains_key(CA_BUNDLE))
-    });
+    let is_elsewhere = configuration
+        .as_ref()
+        .is_ok_and(WebhookConfiguration::has_foreign_bundles);
     let addresses = addresses(&reader, &names.namespace, &names.service).await;
     let port = addresses
         .as_ref()
@@ -75,18 +70,10 @@ pub async fn gather(
         account: if is_elsewhere {
             Ok(Vec::new())
         } else {
-            account(&reader, cluster, &names.account, duties).await
+            rights::account(&reader, cluster.names(), &names.account, duties).await
         },
         service: service(&reader, &names.namespace, &names.service).await,
-        replicas: pods.map(|pods| {
-            let pods = pods.into_iter();
-            pods.map(|pod| Replica {
-                name: pod.name,
-                ready: pod.ready,
-                node: pod.node,
-            })
-            .collect()
-        }),
+        replicas: pods.map(|pods| pods.into_iter().map(replica).collect()),
         certificates: if is_elsewhere {
             Certificates::Elsewhere
         } else {
@@ -111,6 +98,14 @@ pub async fn gather(
         other_kinds,
         other_kinds_unseen,
     })
+}
+
+fn replica(pod: PodState) -> Replica {
+    Replica {
+        name: pod.name,
+        ready: pod.ready,
+        node: pod.node,
+    }
 }
 
 /// The configuration as the chart mounts it.
@@ -169,93 +164,6 @@ async fn addresses(reader: &Reader, namespace: &str, name: &str) -> Seen<Address
         .list::<EndpointSlice>("EndpointSlices", &path, &query, Form::Whole)
         .await;
     Ok(Addresses::of(&seen(slices)?))
-}
-
-/// What replicas do beside the usual, as they were started.
-#[derive(Debug, Clone, Copy)]
-struct Duties {
-    workload_events: bool,
-    audit: bool,
-    guard: bool,
-}
-
-/// Asks for each right of the chart's Roles and `ClusterRole`s, as `templates/rbac.yaml` has them for these duties.
-async fn account(
-    reader: &Reader,
-    cluster: &Cluster,
-    account: &str,
-    duties: Duties,
-) -> Seen<Vec<Right>> {
-    let names = cluster.names();
-    let namespace = names.service.namespace();
-    let secret = (namespace, "", "secrets", names.secret.as_str());
-    let probe = (namespace, "", "configmaps", names.probe.as_str());
-    let entries = (
-        "",
-        "admissionregistration.k8s.io",
-        "mutatingwebhookconfigurations",
-        names.configuration.as_str(),
-    );
-    let service = (namespace, "", "services", names.service.service());
-    let everywhere = |group, resource| ("", group, resource, "");
-    let events = everywhere("events.k8s.io", "events");
-    let mut asked = vec![
-        (secret, &["get", "watch", "patch", "create"][..]),
-        (probe, &["create", "patch"]),
-        ((namespace, "events.k8s.io", "events", ""), &["create"]),
-        (entries, &["get", "watch", "patch"]),
-    ];
-    if duties.workload_events {
-        asked.extend([
-            (events, &["create"][..]),
-            (everywhere("apps", "deployments"), &["get"]),
-            (everywhere("batch", "cronjobs"), &["get"]),
-        ]);
-    }
-    if duties.audit {
-        asked.extend([
-            (service, &["get"][..]),
-            (everywhere("", "namespaces"), &["list"]),
-            (everywhere("", "pods"), &["get", "list"]),
-            (events, &["create"]),
-        ]);
-        let kinds = Kind::with_status();
-        asked.extend(kinds.map(|kind| {
-            let right = everywhere(kind.group, kind.plural());
-            (right, &["get", "list"][..])
-        }));
-    }
-    if duties.guard {
-        let kinds = Kind::with_status().filter(|kind| kind.is_rolled_out());
-        asked.extend(kinds.map(|kind| {
-            let right = everywhere(kind.group, kind.plural());
-            (right, &["patch"][..])
-        }));
-    }
-    let mut rights = Vec::new();
-    for ((namespace_of_right, group, resource, name), verbs) in asked {
-        for verb in verbs {
-            let question = json!({
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SubjectAccessReview",
-                "spec": {
-                    "user": format!("system:serviceaccount:{namespace}:{account}"),
-                    "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
-                    "resourceAttributes": {
-                        "namespace": namespace_of_right, "verb": verb, "group": group, "resource": resource, "name": name,
-                    },
-                },
-            });
-            let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-            let answer = seen(reader.review(path, &question).await)?;
-            let allowed = answer.pointer("/status/allowed").and_then(Value::as_bool);
-            rights.push(Right {
-                what: format!("{verb} {resource} {name}").trim_end().to_owned(),
-                is_allowed: allowed == Some(true),
-            });
-        }
-    }
-    Ok(rights)
 }
 
 async fn reach(cluster: &Cluster, version: &str, port: Option<u16>) -> Reach {

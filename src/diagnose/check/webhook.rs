@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use javelin_core::config::DEFAULT_PROFILE;
-use javelin_core::mutate::keys::CA_BUNDLE;
 
 use super::objects::WebhookConfiguration;
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
@@ -17,8 +16,7 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     let name = &facts.names.configuration;
     match &facts.configuration {
         Ok(configuration) => {
-            let annotations = configuration.metadata.annotations.as_ref();
-            let elsewhere = annotations.is_some_and(|all| all.contains_key(CA_BUNDLE));
+            let elsewhere = configuration.has_foreign_bundles();
             let whose = if elsewhere {
                 "; its caBundles are not Javelin's own (tls.existingSecret or tls.certManager)"
             } else {
