@@ -122,9 +122,13 @@ pub const FIELD_VARIABLES: [(&str, &str); 5] = [
     ("JAVELIN_POD_UID", "metadata.uid"),
 ];
 
-/// Is it the name of a variable of ours, which no container may have of its own?
-pub fn is_private(variable: &str) -> bool {
+/// Names of variables of ours, which no container may have of its own.
+pub fn private_names() -> impl Iterator<Item = &'static str> {
     let fields = FIELD_VARIABLES.iter().map(|(name, _)| *name);
-    let mut names = fields.chain([OPTIONS_VARIABLE, ATTRIBUTES_VARIABLE, HEADERS_VARIABLE]);
-    names.any(|name| name == variable)
+    fields.chain([OPTIONS_VARIABLE, ATTRIBUTES_VARIABLE, HEADERS_VARIABLE])
+}
+
+/// Is it one of [`private_names`]?
+pub fn is_private(variable: &str) -> bool {
+    private_names().any(|name| name == variable)
 }

@@ -246,22 +246,12 @@ impl Context<'_> {
         record: &mut Record,
     ) -> Result<Plan, Reason> {
         let (pod, profile) = (self.subject.pod, self.profile);
-        let option = self.option.as_deref();
         let base = pod.annotation(keys::JAVA_TOOL_OPTIONS_BASE);
         let shown = targets.iter();
         let shown: Vec<_> = shown
             .map(|target| Shown::of(target.container, base))
             .collect();
-        let notes = foreign::check(pod, &shown, option, self.before.is_none());
-        let mut notes = record.check("other agents", notes)?;
-        if option.is_some() && notes.is_empty() {
-            record.passes("other agents", || {
-                "none in options, commands and init containers".to_owned()
-            });
-        }
-        for note in &notes {
-            record.passes("other agents", || note.clone());
-        }
+        let mut notes = self.check_other_agents(&shown, record)?;
         // What is there already is ours, and cannot be taken back.
         if self.before.is_none() {
             self.check_room(targets, &mut warnings, record)?;
@@ -304,38 +294,58 @@ impl Context<'_> {
         record.delivery(profile);
         needs.defaults = defaults.as_ref();
         let parts = delivery::parts(pod, targets, profile, needs, &mut notes);
-        let mut annotations = safe_to_evict(pod, profile, needs);
-        let stale_annotations: Vec<_> = pod
-            .annotation(keys::SKIPPED)
-            .map(|_| keys::SKIPPED)
-            .into_iter()
-            .collect();
-        let is_complete = parts == Parts::default()
-            && annotations.is_empty()
-            && stale_annotations.is_empty()
-            && containers
-                .iter()
-                .all(|container| container.env.is_empty() && container.mounts.is_empty());
+        let skipped = pod.annotation(keys::SKIPPED);
+        let mut plan = Plan {
+            is_first: self.before.is_none(),
+            profile: profile.name.clone(),
+            loads_agent: self.option.is_some(),
+            parts,
+            containers,
+            annotations: safe_to_evict(pod, profile, needs),
+            stale_annotations: skipped.map(|_| keys::SKIPPED).into_iter().collect(),
+            warnings,
+        };
+        let receipt = self.receipt(changed, notes, plan.changes_nothing())?;
+        plan.annotations.insert(keys::INJECTED.to_owned(), receipt);
+        Ok(plan)
+    }
+
+    /// Notes of what another agent makes of ours; an error where it keeps ours out.
+    fn check_other_agents(
+        &self,
+        shown: &[Shown<'_>],
+        record: &mut Record,
+    ) -> Result<Vec<String>, Reason> {
+        let option = self.option.as_deref();
+        let notes = foreign::check(self.subject.pod, shown, option, self.before.is_none());
+        let notes = record.check("other agents", notes)?;
+        if option.is_some() && notes.is_empty() {
+            record.passes("other agents", || {
+                "none in options, commands and init containers".to_owned()
+            });
+        }
+        for note in &notes {
+            record.passes("other agents", || note.clone());
+        }
+        Ok(notes)
+    }
+
+    /// The receipt as its annotation has it. Where nothing is left to do, the pod has the same already.
+    fn receipt(
+        &self,
+        changed: BTreeMap<String, Vec<String>>,
+        notes: Vec<String>,
+        changes_nothing: bool,
+    ) -> Result<String, Reason> {
         let receipt = self.before.clone();
-        let receipt = receipt.unwrap_or_else(|| Receipt::new(profile));
+        let receipt = receipt.unwrap_or_else(|| Receipt::new(self.profile));
         let receipt = receipt.with(changed, notes);
-        if is_complete && self.before.as_ref() == Some(&receipt) {
+        if changes_nothing && self.before.as_ref() == Some(&receipt) {
             return Err(Reason::AlreadyInjected);
         }
         // Without it nobody would know the pod again.
-        let receipt = serde_json::to_string(&receipt)
-            .map_err(|error| Reason::Internal(format!("the receipt: {error}")))?;
-        annotations.insert(keys::INJECTED.to_owned(), receipt);
-        Ok(Plan {
-            is_first: self.before.is_none(),
-            profile: profile.name.clone(),
-            loads_agent: option.is_some(),
-            parts,
-            containers,
-            annotations,
-            stale_annotations,
-            warnings,
-        })
+        serde_json::to_string(&receipt)
+            .map_err(|error| Reason::Internal(format!("the receipt: {error}")))
     }
 
     /// Is there room for what is ours, in names, paths and limits?

@@ -40,6 +40,17 @@ impl Plan {
             "variables only"
         }
     }
+
+    /// Is everything in the pod already?
+    pub(super) fn changes_nothing(&self) -> bool {
+        self.parts == Parts::default()
+            && self.annotations.is_empty()
+            && self.stale_annotations.is_empty()
+            && self
+                .containers
+                .iter()
+                .all(|container| container.env.is_empty() && container.mounts.is_empty())
+    }
 }
 
 /// What one container gets.
@@ -154,9 +165,7 @@ impl Warning {
             Self::AttributesBroken { .. } => "attributes-broken",
         }
     }
-}
 
-impl Warning {
     /// Code and sentence: what is shown everywhere.
     pub fn line(&self) -> String {
         format!("{}: {self}", self.code())

@@ -172,27 +172,7 @@ fn kept(target: &str, name: &str, private: &str) -> String {
 
 /// Every name and list, as literals.
 fn names(annotated: bool) -> BTreeMap<&'static str, String> {
-    let private = keys::FIELD_VARIABLES.map(|(name, _)| name);
-    let private = private.into_iter().chain([
-        keys::OPTIONS_VARIABLE,
-        keys::ATTRIBUTES_VARIABLE,
-        keys::HEADERS_VARIABLE,
-    ]);
-    // Attributes refer to no address, and the namespace's name is known.
-    let fields = keys::FIELD_VARIABLES
-        .iter()
-        .filter(|(name, _)| *name != keys::NODE_IP_VARIABLE && *name != "JAVELIN_NAMESPACE");
-    let fields = fields.map(|(name, path)| list([*name, *path]));
-    let fields = format!("[{}]", fields.collect::<Vec<_>>().join(", "));
     let vendors: Vec<_> = mutate::VENDORS.iter().map(|(part, _)| *part).collect();
-    let of = |is_wanted: fn(&AgentKind) -> bool| {
-        let injectors = mutate::INJECTORS.iter();
-        list(
-            injectors
-                .filter(|(_, agent)| is_wanted(agent))
-                .map(|(name, _)| *name),
-        )
-    };
     let pointer = |key: &str| key.replace('~', "~0").replace('/', "~1");
     let annotation = |key: &str| literal(&format!("/metadata/annotations/{}", pointer(key)));
     BTreeMap::from([
@@ -233,33 +213,30 @@ fn names(annotated: bool) -> BTreeMap<&'static str, String> {
         ("ATTRIBUTES_VARIABLE", literal(keys::ATTRIBUTES_VARIABLE)),
         ("HEADERS_VARIABLE", literal(keys::HEADERS_VARIABLE)),
         ("NODE_IP_VARIABLE", literal(keys::NODE_IP_VARIABLE)),
-        ("PRIVATE_NAMES", list(private)),
-        ("FIELDS", fields),
+        ("PRIVATE_NAMES", list(keys::private_names())),
+        ("FIELDS", fields()),
         ("OTLP_PROPERTIES", list(mutate::OTLP_PROPERTIES)),
         ("TAKEN_NAMES", list(config::INSTEAD.map(|(name, _)| name))),
         ("SIGNALS", list(SIGNALS)),
         ("OWNER_KEYS", map(kinds::attributes())),
         (
             "OTEL_INJECTORS",
-            of(|agent| *agent == AgentKind::OpenTelemetry),
+            injectors(|agent| *agent == AgentKind::OpenTelemetry),
         ),
         (
             "VENDOR_INJECTORS",
-            of(|agent| matches!(agent, AgentKind::Vendor(_))),
+            injectors(|agent| matches!(agent, AgentKind::Vendor(_))),
         ),
         ("VENDORS", literal(&format!("(?i){}", any_of(&vendors)))),
-        ("VENDOR_OPTION", literal(&option_with(&vendors, r"[^=\s]*"))),
-        (
-            "VENDOR_OPTION_QUOTED",
-            literal(&option_with(&vendors, "[^=]*")),
-        ),
+        ("VENDOR_OPTION", option_with(&vendors, r"[^=\s]*")),
+        ("VENDOR_OPTION_QUOTED", option_with(&vendors, "[^=]*")),
         (
             "OTEL_OPTION",
-            literal(&option_with(&mutate::OPENTELEMETRY, r"[^=\s]*")),
+            option_with(&mutate::OPENTELEMETRY, r"[^=\s]*"),
         ),
         (
             "OTEL_OPTION_QUOTED",
-            literal(&option_with(&mutate::OPENTELEMETRY, "[^=]*")),
+            option_with(&mutate::OPENTELEMETRY, "[^=]*"),
         ),
         (
             "BASED",
@@ -273,12 +250,30 @@ fn names(annotated: bool) -> BTreeMap<&'static str, String> {
     ])
 }
 
+/// Variables from fields of the pod that attributes may refer to, with the fields' paths.
+fn fields() -> String {
+    // Attributes refer to no address, and the namespace's name is known.
+    let fields = keys::FIELD_VARIABLES
+        .iter()
+        .filter(|(name, _)| *name != keys::NODE_IP_VARIABLE && *name != "JAVELIN_NAMESPACE")
+        .map(|(name, path)| list([*name, *path]));
+    format!("[{}]", fields.collect::<Vec<_>>().join(", "))
+}
+
+/// Names of init containers that bring such an agent.
+fn injectors(is_wanted: fn(&AgentKind) -> bool) -> String {
+    let injectors = mutate::INJECTORS.iter();
+    list(
+        injectors
+            .filter(|(_, agent)| is_wanted(agent))
+            .map(|(name, _)| *name),
+    )
+}
+
 /// An option that loads one of these, by a part of its path.
 fn option_with(parts: &[&str], path: &str) -> String {
-    format!(
-        "-(javaagent|agentpath|agentlib):(?i:{path}{})",
-        any_of(parts)
-    )
+    let any = any_of(parts);
+    literal(&format!("-(javaagent|agentpath|agentlib):(?i:{path}{any})"))
 }
 
 /// A regular expression for any of these texts.
