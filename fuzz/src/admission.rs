@@ -323,16 +323,13 @@ pub(crate) fn treat(object: &Value, config: &Config, label: Option<&str>) -> (Po
 }
 
 fn subject<'a>(pod: &'a Pod, label: Option<&'a str>) -> Subject<'a> {
-    Subject {
+    Subject::of_pod(
         pod,
-        namespace: Namespace {
+        Namespace {
             name: Some("shop"),
             inject: label.map_or(InjectLabel::Absent, InjectLabel::Value),
         },
-        owners: mutate::Owners::of_pod(&pod.metadata),
-        from_workload: None,
-        claims: Vec::new(),
-    }
+    )
 }
 
 /// That of most golden cases.

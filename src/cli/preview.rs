@@ -11,7 +11,7 @@ use javelin_core::{
     config::Config,
     guard,
     kinds::{self, Kind},
-    mutate::{self, Decision, InjectLabel, Namespace, Reason, Source, Step, Subject, pod::Pod},
+    mutate::{self, Decision, Reason, Source, Step, pod::Pod},
     patch::{Mutation, PodPath},
     workload::{self, Workload},
 };
@@ -311,19 +311,9 @@ fn mutate(
     let place = || format!("{}: {} cannot be read", document.origin, document.title());
     let pod = path.of(&document.value).unwrap_or(&Value::Null);
     let pod = Pod::from_value(pod).with_context(place)?;
-    let name = inputs.namespace_of(&document.value);
-    let label = inputs.inject_label(name);
-    let (owners, from_workload) = workload::inputs(path, &document.value, &pod);
-    let subject = Subject {
-        pod: &pod,
-        namespace: Namespace {
-            name,
-            inject: label.map_or(InjectLabel::Absent, InjectLabel::Value),
-        },
-        owners,
-        from_workload,
-        claims: workload::claims(path, &document.value),
-    };
+    let namespace = inputs.namespace_around(&document.value);
+    let name = namespace.name;
+    let subject = workload::subject_in(&document.value, path, &pod, namespace);
     let mutation = Mutation::of(&subject, &document.value, path, config);
     let steps = if explain {
         mutate::explain(&subject, config)

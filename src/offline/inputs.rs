@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use javelin_core::mutate::keys;
+use javelin_core::mutate::{InjectLabel, Namespace, keys};
 use serde_json::Value;
 
 /// Gathered over the whole input, before anything is decided: it holds names and keys, no values.
@@ -108,8 +108,18 @@ impl Inputs {
         own.or(self.namespace.as_deref())
     }
 
+    /// That namespace, with its inject label.
+    pub fn namespace_around<'a>(&'a self, object: &'a Value) -> Namespace<'a> {
+        let name = self.namespace_of(object);
+        let label = self.inject_label(name);
+        Namespace {
+            name,
+            inject: label.map_or(InjectLabel::Absent, InjectLabel::Value),
+        }
+    }
+
     /// The inject label of a namespace.
-    pub fn inject_label(&self, namespace: Option<&str>) -> Option<&str> {
+    fn inject_label(&self, namespace: Option<&str>) -> Option<&str> {
         let key = namespace.map(str::to_owned);
         self.labels.get(&key).map(String::as_str)
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use javelin_core::{
     config::Config,
-    mutate::{Decision, InjectLabel, Namespace as Home, Owners, Reason, Subject, keys, pod::Pod},
+    mutate::{Decision, InjectLabel, Namespace as Home, Reason, Subject, keys, pod::Pod},
     patch::{Mutation, PodPath},
     policy::{
         Policies,
@@ -286,16 +286,13 @@ impl Try {
     fn all(api: &Api, namespace: &str, pods: &[Value], config: &Config) -> Result<Vec<Self>> {
         let treatments = pods.iter().map(|document| {
             let pod = Pod::from_value(document).map_err(|error| format!("{error}: {document}"))?;
-            let subject = Subject {
-                pod: &pod,
-                namespace: Home {
+            let subject = Subject::of_pod(
+                &pod,
+                Home {
                     name: Some(namespace),
                     inject: InjectLabel::Absent,
                 },
-                owners: Owners::of_pod(&pod.metadata),
-                from_workload: None,
-                claims: Vec::new(),
-            };
+            );
             Ok(Mutation::of(&subject, document, PodPath::POD, config))
         });
         let treatments = treatments.collect::<Result<Vec<_>>>()?;

@@ -3,7 +3,7 @@
 
 use javelin_core::{
     config::Config,
-    mutate::{Decision, InjectLabel, Namespace, Owners, Subject, keys, pod::Pod},
+    mutate::{Decision, InjectLabel, Namespace, Subject, keys, pod::Pod},
     patch::{Mutation, PodPath},
 };
 use serde_json::{Value, json};
@@ -51,16 +51,13 @@ impl Engine {
     /// What becomes of a pod in a namespace that is labelled `true`.
     fn pair(&self, namespace: &str, document: &Value) -> Result<Pair> {
         let pod = Pod::from_value(document).map_err(|error| format!("{error}: {document}"))?;
-        let subject = Subject {
-            pod: &pod,
-            namespace: Namespace {
+        let subject = Subject::of_pod(
+            &pod,
+            Namespace {
                 name: Some(namespace),
                 inject: InjectLabel::Value("true"),
             },
-            owners: Owners::of_pod(&pod.metadata),
-            from_workload: None,
-            claims: Vec::new(),
-        };
+        );
         let mutation = Mutation::of(&subject, document, PodPath::POD, &self.0);
         let patched = if mutation.patch.is_empty() {
             document

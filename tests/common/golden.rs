@@ -8,7 +8,7 @@ use std::{
 use javelin_core::{
     config::Config,
     kinds,
-    mutate::{InjectLabel, Namespace, Subject, pod::Pod},
+    mutate::{InjectLabel, Namespace, pod::Pod},
     patch::{Mutation, PodPath},
     workload,
 };
@@ -46,14 +46,7 @@ impl PodCase {
             facts,
         } = self;
         let pod = Pod::from_value(place.of(document).expect("a pod")).expect("a readable pod");
-        let (owners, from_workload) = workload::inputs(*place, document, &pod);
-        let subject = Subject {
-            pod: &pod,
-            namespace: namespace(facts),
-            owners,
-            from_workload,
-            claims: workload::claims(*place, document),
-        };
+        let subject = workload::subject_in(document, *place, &pod, namespace(facts));
         Mutation::of(&subject, document, *place, config)
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use javelin_core::{
     config::Config,
     mutate::{
-        self, Decision, InjectLabel, Namespace, Owners, Reason, Subject, Verdict, keys,
+        self, Decision, InjectLabel, Namespace, Reason, Subject, Verdict, keys,
         pod::{Container, EnvVar, Pod},
     },
     patch::{Mutation, PodPath},
@@ -209,16 +209,13 @@ const CONFIGURATIONS: [&str; 9] = [
 ];
 
 fn subject(pod: &Pod) -> Subject<'_> {
-    Subject {
+    Subject::of_pod(
         pod,
-        namespace: Namespace {
+        Namespace {
             name: Some("shop"),
             inject: InjectLabel::Value("true"),
         },
-        owners: Owners::of_pod(&pod.metadata),
-        from_workload: None,
-        claims: Vec::new(),
-    }
+    )
 }
 
 fn last<'a>(container: &'a Container, name: &str) -> Option<&'a EnvVar> {

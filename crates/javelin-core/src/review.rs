@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     kinds,
     mutate::{
-        self, Decision, InjectLabel, Namespace, Owners, Reason, Subject, Warning, keys,
+        self, Decision, InjectLabel, Namespace, Reason, Subject, Warning, keys,
         pod::{Metadata, Pod},
     },
     patch::{Mutation, Node, Patch, PodPath, Rules},
@@ -214,13 +214,7 @@ impl Engine {
         let names = [&request.namespace, &pod.metadata.namespace].into_iter();
         let mut names = names.flatten().map(String::as_str);
         let name = names.find(|name| !name.is_empty());
-        let subject = Subject {
-            pod: &pod,
-            namespace: Namespace { name, inject },
-            owners: Owners::of_pod(&pod.metadata),
-            from_workload: None,
-            claims: Vec::new(),
-        };
+        let subject = Subject::of_pod(&pod, Namespace { name, inject });
         let decision = (self.decide)(&subject, config);
         let name = display_name(&pod.metadata);
         if let Decision::Skip(reason) = &decision

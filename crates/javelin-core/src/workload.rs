@@ -121,32 +121,39 @@ impl Change {
     }
 }
 
+/// The pod that stands in an object at `place`, and what the object says of it: its owners, the label to be copied, and
+/// claims.
+pub fn subject_in<'a>(
+    document: &'a Value,
+    place: PodPath,
+    pod: &'a Pod,
+    namespace: Namespace<'a>,
+) -> Subject<'a> {
+    if place == PodPath::POD {
+        return Subject::of_pod(pod, namespace);
+    }
+    let metadata = document.get("metadata").unwrap_or(&Value::Null);
+    let name = metadata.get("name").and_then(Value::as_str);
+    let kind = Kind::of(document);
+    Subject {
+        pod,
+        namespace,
+        owners: Owners::of_workload(kind.map_or("", |kind| kind.name), name.unwrap_or_default()),
+        from_workload: guard::label(metadata)
+            .filter(|_| kind.is_some_and(|kind| kind.is_label_copied)),
+        claims: claims(place, document),
+    }
+}
+
 /// Names of the claim templates beside an object's pod template, as a `StatefulSet` has them: its controller puts each
 /// claim in place of the template's volume of that name (`updateStorage` in `pkg/controller/statefulset`).
-pub fn claims(place: PodPath, document: &Value) -> Vec<&str> {
+fn claims(place: PodPath, document: &Value) -> Vec<&str> {
     let around = place.parent_of(document);
     let claims = around.and_then(|around| around.get("volumeClaimTemplates")?.as_array());
     let claims = claims.into_iter().flatten();
     claims
         .filter_map(|claim| claim.pointer("/metadata/name")?.as_str())
         .collect()
-}
-
-/// What an object says about the pod in it beside the pod itself: its owners, and the label to be copied.
-pub fn inputs<'a>(place: PodPath, document: &'a Value, pod: &Pod) -> (Owners, Option<&'a str>) {
-    if place == PodPath::POD {
-        return (Owners::of_pod(&pod.metadata), None);
-    }
-    let metadata = document.get("metadata").unwrap_or(&Value::Null);
-    let name = metadata
-        .get("name")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let kind = Kind::of(document);
-    (
-        Owners::of_workload(kind.map_or("", |kind| kind.name), name),
-        guard::label(metadata).filter(|_| kind.is_some_and(|kind| kind.is_label_copied)),
-    )
 }
 
 /// Applies the label rule to a workload that is being created or updated.

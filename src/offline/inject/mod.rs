@@ -17,9 +17,7 @@ use std::borrow::Cow;
 use javelin_core::{
     config::Config,
     guard, kinds,
-    mutate::{
-        Decision, InjectLabel, Namespace, Plan, Reason, Receipt, Source, Subject, keys, pod::Pod,
-    },
+    mutate::{Decision, Plan, Reason, Receipt, Source, keys, pod::Pod},
     patch::{Mutation, PodPath},
     workload,
 };
@@ -417,19 +415,8 @@ impl<'a> Injector<'a> {
     }
 
     fn mutation(&self, object: &Value, place: PodPath, pod: &Pod, config: &Config) -> Mutation {
-        let (owners, from_workload) = workload::inputs(place, object, pod);
-        let name = self.inputs.namespace_of(object);
-        let label = self.inputs.inject_label(name);
-        let subject = Subject {
-            pod,
-            namespace: Namespace {
-                name,
-                inject: label.map_or(InjectLabel::Absent, InjectLabel::Value),
-            },
-            owners,
-            from_workload,
-            claims: workload::claims(place, object),
-        };
+        let namespace = self.inputs.namespace_around(object);
+        let subject = workload::subject_in(object, place, pod, namespace);
         Mutation::of(&subject, object, place, config)
     }
 

@@ -1,6 +1,6 @@
 use javelin_core::{
     config::Config,
-    mutate::{Decision, InjectLabel, Namespace, Owners, Subject},
+    mutate::{Decision, InjectLabel, Namespace, Subject},
     patch::{Mutation, PodPath},
 };
 use serde_json::{Value, json};
@@ -17,16 +17,13 @@ fn check(container: &Value, others: &[Value], expected: &[&str]) {
         inputs.learn(object);
     }
     let pod = Pod::from_value(&document).unwrap();
-    let subject = Subject {
-        pod: &pod,
-        namespace: Namespace {
+    let subject = Subject::of_pod(
+        &pod,
+        Namespace {
             name: Some("shop"),
             inject: InjectLabel::Value("true"),
         },
-        owners: Owners::of_pod(&pod.metadata),
-        from_workload: None,
-        claims: Vec::new(),
-    };
+    );
     let mutation = Mutation::of(&subject, &document, PodPath::POD, &Config::default());
     let Decision::Inject(plan) = mutation.decision else {
         panic!("{:?}", mutation.decision);

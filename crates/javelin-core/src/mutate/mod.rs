@@ -90,6 +90,19 @@ pub struct Subject<'a> {
     pub claims: Vec<&'a str>,
 }
 
+impl<'a> Subject<'a> {
+    /// A pod as it is created: what it does not say itself, nothing around it does.
+    pub fn of_pod(pod: &'a Pod, namespace: Namespace<'a>) -> Self {
+        Self {
+            pod,
+            namespace,
+            owners: Owners::of_pod(&pod.metadata),
+            from_workload: None,
+            claims: Vec::new(),
+        }
+    }
+}
+
 /// What is known of a namespace.
 #[derive(Debug, Clone, Copy)]
 pub struct Namespace<'a> {

@@ -3,6 +3,7 @@
 //! Deliberately not here: the workload itself. Its name follows from names, as everywhere; nothing is read for it.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::Request;
 use crate::{
@@ -28,12 +29,9 @@ pub struct Origin {
 /// The workload of the pod in a review; `None` for a pod without a controller, and for any other object.
 pub fn origin(body: &[u8]) -> Option<Origin> {
     #[derive(Deserialize)]
-    struct Object {
-        metadata: Metadata,
-    }
-    #[derive(Deserialize)]
-    struct References {
-        metadata: OwnerReferences,
+    struct Object<'a> {
+        #[serde(borrow)]
+        metadata: &'a RawValue,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -50,15 +48,11 @@ pub fn origin(body: &[u8]) -> Option<Origin> {
         uid: String,
     }
     let request = Request::from_body(body).ok()?;
-    let text = request.object().ok()?;
-    let Object { metadata } = serde_json::from_str(text).ok()?;
-    let References {
-        metadata: references,
-    } = serde_json::from_str(text).ok()?;
-    let owners = Owners::of_pod(&metadata);
+    let Object { metadata } = serde_json::from_str(request.object().ok()?).ok()?;
+    let OwnerReferences { owner_references } = serde_json::from_str(metadata.get()).ok()?;
+    let owners = Owners::of_pod(&serde_json::from_str::<Metadata>(metadata.get()).ok()?);
     let outermost = owners.iter().next_back()?;
-    let reference = references
-        .owner_references
+    let reference = owner_references
         .into_iter()
         .find(|each| each.kind == outermost.kind && each.name == outermost.name);
     let (api_version, uid) = match reference {

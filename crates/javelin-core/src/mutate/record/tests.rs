@@ -2,20 +2,17 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::mutate::{Decision, decide, explain};
-use crate::mutate::{Namespace, Owners, pod::Pod};
+use crate::mutate::{Namespace, pod::Pod};
 
 fn with_subject<T>(pod: &Value, then: impl FnOnce(&Subject<'_>) -> T) -> T {
     let pod = Pod::from_value(pod).unwrap();
-    then(&Subject {
-        pod: &pod,
-        namespace: Namespace {
+    then(&Subject::of_pod(
+        &pod,
+        Namespace {
             name: Some("shop"),
             inject: InjectLabel::Value("true"),
         },
-        owners: Owners::of_pod(&pod.metadata),
-        from_workload: None,
-        claims: Vec::new(),
-    })
+    ))
 }
 
 #[test]

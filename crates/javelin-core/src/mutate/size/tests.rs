@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::Config,
-    mutate::{
-        Decision, InjectLabel, Namespace, Owners, Plan, Reason, Subject, decide, keys, pod::Pod,
-    },
+    mutate::{Decision, InjectLabel, Namespace, Plan, Reason, Subject, decide, keys, pod::Pod},
 };
 
 fn decided(annotations: Value, containers: Value) -> Decision {
@@ -21,16 +19,13 @@ fn decided(annotations: Value, containers: Value) -> Decision {
         "spec": { "containers": containers },
     }));
     let pod = pod.unwrap();
-    let subject = Subject {
-        pod: &pod,
-        namespace: Namespace {
+    let subject = Subject::of_pod(
+        &pod,
+        Namespace {
             name: Some("shop"),
             inject: InjectLabel::Value("true"),
         },
-        owners: Owners::of_pod(&pod.metadata),
-        from_workload: None,
-        claims: Vec::new(),
-    };
+    );
     decide(&subject, &Config::default())
 }
 
@@ -181,16 +176,13 @@ fn a_pod_larger_than_any_that_runs_gets_the_agent() {
 fn a_pod_that_did_not_ask_is_not_told_of_its_size() {
     let containers = many(1_001, |n| json!({ "name": format!("c{n}") }));
     let pod = Pod::from_value(&json!({ "spec": { "containers": containers } })).unwrap();
-    let subject = Subject {
-        pod: &pod,
-        namespace: Namespace {
+    let subject = Subject::of_pod(
+        &pod,
+        Namespace {
             name: Some("shop"),
             inject: InjectLabel::Absent,
         },
-        owners: Owners::of_pod(&pod.metadata),
-        from_workload: None,
-        claims: Vec::new(),
-    };
+    );
     let decision = decide(&subject, &Config::default());
     assert_eq!(decision, Decision::Skip(Reason::NotSelected));
 }

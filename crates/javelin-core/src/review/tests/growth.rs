@@ -318,16 +318,13 @@ fn twice_the_pod_is_twice_the_explanation() {
     let config = Config::default();
     assert_growth(&[MAX_ANNOTATIONS], |pod| {
         let pod = Pod::from_value(pod).unwrap();
-        let subject = Subject {
-            pod: &pod,
-            namespace: Namespace {
+        let subject = Subject::of_pod(
+            &pod,
+            Namespace {
                 name: Some("shop"),
                 inject: InjectLabel::Absent,
             },
-            owners: Owners::of_pod(&pod.metadata),
-            from_workload: None,
-            claims: Vec::new(),
-        };
+        );
         explain(&subject, &config);
     });
 }
