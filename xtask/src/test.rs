@@ -2,22 +2,16 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use testbed::agent;
-use testbed::cluster;
-use testbed::image::Image;
-use testbed::images;
 use testbed::jdks;
-use testbed::kube::Cluster;
 use testbed::packages::{self, Group};
 use testbed::paths::{Paths, variable};
-use testbed::process::{create_folder, read, run as run_quietly, write};
 use testbed::program;
 use testbed::progress::note;
 use testbed::toolchain::{self, Tool};
@@ -27,7 +21,11 @@ use crate::crates::Crate;
 use crate::demo;
 use crate::docs;
 use crate::links;
-use crate::release;
+
+mod dependencies;
+mod on_cluster;
+
+pub(crate) use on_cluster::{Earlier, alerts, matrix, scenario, upgrades};
 
 /// What to test.
 #[derive(Debug, clap::Args)]
@@ -121,12 +119,12 @@ impl Layer {
             Self::Unit => unit(paths, pattern),
             Self::Hostile => succeed(hostile_suite(paths).env("JAVELIN_HOSTILE", "short")),
             Self::Docs => documentation(paths),
-            Self::Deny => dependencies(paths),
+            Self::Deny => dependencies::check(paths),
             Self::Chart => chart::test(paths),
             Self::Pipelines => pipelines(paths),
             Self::Stack => stack(paths),
             Self::Jvm => jvm_suite(paths, pattern),
-            Self::Cluster => cluster_suite(paths, pattern),
+            Self::Cluster => on_cluster::suite(paths, pattern),
             Self::Demo => demo::run(paths, &demo::Options::default()),
         }
     }
@@ -364,101 +362,6 @@ fn spelling(paths: &Paths) -> Result<()> {
     succeed(Command::new(TYPOS.ensure(paths)?).current_dir(paths.root()))
 }
 
-/// `cargo machete`: dependencies that nobody uses. `cargo deny`: licences, sources, versions, advisories.
-///
-/// The advisories come from `JAVELIN_ADVISORY_DB`, a tar archive of them, where there is no way to their own
-/// repository. Where there is neither, they are left out, and that is said.
-fn dependencies(paths: &Paths) -> Result<()> {
-    succeed(Command::new(CARGO_MACHETE.ensure(paths)?).current_dir(paths.root()))?;
-    release::notices::run(paths, true)?;
-    let program = CARGO_DENY.ensure(paths)?;
-    let deny = |arguments: &[&str]| {
-        let mut command = Command::new(&program);
-        command
-            .args(["--workspace", "--locked"])
-            .args(arguments)
-            .current_dir(paths.root());
-        command
-    };
-    succeed(&mut deny(&["check", "bans", "licenses", "sources"]))?;
-    if let Some(archive) = variable("JAVELIN_ADVISORY_DB") {
-        let Mirror { config, repository } = mirror_of_advisories(paths, Path::new(&archive))?;
-        let mut check = deny(&["--config", &config, "check", "advisories"]);
-        // Git then takes the mirror wherever the database's own address is named.
-        check
-            .env("GIT_CONFIG_COUNT", "1")
-            .env("GIT_CONFIG_KEY_0", format!("url.{repository}.insteadOf"))
-            .env("GIT_CONFIG_VALUE_0", ADVISORIES);
-        return succeed(&mut check);
-    }
-    let reachable = run_quietly(Command::new("git").args(["ls-remote", ADVISORIES, "HEAD"]));
-    if reachable.is_err() {
-        note(&format!(
-            "SKIPPED: advisories. {ADVISORIES} cannot be reached; name a tar archive of it in JAVELIN_ADVISORY_DB"
-        ));
-        return Ok(());
-    }
-    succeed(&mut deny(&["check", "advisories"]))
-}
-
-/// The advisories of an archive, as a git repository.
-struct Mirror {
-    /// A copy of `deny.toml` that keeps them apart from those of the network.
-    config: String,
-    /// The repository's address.
-    repository: String,
-}
-
-fn mirror_of_advisories(paths: &Paths, archive: &Path) -> Result<Mirror> {
-    let folder = paths.cache().join("advisory-db");
-    let databases = paths.cache().join("advisory-dbs");
-    for stale in [&folder, &databases] {
-        let _ = fs::remove_dir_all(stale);
-    }
-    create_folder(&folder)?;
-    let git = |arguments: &[&str]| {
-        let identity = [
-            "-c",
-            "user.name=javelin",
-            "-c",
-            "user.email=javelin@localhost",
-        ];
-        run_quietly(
-            Command::new("git")
-                .args(identity)
-                .arg("-C")
-                .arg(&folder)
-                .args(arguments),
-        )
-    };
-    run_quietly(
-        Command::new("tar")
-            .arg("-xf")
-            .arg(archive)
-            .arg("-C")
-            .arg(&folder),
-    )
-    .context("JAVELIN_ADVISORY_DB must be a tar archive of the advisory database")?;
-    git(&["init", "--quiet", "--initial-branch=main"])?;
-    git(&["add", "--all"])?;
-    git(&["commit", "--quiet", "--message=as archived"])?;
-    let settings = String::from_utf8(read(&paths.root().join("deny.toml"))?)?;
-    let theirs = "$CARGO_HOME/advisory-dbs";
-    ensure!(
-        settings.contains(theirs) && settings.contains(ADVISORIES),
-        "deny.toml does not name {theirs} and {ADVISORIES}"
-    );
-    let config = paths.cache().join("deny.toml");
-    write(
-        &config,
-        settings.replace(theirs, &databases.display().to_string()),
-    )?;
-    Ok(Mirror {
-        config: config.display().to_string(),
-        repository: format!("file://{}", folder.display()),
-    })
-}
-
 /// `javelin inject` between the programs that people use it with; `kubectl` only where the cluster's programs are built.
 fn pipelines(paths: &Paths) -> Result<()> {
     let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3, Tool::Kustomize])?;
@@ -525,159 +428,6 @@ pub(crate) fn jvm_suite(paths: &Paths, pattern: Option<&str>) -> Result<()> {
     succeed(&mut command)
 }
 
-/// A scenario of `tests/cluster` that takes longer than a test may, by a part of its name.
-pub(crate) fn scenario(paths: &Paths, name: &str) -> Result<()> {
-    on_a_cluster(paths, Some(name), &["--ignored"], &[])
-}
-
-/// The scenario in which each alert fires, with the Prometheus that it does so on.
-pub(crate) fn alerts(paths: &Paths) -> Result<()> {
-    let images = [
-        images::tool(paths, Tool::Prometheus, "prometheus")?,
-        images::tool(paths, Tool::KubeStateMetrics, "kube-state-metrics")?,
-    ];
-    let cluster = cluster::up(paths)?;
-    for image in images {
-        if !cluster.has_image(&image)? {
-            cluster.load_image(&image)?;
-        }
-    }
-    scenario(paths, "each_alert")
-}
-
-/// What was released before.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Earlier {
-    /// Its chart, a folder or an archive
-    #[arg(long, value_name = "PATH")]
-    chart: PathBuf,
-    /// Its image, an archive
-    #[arg(long, value_name = "FILE")]
-    image: PathBuf,
-}
-
-/// The scenario that goes from that version to this one and back.
-pub(crate) fn upgrades(paths: &Paths, earlier: &Earlier) -> Result<()> {
-    cluster::up(paths)?;
-    cluster::load_image(&paths.bin(), &earlier.image)?;
-    let chart = fs::canonicalize(&earlier.chart)
-        .with_context(|| format!("failed to find {}", earlier.chart.display()))?;
-    let variables = [("JAVELIN_EARLIER_CHART", chart.as_os_str())];
-    on_a_cluster(paths, Some("an_upgrade"), &["--ignored"], &variables)
-}
-
-/// The suite in `tests/cluster`.
-fn cluster_suite(paths: &Paths, pattern: Option<&str>) -> Result<()> {
-    on_a_cluster(paths, pattern, &[], &[])
-}
-
-/// The suite in `tests/cluster`, on the oldest Kubernetes that the chart allows. Each case that needs a newer one says so.
-pub(crate) fn matrix(paths: &Paths) -> Result<()> {
-    cluster_suite(&paths.with_oldest_kubernetes(), None)
-}
-
-/// What is in `tests/cluster`, on a fresh cluster of our own or on the one that `KUBECONFIG` names.
-///
-/// With a pattern, on our own as it is, when it is up: the suite then puts Javelin there anew as its first case would.
-fn on_a_cluster(
-    paths: &Paths,
-    pattern: Option<&str>,
-    options: &[&str],
-    variables: &[(&str, &OsStr)],
-) -> Result<()> {
-    let mut command = cargo_command(paths);
-    command.args(["test", "--test", "cluster", "--locked"]);
-    // Before anything is started for it.
-    if let Some(pattern) = pattern {
-        choose(&mut command, pattern)?;
-    }
-    let tools = toolchain::ensure(paths, &[Tool::Helm4, Tool::Helm3])?;
-    let cluster = if let Some(theirs) = Cluster::from_env(paths)? {
-        theirs
-    } else {
-        if pattern.is_none() {
-            cluster::down(paths)?;
-        }
-        cluster::up(paths)?
-    };
-    let (runtimes, versions) = runtimes(paths)?;
-    for image in [
-        images::shop(paths)?,
-        images::collector(paths)?,
-        images::pause(paths)?,
-        images::witness(paths)?,
-    ]
-    .into_iter()
-    .chain(runtimes)
-    {
-        if !cluster.has_image(&image)? {
-            cluster.load_image(&image)?;
-        }
-    }
-    let product = images::javelin(paths)?;
-    if !cluster.has_image(&product)? {
-        cluster.load_image(&product)?;
-        replace_replicas(&cluster)?;
-    }
-    command
-        .args(options)
-        .envs(variables.iter().copied())
-        .env("KUBECONFIG", &cluster.kubeconfig)
-        .env("JAVELIN_CLUSTER", "1")
-        .env("JAVELIN_TOOLS", tools.program(""))
-        .env("JAVA_HOME", jdks::java_home()?)
-        .env("JAVELIN_IMAGE_FACTS", product.to_string())
-        .env("JAVELIN_JAVA_VERSIONS", versions)
-        // For a case that runs one of these chores itself.
-        .envs(paths.kubernetes_variable());
-    if cluster.is_ours() {
-        command
-            .env("JAVELIN_CLUSTER_LOGS", cluster::logs(paths))
-            .env("JAVELIN_CLUSTER_NETWORK", cluster::network());
-    }
-    let outcome = succeed(&mut command);
-    if let Some(pattern) = pattern
-        && cluster.is_ours()
-    {
-        note(&format!(
-            "The cluster stays up, with Javelin on it. Again: `cargo xtask test cluster -- {pattern}`. To look: \
-             `cargo xtask cluster status`. To end it: `cargo xtask cluster down`."
-        ));
-    }
-    outcome
-}
-
-/// Java beside that of the example, and its versions, as `8 25`.
-fn runtimes(paths: &Paths) -> Result<(Vec<Image>, String)> {
-    let (image, mut versions) = images::runtimes(paths)?;
-    let mut images = vec![image];
-    match images::java_8(paths) {
-        Ok(image) => {
-            images.push(image);
-            versions.insert(0, 8);
-        }
-        Err(error) => note(&format!(
-            "LEFT OUT: Java 8, which Debian's unstable distribution has. {error:#}"
-        )),
-    }
-    let versions = versions.iter().map(u32::to_string).collect::<Vec<_>>();
-    Ok((images, versions.join(" ")))
-}
-
-/// Those of an earlier run have its program: a name stands for another image now.
-fn replace_replicas(cluster: &Cluster) -> Result<()> {
-    let deployment = ["deployment/javelin", "--namespace=javelin-system"];
-    let found = [
-        &["get", "--ignore-not-found", "--output=name"],
-        &deployment[..],
-    ]
-    .concat();
-    if !cluster.kubectl(&found)?.is_empty() {
-        cluster.kubectl(&[&["rollout", "restart"], &deployment[..]].concat())?;
-    }
-    Ok(())
-}
-
 fn cargo(paths: &Paths, arguments: &[&str]) -> Result<()> {
     succeed(cargo_command(paths).args(arguments))
 }
@@ -699,21 +449,6 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-const CARGO_DENY: Crate = Crate {
-    name: "cargo-deny",
-    program: "cargo-deny",
-    version: "0.20.2",
-    options: &[],
-    first_time: Duration::from_mins(5),
-};
-/// Finds dependencies that no source file names.
-const CARGO_MACHETE: Crate = Crate {
-    name: "cargo-machete",
-    program: "cargo-machete",
-    version: "0.9.2",
-    options: &[],
-    first_time: Duration::from_mins(1),
-};
 const TYPOS: Crate = Crate {
     name: "typos-cli",
     program: "typos",
@@ -721,8 +456,6 @@ const TYPOS: Crate = Crate {
     options: &[],
     first_time: Duration::from_mins(2),
 };
-const ADVISORIES: &str = "https://github.com/rustsec/advisory-db";
-
 /// The newest version with long support: the suite ought to see it.
 const NEWEST_JAVA: u32 = 25;
 
