@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use javelin_core::config::Config;
 use javelin_core::review::Entry;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -29,13 +29,22 @@ use crate::telemetry::otlp::Signal;
 use crate::time::unix_seconds;
 
 mod audit;
+mod labels;
 mod process;
 pub mod served;
 mod text_format;
 
 pub use audit::{AuditResult, GuardResult};
+pub(crate) use labels::ENTRIES;
+pub use labels::{ApiAnswer, WorkloadEventResult, entry_label};
 pub use process::most_descriptors;
 pub use text_format::TextFormat;
+
+use labels::{
+    ApiLabels, AuthorityLabels, ConfigLabels, DriftLabels, EntryLabels, EventLabels, OtlpLabels,
+    ProbeLabels, ProfileLabels, RefusalLabels, ReloadLabels, ReviewLabels, TrustLabels,
+    WorkloadEventLabels,
+};
 
 /// The process's metrics. Cheap to share behind an `Arc`; every field can be used through a shared reference.
 #[derive(Debug)]
@@ -576,203 +585,6 @@ impl Default for Metrics {
 
 /// Of every name but those that all processes have.
 const PREFIX: &str = "javelin";
-
-/// One of each kind: their labels are all that there are.
-pub(crate) const ENTRIES: [Entry; 7] = [
-    Entry::Pod,
-    Entry::Namespace(String::new()),
-    Entry::UnknownNamespace,
-    Entry::Workload,
-    Entry::WorkloadWarning(String::new()),
-    Entry::UnknownWorkloadWarning,
-    Entry::Probe,
-];
-
-/// The label of an entry: a closed set, so a namespace's profile is left out.
-pub fn entry_label(entry: &Entry) -> &'static str {
-    match entry {
-        Entry::Pod => "pod",
-        Entry::Namespace(_) => "namespace",
-        Entry::UnknownNamespace => "namespace-unknown",
-        Entry::Workload => "workload",
-        Entry::WorkloadWarning(_) => "workload-warning",
-        Entry::UnknownWorkloadWarning => "workload-warning-unknown",
-        Entry::Probe => "probe",
-    }
-}
-
-/// What came of a request to the API server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiAnswer {
-    /// 1xx to 3xx.
-    Success,
-    /// 401 and 403: a right is missing.
-    Denied,
-    /// 404: the object is not there.
-    NotFound,
-    /// 409: somebody else was faster.
-    Conflict,
-    /// Any other 4xx but 429.
-    Refused,
-    /// 429 and 5xx: not now.
-    Unavailable,
-    /// No answer, or none in time.
-    NoAnswer,
-}
-
-impl ApiAnswer {
-    const ALL: [Self; 7] = [
-        Self::Success,
-        Self::Denied,
-        Self::NotFound,
-        Self::Conflict,
-        Self::Refused,
-        Self::Unavailable,
-        Self::NoAnswer,
-    ];
-
-    /// By the HTTP status, or its absence.
-    pub fn of_status(status: Option<u16>) -> Self {
-        match status {
-            None => Self::NoAnswer,
-            Some(..=399) => Self::Success,
-            Some(401 | 403) => Self::Denied,
-            Some(404) => Self::NotFound,
-            Some(409) => Self::Conflict,
-            Some(429 | 500..) => Self::Unavailable,
-            Some(_) => Self::Refused,
-        }
-    }
-
-    fn labels(self) -> ApiLabels {
-        let result = match self {
-            Self::Success => "success",
-            Self::Denied => "denied",
-            Self::NotFound => "not-found",
-            Self::Conflict => "conflict",
-            Self::Refused => "refused",
-            Self::Unavailable => "unavailable",
-            Self::NoAnswer => "no-answer",
-        };
-        ApiLabels { result }
-    }
-}
-
-/// What became of an Event on a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WorkloadEventResult {
-    /// It is there.
-    Written,
-    /// The API server did not take it.
-    Failed,
-    /// More workloads at once than are remembered.
-    Dropped,
-}
-
-impl WorkloadEventResult {
-    const ALL: [Self; 3] = [Self::Written, Self::Failed, Self::Dropped];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Written => "written",
-            Self::Failed => "failed",
-            Self::Dropped => "dropped",
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReviewLabels {
-    entry: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ApiLabels {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TrustLabels {
-    trusts_certificate: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DriftLabels {
-    drift: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProfileLabels {
-    profile: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ConfigLabels {
-    hash: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EntryLabels {
-    entry: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RefusalLabels {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReloadLabels {
-    result: &'static str,
-}
-
-impl ReloadLabels {
-    fn of(success: bool) -> Self {
-        Self {
-            result: result_of(success),
-        }
-    }
-}
-
-fn result_of(success: bool) -> &'static str {
-    if success { "success" } else { "failure" }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OtlpLabels {
-    signal: &'static str,
-    result: &'static str,
-}
-
-impl OtlpLabels {
-    fn of(signal: Signal, success: bool) -> Self {
-        Self {
-            signal: signal.as_str(),
-            result: result_of(success),
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WorkloadEventLabels {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EventLabels {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ProbeLabels {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AuthorityLabels {
-    authority: String,
-}
 
 fn review_duration_histogram() -> Histogram {
     Histogram::new(REVIEW_DURATION_BUCKETS)
