@@ -23,6 +23,8 @@ mod report;
 #[path = "../../crates/javelin-core/benches/review/samples.rs"]
 #[expect(dead_code, reason = "other programs have more of them")]
 mod samples;
+#[path = "../../tests/common/svg.rs"]
+mod svg;
 
 use std::{path::PathBuf, time::Duration};
 

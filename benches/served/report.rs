@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
+use crate::svg;
+
 /// All of it. In pairs the handler that does nothing comes first.
 pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
@@ -103,11 +105,10 @@ impl Report {
     fn svg(&self) -> String {
         let bars: usize = self.rows.iter().map(|row| row.at.len()).sum();
         let height = HEAD + (bars as f64) * BAR + (self.rows.len() as f64) * GAP + FOOT;
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-             aria-label=\"Answers in a second as a part of those of a handler that does nothing\">\n\
-             <style>{STYLE}</style>\n<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n\
-             <text class=\"head\" x=\"16\" y=\"22\">Answers in a second, of 100 that a handler gives that does nothing</text>\n"
+        let label = "Answers in a second as a part of those of a handler that does nothing";
+        let mut svg = svg::begin(WIDTH, height, label, STYLE);
+        svg.push_str(
+            "<text class=\"head\" x=\"16\" y=\"22\">Answers in a second, of 100 that a handler gives that does nothing</text>\n",
         );
         let bottom = height - FOOT;
         for part in 0..=5 {
@@ -176,6 +177,5 @@ const GAP: f64 = 10.0;
 /// What the width stands for: noise may lift one over the handler that does nothing.
 const MOST: f64 = 1.05;
 
-const STYLE: &str = "text { font: 12px sans-serif; fill: #1f2328 } .head { font-size: 15px } .head, .title { font-weight: bold } \
-    .page { fill: #ffffff } .grid { stroke: #8888; stroke-width: 0.5 } .bar { fill: #0969da } \
-    @media (prefers-color-scheme: dark) { text { fill: #f0f6fc } .page { fill: #0d1117 } .bar { fill: #58a6ff } }";
+const STYLE: &str =
+    ".bar { fill: #0969da } @media (prefers-color-scheme: dark) { .bar { fill: #58a6ff } }";

@@ -24,6 +24,8 @@ mod overload;
 mod picture;
 mod server;
 mod soak;
+#[path = "../common/svg.rs"]
+mod svg;
 
 use std::{
     fs,

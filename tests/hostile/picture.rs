@@ -1,8 +1,8 @@
-//! Figures over time as an SVG that can be read on light and on dark pages: it brings its own.
+//! Figures over time as an SVG.
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::soak::Series;
+use super::{soak::Series, svg};
 
 pub(crate) struct Picture<'a> {
     pub(crate) series: &'a [Series],
@@ -23,11 +23,9 @@ const PLOT: f64 = 96.0;
 /// Of the axis below them.
 const FOOT: f64 = 40.0;
 
-const STYLE: &str = "text { font: 12px sans-serif; fill: #1f2328 } .head { font-size: 15px } .head, .title { font-weight: bold } \
-    .page { fill: #ffffff } .grid { stroke: #8888; stroke-width: 0.5 } .line { fill: none; stroke: #0969da; stroke-width: 1.5 } \
+const STYLE: &str = ".line { fill: none; stroke: #0969da; stroke-width: 1.5 } \
     .bound { stroke: #cf222e; stroke-width: 1.5; stroke-dasharray: 6 4 } .hostile { fill: #fb8f44; fill-opacity: 0.3 } \
-    @media (prefers-color-scheme: dark) { text { fill: #f0f6fc } .page { fill: #0d1117 } .line { stroke: #58a6ff } \
-    .bound { stroke: #ff7b72 } }";
+    @media (prefers-color-scheme: dark) { .line { stroke: #58a6ff } .bound { stroke: #ff7b72 } }";
 
 impl Picture<'_> {
     /// One figure below the other, with hostile episodes shaded in all.
@@ -35,12 +33,9 @@ impl Picture<'_> {
         let figures: f64 = self.series.iter().map(|_| HEIGHT).sum();
         let height = HEAD + figures + FOOT;
         let titles: Vec<_> = self.series.iter().map(|series| series.name).collect();
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}: over {:.0} minutes\">\n\
-             <style>{STYLE}</style>\n<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n",
-            titles.join("; "),
-            self.seconds() / 60.0
-        );
+        let minutes = self.seconds() / 60.0;
+        let label = format!("{}: over {minutes:.0} minutes", titles.join("; "));
+        let mut svg = svg::begin(WIDTH, height, &label, STYLE);
         self.legend(&mut svg);
         let mut top = HEAD;
         for series in self.series {
