@@ -11,7 +11,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Value, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     config::Config,
@@ -238,9 +238,12 @@ impl Tried {
             let exists = container.volume_mounts.is_some();
             operations.append(&at("volumeMounts"), exists, &target.mounts);
         }
-        let secret = plan.parts.image_pull_secret.as_slice();
+        let secret = plan.parts.image_pull_secret.iter();
+        let secret: Vec<_> = secret
+            .map(|name| Json::of(&json!({ "name": name })))
+            .collect();
         let exists = pod.spec.image_pull_secrets.is_some();
-        operations.append(&["spec", "imagePullSecrets"], exists, secret);
+        operations.append(&["spec", "imagePullSecrets"], exists, &secret);
         // Last, since it moves every init container one further.
         operations.edit_init_containers(
             pod.spec.init_containers.is_some(),

@@ -442,12 +442,7 @@ impl<'a> Injector<'a> {
         value: &mut Value,
         report: &mut ObjectReport,
     ) {
-        let secret = plan
-            .parts
-            .image_pull_secret
-            .as_ref()
-            .and_then(|secret| secret.get("name"))
-            .and_then(Value::as_str);
+        let secret = plan.parts.image_pull_secret.as_deref();
         let original = if plan.is_first {
             Some(Cow::Borrowed(object))
         } else {

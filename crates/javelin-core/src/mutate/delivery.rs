@@ -7,9 +7,8 @@ use super::{
     environment::Environment,
     keys::{AGENT_DIR, AGENT_JAR, AGENT_NAME, EXTENSIONS_DIR, EXTENSIONS_NAME, TLS_DIR, TLS_NAME},
     parts::{
-        CopiedResources, InitContainer, InitContainerEdit, Json, KeyToPath, LocalObjectReference,
-        Parts, ProjectedItems, SecurityContext, Volume, VolumeMount, VolumeProjection,
-        VolumeSource,
+        CopiedResources, InitContainer, InitContainerEdit, Json, KeyToPath, Parts, ProjectedItems,
+        SecurityContext, Volume, VolumeMount, VolumeProjection, VolumeSource,
     },
     pod::{Container, EnvVar, Pod},
     reason::{Conflict, Reason},
@@ -73,7 +72,7 @@ pub(super) fn parts(
     Parts {
         volumes,
         init_containers,
-        image_pull_secret: secret.map(|name| Json::of(&LocalObjectReference { name })),
+        image_pull_secret: secret.map(str::to_owned),
     }
 }
 

@@ -46,8 +46,8 @@ pub struct Parts {
     pub volumes: Vec<Json>,
     /// What is to be done about the init containers that the delivery needs, in the order in which they run.
     pub init_containers: Vec<InitContainerEdit>,
-    /// A pull secret that the pod does not name itself.
-    pub image_pull_secret: Option<Json>,
+    /// Name of a pull secret that the pod does not name itself.
+    pub image_pull_secret: Option<String>,
 }
 
 /// An edit to the list of init containers.
@@ -179,11 +179,6 @@ impl SecurityContext {
             },
         }
     }
-}
-
-#[derive(Serialize)]
-pub(super) struct LocalObjectReference<'a> {
-    pub(super) name: &'a str,
 }
 
 /// Requests and limits of the target, verbatim: the pod's effective request is the larger of the init

@@ -121,7 +121,6 @@ fn a_rule_that_lies_changes_no_pod() {
             resources: Json::of(&json!({ "limits": { "memory": "1Ki" } }))
         }],
         |plan| plan.parts.init_containers = vec![InitContainerEdit::Add(Json::of(&json!({})))],
-        |plan| plan.parts.image_pull_secret = Some(Json::of(&json!(["no secret"]))),
         |plan| plan.annotations.clear(),
         |plan| {
             plan.annotations
