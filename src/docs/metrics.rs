@@ -149,7 +149,8 @@ fn section_of(name: &str) -> &'static str {
         () if begins(&["leaf_", "authority_", "certificates_signed", "ca_bundle_"]) => {
             "Javelin's own certificates"
         }
-        () if begins(&["events", "workload_events", "probe_"]) => "Events and reachability",
+        () if begins(&["events", "workload_events"]) => "Events",
+        () if begins(&["probe_"]) => "Reachability",
         () if begins(&["otlp_"]) => "Javelin's own telemetry",
         () if begins(&["audit_"]) => "The audit",
         () => panic!("{name} has no section"),

@@ -1,8 +1,8 @@
 //! What a terminal in the checkout's folder shows: `tests/cmd/VERB/*.trycmd`, and the `console` blocks of the pages that
 //! people read.
 //!
-//! A block of other programs' commands carries `,ignore`: other suites run those. `cargo xtask bless` writes anew what is
-//! shown.
+//! A block of other programs' commands carries `,ignore`: most of those are run by nobody, and the cluster suite does what they
+//! are for. `cargo xtask bless` writes anew what is shown.
 
 use std::path::Path;
 

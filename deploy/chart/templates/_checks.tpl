@@ -7,6 +7,7 @@ together, and the ones for a value that is gone, are here. */}}
 {{- include "javelin.check.ports" . -}}
 {{- include "javelin.check.lifetimes" . -}}
 {{- include "javelin.check.pods" . -}}
+{{- include "javelin.check.log" . -}}
 {{- include "javelin.check.profile" (dict "at" "default" "profile" .Values.default "base" dict) -}}
 {{- range $name, $profile := default dict .Values.profiles -}}
 {{- include "javelin.check.profile" (dict "at" (printf "profiles.%s" $name) "profile" $profile "base" $.Values.default) -}}
@@ -196,6 +197,16 @@ together, and the ones for a value that is gone, are here. */}}
 {{- range $pair := list (list "OTEL_EXPORTER_OTLP_ENDPOINT" $otlp.endpoint) (list "OTEL_EXPORTER_OTLP_PROTOCOL" $otlp.endpoint) (list "OTEL_EXPORTER_OTLP_HEADERS" $otlp.headersFrom) (list "OTEL_PROPAGATORS" $profile.propagators) (list "OTEL_TRACES_EXPORTER" ($profile.exporters).traces) (list "OTEL_METRICS_EXPORTER" ($profile.exporters).metrics) (list "OTEL_LOGS_EXPORTER" ($profile.exporters).logs) (list "OTEL_JAVAAGENT_EXTENSIONS" $agent.extensions) -}}
 {{- if and (hasKey $env (first $pair)) (last $pair) -}}
 {{- fail (printf "%s.env.%s: a key of the profile says it as well; leave one of them out" $at (first $pair)) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* A word that is no level ends the program; what stands in brackets is a filter that it reads by itself. */}}
+{{- define "javelin.check.log" -}}
+{{- range $part := include "javelin.logLevel" . | splitList "," -}}
+{{- $word := $part | splitList "=" | last | trim -}}
+{{- if not (or (eq (trim $part) "") (regexMatch "[][{}]" $part) (regexMatch "^(?i:off|error|warn|info|debug|trace|[0-5])$" $word)) -}}
+{{- fail (printf "log.level: %q is no level: expected off, error, warn, info, debug or trace" $word) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

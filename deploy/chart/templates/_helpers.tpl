@@ -199,3 +199,10 @@ does not go together; this is for `helm install --skip-schema-validation`. */}}
 {{- define "javelin.argument" -}}
 {{- list . | toYaml -}}
 {{- end }}
+
+{{/* A pattern of the names of the last entry of each kind: whoever fails there leaves an object as it was. As PromQL has it between quotes. */}}
+{{- define "javelin.lastEntries" -}}
+{{- $attempts := (.Values.webhook.secondChance).attempts | int -}}
+{{- $again := ternary (printf "-%d" $attempts) "" (gt $attempts 1) -}}
+[a-z0-9-]+{{ if gt $attempts 0 }}\\.second-chance{{ $again }}{{ end }}\\.javelin\\.dev
+{{- end }}
