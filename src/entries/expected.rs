@@ -71,7 +71,7 @@ impl Expected {
 #[derive(Debug, Clone, Copy)]
 pub struct Switches {
     /// How often each entry is there again, for what a failed call has left undecided; the chart allows no more than
-    /// [`MOST_SECOND_CHANCES`].
+    /// three.
     pub second_chances: usize,
     /// Are there entries that only warn?
     pub workload_warnings: bool,
