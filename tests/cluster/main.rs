@@ -16,7 +16,6 @@ mod api;
 mod audit;
 mod cases;
 mod certificates_cli;
-mod chart_checks;
 mod charts;
 mod check;
 mod environment;
@@ -190,7 +189,7 @@ const SCENARIOS: [(&str, Case); 4] = [
     ),
 ];
 
-const CASES: [(&str, Case); 72] = [
+const CASES: [(&str, Case); 70] = [
     (
         "the_chart_installs_and_every_entry_gets_its_ca_bundle",
         cases::install,
@@ -370,14 +369,6 @@ const CASES: [(&str, Case); 72] = [
     (
         "javelin_check_finds_nothing_wrong_with_what_the_chart_installs",
         check::all_is_well,
-    ),
-    (
-        "helm_test_passes_and_fails_with_what_it_found",
-        chart_checks::helm_test,
-    ),
-    (
-        "the_api_server_takes_what_each_values_file_renders",
-        chart_checks::values_files_are_taken,
     ),
     (
         "javelin_check_tells_exactly_what_is_broken",

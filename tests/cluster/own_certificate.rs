@@ -22,9 +22,7 @@ use crate::{
     cases::{INJECT, SOON, SYSTEM, metrics_path, name_of, receipt, upgrade_with},
     charts::{found_values, values_in},
     figures,
-    kube::{
-        Namespace, Result, checkout, ensure, eventually, get, javelin, kubectl, kubectl_with, pods,
-    },
+    kube::{Namespace, Result, checkout, ensure, eventually, get, kubectl, kubectl_with, pods},
     settled::hurry_kubelets,
 };
 
@@ -41,7 +39,6 @@ pub(crate) fn there_and_back() -> Result {
         ensure!(*found == bundle, "{} has {found}", entry["name"]);
     }
     asks_nothing()?;
-    is_shown()?;
 
     let replicas = replicas()?;
     let first = not_after()?;
@@ -257,23 +254,6 @@ fn asks_nothing() -> Result {
     ensure!(left.is_empty(), "{left}");
     let secrets = kubectl(&["get", "secrets", "-n", SYSTEM, "-o", "name"])?;
     ensure!(!secrets.contains("javelin-ca"), "{secrets}");
-    Ok(())
-}
-
-/// A person sees until when it is valid, and that nothing is wrong.
-fn is_shown() -> Result {
-    let output = javelin(&["cert", "--min-days=30"])
-        .output()
-        .map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "{output:?}");
-    let lines = text.lines();
-    let shown = lines.filter(|line| line.contains("from files") && line.contains("(in 8"));
-    let (shown, replicas) = (shown.count(), pods(SYSTEM)?.len());
-    ensure!(
-        shown == replicas,
-        "{shown} of {replicas} replicas in {text}"
-    );
     Ok(())
 }
 
