@@ -41,9 +41,8 @@ pub use process::most_descriptors;
 pub use text_format::TextFormat;
 
 use labels::{
-    ApiLabels, AuthorityLabels, ConfigLabels, DriftLabels, EntryLabels, EventLabels, OtlpLabels,
-    ProbeLabels, ProfileLabels, RefusalLabels, ReloadLabels, ReviewLabels, TrustLabels,
-    WorkloadEventLabels,
+    AuthorityLabels, ConfigLabels, DriftLabels, EntryLabels, OtlpLabels, ProfileLabels,
+    ReasonLabels, ResultLabels, ReviewLabels, TrustLabels,
 };
 
 /// The process's metrics. Cheap to share behind an `Arc`; every field can be used through a shared reference.
@@ -61,7 +60,7 @@ pub struct Metrics {
     pub malformed_requests: Counter,
     /// Panics that were caught and answered.
     pub panics: Counter,
-    refusals: Family<RefusalLabels, Counter>,
+    refusals: Family<ReasonLabels, Counter>,
     /// TLS handshakes that failed or took too long.
     pub tls_handshake_failures: Counter,
     /// TLS handshakes that the client ended because it does not trust the certificate.
@@ -72,11 +71,11 @@ pub struct Metrics {
     pub open_connections_limit: Gauge,
     config_info: Family<ConfigLabels, Gauge>,
     config_last_reload: Gauge,
-    config_reloads: Family<ReloadLabels, Counter>,
+    config_reloads: Family<ResultLabels, Counter>,
     config_last_reload_success: Gauge,
-    certificate_reloads: Family<ReloadLabels, Counter>,
+    certificate_reloads: Family<ResultLabels, Counter>,
     certificate_last_reload_success: Gauge,
-    api_requests: Family<ApiLabels, Counter>,
+    api_requests: Family<ResultLabels, Counter>,
     webhook_entries: Family<TrustLabels, Gauge>,
     webhook_entries_drifted: Family<DriftLabels, Gauge>,
     /// Profiles of the configuration that no webhook entry is for.
@@ -88,11 +87,11 @@ pub struct Metrics {
     pub certificates_signed: Counter,
     /// Webhook entries whose caBundle was written.
     pub ca_bundle_writes: Counter,
-    events: Family<EventLabels, Counter>,
-    workload_events: Family<WorkloadEventLabels, Counter>,
+    events: Family<ReasonLabels, Counter>,
+    workload_events: Family<ResultLabels, Counter>,
     otlp_requests: Family<OtlpLabels, Counter>,
     audit: audit::AuditMetrics,
-    probe_result: Family<ProbeLabels, Gauge>,
+    probe_result: Family<ResultLabels, Gauge>,
     probe_last_success: Gauge,
 }
 
@@ -142,63 +141,11 @@ impl Metrics {
         metrics.register_configuration();
         metrics.register_background();
         metrics.audit.register(&mut metrics.registry);
-        metrics.write_closed_sets();
+        metrics.start_at_zero();
         // The files that a process starts with are good, or it would not have started.
         metrics.config_last_reload_success.set(1);
         metrics.certificate_last_reload_success.set(1);
         metrics
-    }
-
-    /// Writes each series of a closed set of labels as 0, so that a rate has something to begin with.
-    fn write_closed_sets(&self) {
-        for success in [true, false] {
-            let labels = ReloadLabels::of(success);
-            self.config_reloads.get_or_create(&labels).inc_by(0);
-            self.certificate_reloads.get_or_create(&labels).inc_by(0);
-            for signal in Signal::ALL {
-                let labels = OtlpLabels::of(signal, success);
-                self.otlp_requests.get_or_create(&labels).inc_by(0);
-            }
-        }
-        for entry in &ENTRIES {
-            let label = entry_label(entry);
-            for outcome in entry.outcomes() {
-                let labels = ReviewLabels {
-                    entry: label,
-                    outcome,
-                };
-                self.reviews.get_or_create(&labels).inc_by(0);
-                if *entry != Entry::Probe {
-                    self.dry_runs.get_or_create(&labels).inc_by(0);
-                }
-                // Only what decides, and fails open, is tried again.
-                if *entry != Entry::Probe && !entry.only_warns() {
-                    self.second_chances.get_or_create(&labels).inc_by(0);
-                }
-            }
-            let labels = EntryLabels { entry: label };
-            drop(self.review_duration.get_or_create(&labels));
-        }
-        for answer in ApiAnswer::ALL {
-            self.api_requests.get_or_create(&answer.labels()).inc_by(0);
-        }
-        self.webhook_entries_are(0, 0);
-        self.webhook_entries_drifted(Drift::default());
-        for happening in EventReason::ALL {
-            let reason = happening.reason();
-            self.events.get_or_create(&EventLabels { reason }).inc_by(0);
-        }
-        for result in WorkloadEventResult::ALL {
-            let result = result.as_str();
-            self.workload_events
-                .get_or_create(&WorkloadEventLabels { result })
-                .inc_by(0);
-        }
-        for result in finding::CODES {
-            self.probe_result
-                .get_or_create(&ProbeLabels { result })
-                .set(0);
-        }
     }
 
     /// Counts one answered review and the time that deciding took.
@@ -244,14 +191,14 @@ impl Metrics {
     /// Counts what was not served.
     pub fn refused(&self, reason: &'static str, count: u64) {
         self.refusals
-            .get_or_create(&RefusalLabels { reason })
+            .get_or_create(&ReasonLabels { reason })
             .inc_by(count);
     }
 
     /// Counts one attempt to reload the configuration.
     pub fn config_reloaded(&self, success: bool) {
         self.config_reloads
-            .get_or_create(&ReloadLabels::of(success))
+            .get_or_create(&ResultLabels::of_success(success))
             .inc();
         self.config_last_reload_success.set(i64::from(success));
     }
@@ -275,14 +222,16 @@ impl Metrics {
     /// Counts one attempt to reload the certificate's files.
     pub fn certificate_reloaded(&self, success: bool) {
         self.certificate_reloads
-            .get_or_create(&ReloadLabels::of(success))
+            .get_or_create(&ResultLabels::of_success(success))
             .inc();
         self.certificate_last_reload_success.set(i64::from(success));
     }
 
     /// Counts a request to the API server, by what came of it.
     pub fn api_request(&self, answer: ApiAnswer) {
-        self.api_requests.get_or_create(&answer.labels()).inc();
+        self.api_requests
+            .get_or_create(&ResultLabels::of(answer.as_str()))
+            .inc();
     }
 
     /// Tells how many webhook entries trust the certificate that is being served, and how many do not.
@@ -331,15 +280,14 @@ impl Metrics {
     }
 
     /// Counts something that happened to certificates or to calls.
-    pub fn happened(&self, reason: &'static str) {
-        self.events.get_or_create(&EventLabels { reason }).inc();
+    pub fn event(&self, reason: &'static str) {
+        self.events.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// Counts an Event on a workload.
     pub fn workload_event(&self, result: WorkloadEventResult) {
-        let result = result.as_str();
         self.workload_events
-            .get_or_create(&WorkloadEventLabels { result })
+            .get_or_create(&ResultLabels::of(result.as_str()))
             .inc();
     }
 
@@ -374,7 +322,7 @@ impl Metrics {
     pub fn probed(&self, result: &'static str) {
         for each in finding::CODES {
             self.probe_result
-                .get_or_create(&ProbeLabels { result: each })
+                .get_or_create(&ResultLabels::of(each))
                 .set(i64::from(each == result));
         }
     }
@@ -389,6 +337,65 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// Makes every series of a closed set, so that a rate has something to begin with.
+    fn start_at_zero(&self) {
+        for success in [true, false] {
+            let labels = ResultLabels::of_success(success);
+            self.config_reloads.get_or_create(&labels).inc_by(0);
+            self.certificate_reloads.get_or_create(&labels).inc_by(0);
+            for signal in Signal::ALL {
+                let labels = OtlpLabels::of(signal, success);
+                self.otlp_requests.get_or_create(&labels).inc_by(0);
+            }
+        }
+        self.reviews_start_at_zero();
+        for answer in ApiAnswer::ALL {
+            self.api_requests
+                .get_or_create(&ResultLabels::of(answer.as_str()))
+                .inc_by(0);
+        }
+        self.webhook_entries_are(0, 0);
+        self.webhook_entries_drifted(Drift::default());
+        for event in EventReason::ALL {
+            let reason = event.reason();
+            self.events
+                .get_or_create(&ReasonLabels { reason })
+                .inc_by(0);
+        }
+        for result in WorkloadEventResult::ALL {
+            self.workload_events
+                .get_or_create(&ResultLabels::of(result.as_str()))
+                .inc_by(0);
+        }
+        for result in finding::CODES {
+            self.probe_result
+                .get_or_create(&ResultLabels::of(result))
+                .set(0);
+        }
+    }
+
+    fn reviews_start_at_zero(&self) {
+        for entry in &ENTRIES {
+            let label = entry_label(entry);
+            for outcome in entry.outcomes() {
+                let labels = ReviewLabels {
+                    entry: label,
+                    outcome,
+                };
+                self.reviews.get_or_create(&labels).inc_by(0);
+                if *entry != Entry::Probe {
+                    self.dry_runs.get_or_create(&labels).inc_by(0);
+                }
+                // Only what decides, and fails open, is tried again.
+                if *entry != Entry::Probe && !entry.only_warns() {
+                    self.second_chances.get_or_create(&labels).inc_by(0);
+                }
+            }
+            let labels = EntryLabels { entry: label };
+            drop(self.review_duration.get_or_create(&labels));
+        }
     }
 
     fn register_server(&mut self) {

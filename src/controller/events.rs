@@ -63,7 +63,7 @@ impl EventRecorder {
         } else {
             tracing::info!(reason, "{note}");
         }
-        self.metrics.happened(reason);
+        self.metrics.event(reason);
         if self.is_news(what, Instant::now()) {
             // Full: nobody reads them, and the log has it.
             let _ = self.events.try_send((what, note));

@@ -50,7 +50,7 @@ pub(super) fn page() -> String {
     let _ = write!(text, "{LABELS}{}", entries());
     let _ = write!(text, "{OUTCOMES}{}", changes());
     let _ = write!(text, "{REFUSALS}{}", refusals());
-    let _ = write!(text, "{EVENTS}{}{OTHER_LABELS}", happenings());
+    let _ = write!(text, "{EVENTS}{}{OTHER_LABELS}", events());
     text
 }
 
@@ -217,7 +217,7 @@ fn refusals() -> String {
 }
 
 /// Written so that a new one does not compile without its sentence.
-fn happenings() -> String {
+fn events() -> String {
     let of = |happening: EventReason| match happening {
         EventReason::AuthorityMade => "the first authority was made",
         EventReason::AuthorityRestored => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,6 +18,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::PREFIX;
+use super::labels::ResultLabels;
 use crate::controller::audit::{OTHERS, REASONS};
 
 /// How a round of the audit ended.
@@ -168,17 +169,6 @@ impl Collector for FoundPods {
             ConstGauge::new(*pods).encode(metric)?;
         }
         Ok(())
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabels {
-    result: &'static str,
-}
-
-impl ResultLabels {
-    fn of(result: &'static str) -> Self {
-        Self { result }
     }
 }
 

@@ -72,8 +72,8 @@ impl ApiAnswer {
         }
     }
 
-    pub(super) fn labels(self) -> ApiLabels {
-        let result = match self {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
             Self::Success => "success",
             Self::Denied => "denied",
             Self::NotFound => "not-found",
@@ -81,8 +81,7 @@ impl ApiAnswer {
             Self::Refused => "refused",
             Self::Unavailable => "unavailable",
             Self::NoAnswer => "no-answer",
-        };
-        ApiLabels { result }
+        }
     }
 }
 
@@ -116,11 +115,6 @@ pub(super) struct ReviewLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ApiLabels {
-    pub(super) result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct TrustLabels {
     pub(super) trusts_certificate: &'static str,
 }
@@ -146,21 +140,23 @@ pub(super) struct EntryLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct RefusalLabels {
-    pub(super) reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ReloadLabels {
+pub(super) struct ResultLabels {
     pub(super) result: &'static str,
 }
 
-impl ReloadLabels {
-    pub(super) fn of(success: bool) -> Self {
-        Self {
-            result: result_of(success),
-        }
+impl ResultLabels {
+    pub(super) fn of(result: &'static str) -> Self {
+        Self { result }
     }
+
+    pub(super) fn of_success(success: bool) -> Self {
+        Self::of(result_of(success))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabels {
+    pub(super) reason: &'static str,
 }
 
 fn result_of(success: bool) -> &'static str {
@@ -180,21 +176,6 @@ impl OtlpLabels {
             result: result_of(success),
         }
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct WorkloadEventLabels {
-    pub(super) result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct EventLabels {
-    pub(super) reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ProbeLabels {
-    pub(super) result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
