@@ -372,7 +372,7 @@ impl Cluster {
         )
         .await?;
         let annotations = configuration.metadata.annotations.as_ref();
-        let is_kept_elsewhere = annotations.is_some_and(|all| all.contains_key(keys::CA_BUNDLE));
+        let is_kept_elsewhere = entries::are_bundles_kept_elsewhere(annotations);
         let version = configuration
             .metadata
             .resource_version

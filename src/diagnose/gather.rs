@@ -26,6 +26,7 @@ use crate::diagnose::check::objects::{
     Addresses, EndpointSlice, Event, Labelled, Service, WebhookConfiguration,
 };
 use crate::diagnose::check::{Facts, Seen, Unseen, dry_run};
+use crate::entries::are_bundles_kept_elsewhere;
 use crate::probe::advice::{Installation, Platform, next_step};
 use crate::probe::{self, Reachability};
 
@@ -57,7 +58,7 @@ pub async fn gather(
     let (configuration, others) = configurations(&reader, &names).await;
     let is_elsewhere = configuration
         .as_ref()
-        .is_ok_and(WebhookConfiguration::has_foreign_bundles);
+        .is_ok_and(|found| are_bundles_kept_elsewhere(found.metadata.annotations.as_ref()));
     let addresses = addresses(&reader, &names.namespace, &names.service).await;
     let port = addresses
         .as_ref()

@@ -29,9 +29,9 @@ impl Expected {
         self.path.starts_with("/warn/")
     }
 
-    /// The entry, calling this Service.
+    /// The entry, of a release called javelin.
     #[cfg(test)]
-    pub(crate) fn calling(self, callee: &Callee) -> MutatingWebhook {
+    fn made(self) -> MutatingWebhook {
         let selector = |match_expressions| Selector {
             match_expressions,
             ..Selector::default()
@@ -48,8 +48,9 @@ impl Expected {
             ),
             client_config: ClientConfig {
                 service: Some(Callee {
+                    name: "javelin".to_owned(),
+                    namespace: OWN_NAMESPACE.to_owned(),
                     path: Some(self.path),
-                    ..callee.clone()
                 }),
                 url: None,
                 ca_bundle: Some("Zm9v".to_owned()),
@@ -116,6 +117,20 @@ pub fn expected(config: &Config, own_namespace: &str, switches: Switches) -> Vec
     all.push(entry("probe", "/probe", &own, &probe));
     all
 }
+
+/// Every entry that there can be, as the chart makes them for a release called javelin in [`OWN_NAMESPACE`].
+#[cfg(test)]
+pub(crate) fn made(config: &Config) -> Vec<MutatingWebhook> {
+    let switches = Switches {
+        second_chances: 2,
+        workload_warnings: true,
+    };
+    let entries = expected(config, OWN_NAMESPACE, switches).into_iter();
+    entries.map(Expected::made).collect()
+}
+
+#[cfg(test)]
+pub(crate) const OWN_NAMESPACE: &str = "javelin-system";
 
 /// Each entry, and what the chart repeats of it. `further` is one more condition of the repeated.
 fn with_second_chances(

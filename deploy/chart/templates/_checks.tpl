@@ -204,8 +204,9 @@ together, and the ones for a value that is gone, are here. */}}
 {{/* A word that is no level ends the program; what stands in brackets is a filter that it reads by itself. */}}
 {{- define "javelin.check.log" -}}
 {{- range $part := include "javelin.logLevel" . | splitList "," -}}
-{{- $word := $part | splitList "=" | last | trim -}}
-{{- if not (or (eq (trim $part) "") (regexMatch "[][{}]" $part) (regexMatch "^(?i:off|error|warn|info|debug|trace|[0-5])$" $word)) -}}
+{{- $part = trim $part -}}
+{{- $word := $part | splitList "=" | last -}}
+{{- if not (or (eq $part "") (regexMatch "[][{}]" $part) (regexMatch "^(?i:off|error|warn|info|debug|trace|[0-5])$" $word)) -}}
 {{- fail (printf "log.level: %q is no level: expected off, error, warn, info, debug or trace" $word) -}}
 {{- end -}}
 {{- end -}}

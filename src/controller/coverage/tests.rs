@@ -1,20 +1,9 @@
 use super::*;
-use crate::entries::{Callee, Switches, expected};
+use crate::entries::{OWN_NAMESPACE, made};
 
 /// The entries of the chart, with the profiles of this configuration.
 fn entries(config: &str) -> Vec<MutatingWebhook> {
-    let switches = Switches {
-        second_chances: 1,
-        workload_warnings: false,
-    };
-    let callee = Callee {
-        name: "javelin".to_owned(),
-        namespace: "javelin-system".to_owned(),
-        path: None,
-    };
-    let config = Config::parse(config, "f").unwrap();
-    let entries = expected(&config, "javelin-system", switches).into_iter();
-    entries.map(|entry| entry.calling(&callee)).collect()
+    made(&Config::parse(config, "f").unwrap())
 }
 
 #[test]
@@ -24,7 +13,7 @@ fn a_profile_without_an_entry_is_told_until_either_side_changes() {
     let metrics = Arc::new(Metrics::new());
     let mut coverage = Coverage::new(Arc::clone(&config), Arc::clone(&metrics));
     let mut check = |entries: &[MutatingWebhook], missing: &[&str]| {
-        coverage.judge("javelin-system", entries);
+        coverage.judge(OWN_NAMESPACE, entries);
         assert_eq!(coverage.said, missing);
         let text = metrics.encode().unwrap();
         let line = format!("javelin_profiles_without_entry {}\n", missing.len());
@@ -45,7 +34,7 @@ fn entries_that_have_drifted_are_counted_until_they_are_mended() {
     let config = Arc::new(ArcSwap::from_pointee(config));
     let mut coverage = Coverage::new(config, Arc::clone(&metrics));
     let mut check = |entries: &[MutatingWebhook], counts: [usize; 3]| {
-        coverage.judge("javelin-system", entries);
+        coverage.judge(OWN_NAMESPACE, entries);
         let text = metrics.encode().unwrap();
         for (drift, count) in ["missing", "lost", "added"].into_iter().zip(counts) {
             let line = format!("javelin_webhook_entries_drifted{{drift=\"{drift}\"}} {count}\n");

@@ -1,6 +1,5 @@
 //! The few fields of Kubernetes objects that decide something here. What is missing has its default.
 
-use javelin_core::mutate::keys::CA_BUNDLE;
 use javelin_core::mutate::pod::Metadata;
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,14 +15,6 @@ pub struct WebhookConfiguration {
     pub metadata: Metadata,
     /// Its entries.
     pub webhooks: Vec<MutatingWebhook>,
-}
-
-impl WebhookConfiguration {
-    /// Does somebody else write its caBundles?
-    pub fn has_foreign_bundles(&self) -> bool {
-        let annotations = self.metadata.annotations.as_ref();
-        annotations.is_some_and(|all| all.contains_key(CA_BUNDLE))
-    }
 }
 
 /// A Service.

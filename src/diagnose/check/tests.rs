@@ -8,7 +8,7 @@ use super::destination::{Collector, Said};
 use super::facts::{Admission, Certificates, DryRun, ObjectNames, Pull, Reach, Replica, Right};
 use super::objects::{Addresses, Labelled, Node, WebhookConfiguration};
 use super::*;
-use crate::entries::{Callee, ClientConfig, MutatingWebhook, Rule, Switches, expected};
+use crate::entries::{Callee, ClientConfig, MutatingWebhook, Rule, made};
 
 const CONFIG: &str = "
 excludedNamespaces: [kube-system, javelin-system]
@@ -675,19 +675,8 @@ fn calling(namespace: &str, name: &str, path: &str) -> ClientConfig {
 
 /// Every entry that there can be.
 fn as_the_chart_makes_it(config: &Config) -> WebhookConfiguration {
-    let switches = Switches {
-        second_chances: 2,
-        workload_warnings: true,
-    };
-    let callee = Callee {
-        name: "javelin".to_owned(),
-        namespace: "javelin-system".to_owned(),
-        path: None,
-    };
-    let webhooks = expected(config, "javelin-system", switches).into_iter();
-    let webhooks = webhooks.map(|entry| entry.calling(&callee));
     let mut configuration = WebhookConfiguration {
-        webhooks: webhooks.collect(),
+        webhooks: made(config),
         ..Default::default()
     };
     configuration.metadata.name = Some("javelin".to_owned());

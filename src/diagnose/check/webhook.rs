@@ -9,14 +9,16 @@ use javelin_core::config::DEFAULT_PROFILE;
 use super::objects::WebhookConfiguration;
 use super::{Check, Facts, Findings, UPGRADE, Unseen, some};
 use crate::entries::{
-    Difference, Expected, Expression, MutatingWebhook, OUR_ENTRIES, Switches, expected, profile,
+    Difference, Expected, Expression, MutatingWebhook, OUR_ENTRIES, Switches,
+    are_bundles_kept_elsewhere, expected, profile,
 };
 
 pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     let name = &facts.names.configuration;
     match &facts.configuration {
         Ok(configuration) => {
-            let elsewhere = configuration.has_foreign_bundles();
+            let annotations = configuration.metadata.annotations.as_ref();
+            let elsewhere = are_bundles_kept_elsewhere(annotations);
             let whose = if elsewhere {
                 "; its caBundles are not Javelin's own (tls.existingSecret or tls.certManager)"
             } else {

@@ -1,28 +1,11 @@
 use super::*;
-use crate::entries::Callee;
-
-const OWN_NAMESPACE: &str = "javelin-system";
-
-/// Every entry that there can be.
-fn as_the_chart_makes_them(config: &Config) -> Vec<MutatingWebhook> {
-    let switches = Switches {
-        second_chances: 2,
-        workload_warnings: true,
-    };
-    let callee = Callee {
-        name: "javelin".to_owned(),
-        namespace: OWN_NAMESPACE.to_owned(),
-        path: None,
-    };
-    let entries = expected(config, OWN_NAMESPACE, switches).into_iter();
-    entries.map(|entry| entry.calling(&callee)).collect()
-}
+use crate::entries::{OWN_NAMESPACE, made};
 
 #[track_caller]
 fn check(change: impl Fn(&mut Vec<MutatingWebhook>), wanted: Drift) {
     let text = "{excludedNamespaces: [kube-system], profiles: {checkout: {}}}";
     let config = Config::parse(text, "f").unwrap();
-    let mut entries = as_the_chart_makes_them(&config);
+    let mut entries = made(&config);
     change(&mut entries);
     let drift = Drift::of_entries(&config, OWN_NAMESPACE, &entries);
     assert_eq!(drift, wanted);
